@@ -1,0 +1,39 @@
+# Every target works on a machine with only Python 3.11, git and make: `setup` comes first by itself.
+UV_VERSION := 0.13.9
+PYTHON ?= python3.11
+BIN := .venv/bin
+
+.PHONY: help setup demo test lint format bench
+
+help:
+	@echo "make demo    watch a model drift, retrain and go live, without an Azure account"
+	@echo "make test    lint, types, import contracts and all tests"
+	@echo "make lint    ruff, pyright, import-linter"
+	@echo "make bench   the figures the README quotes"
+
+setup: .venv/.installed
+
+# uv lives in a venv of its own, so that syncing the project never removes it.
+.venv/.installed: uv.lock pyproject.toml
+	@test -x .uv/bin/uv || { $(PYTHON) -m venv .uv && .uv/bin/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION); }
+	@.uv/bin/uv sync --frozen --extra local --python $(PYTHON)
+	@touch $@
+
+demo: setup
+	@$(BIN)/anew demo
+
+test: lint
+	@$(BIN)/pytest -q
+
+lint: setup
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/lint-imports --no-logo > .import-linter.log 2>&1 || { cat .import-linter.log; exit 1; }
+	@$(BIN)/pyright
+
+format: setup
+	@$(BIN)/ruff check --fix --quiet . || true
+	@$(BIN)/ruff format .
+
+bench: setup
+	@$(BIN)/python -m bench

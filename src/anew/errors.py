@@ -1,0 +1,106 @@
+"""Every error anew raises on purpose.
+
+Two questions are asked of a failure: may it pass by itself (`TemporaryError`, with how long to wait), or will
+it fail the same way again (`PermanentError`)? Each message names what failed, where, and what to do next.
+"""
+
+from datetime import timedelta
+
+
+class AnewError(Exception):
+    """Root of the tree. `advice` ends what is shown to a person: the next command or step."""
+
+    advice: str = ""
+
+    def __init__(self, message: str, *, advice: str = "") -> None:
+        super().__init__(message)
+        if advice:
+            self.advice = advice
+
+
+class TemporaryError(AnewError):
+    """It may work later: nothing is lost, and the next tick tries again after `delay`."""
+
+    def __init__(self, message: str, *, delay: timedelta = timedelta(seconds=30), advice: str = "") -> None:
+        super().__init__(message, advice=advice)
+        self.delay = delay
+
+
+class PermanentError(AnewError):
+    """It fails the same way until somebody changes something."""
+
+
+class AzureUnavailable(TemporaryError):
+    """Azure did not answer, throttled the call, or failed with a 5xx: the effect may or may not have happened."""
+
+
+class AzureRefused(PermanentError):
+    """Azure understood the request and refused it (4xx)."""
+
+
+class AzureNotFound(AzureRefused):
+    """The thing asked for does not exist in Azure."""
+
+
+class PrefectUnavailable(TemporaryError):
+    """The Prefect server did not take a hint or a flow run; the ledger still holds the work."""
+
+
+class LedgerUnavailable(TemporaryError):
+    """The ledger's database could not be read or written just now."""
+
+
+class LedgerMissing(PermanentError):
+    """The ledger has no schema, or an older one."""
+
+    advice = "Run: anew ledger upgrade"
+
+
+class StaleWrite(TemporaryError):
+    """Somebody else moved this row first; read it again and decide anew."""
+
+
+class IllegalTransition(PermanentError):
+    """The lifecycle table has no such move from this state."""
+
+
+class MalformedBody(PermanentError):
+    """A request's body is not JSON, or not an object or array: none of it can be an event."""
+
+
+class InvalidPolicy(PermanentError):
+    """A policy document cannot be understood; `problems` lists file:line, path, offender and allowed values."""
+
+    advice = "Fix the lines named, then run: anew policy check"
+
+    def __init__(self, problems: tuple[str, ...]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class InvalidEvaluation(PermanentError, ValueError):
+    """What an evaluation job reported by its tag `anew_evaluation` cannot be true."""
+
+    advice = "Look at the evaluation job's log and at the tag it set, then evaluate again"
+
+
+class InvalidSettings(PermanentError):
+    """The settings file or an ANEW_ variable is missing or wrong."""
+
+    advice = "See docs/reference/settings.md, then run: anew status"
+
+
+class UnknownModel(PermanentError):
+    """No policy names this model."""
+
+    advice = "Add a policy for it, then run: anew policy check"
+
+
+class NothingKnown(PermanentError):
+    """The ledger has nothing under this id."""
+
+    advice = "Run: anew status"
+
+
+class DemoFailed(PermanentError):
+    """The demo did not reach its end; the message says which step, and where the logs are."""
