@@ -1,0 +1,1 @@
+"""The figures the README quotes, each by one command: python -m bench latency | demo | help."""

@@ -1,0 +1,45 @@
+"""What a flow run shows in Prefect's UI."""
+
+from prefect.artifacts import acreate_markdown_artifact, acreate_table_artifact
+
+from anew.core.explain import to_markdown
+from anew.core.lifecycle import Retraining, Rollout
+from anew.engine.retrain import Decided
+
+
+async def show_decision(decided: Decided) -> None:
+    """The decision tree, and the signals it rests on as a table."""
+    record = decided.record
+    await acreate_markdown_artifact(
+        key=f"decision-{record.model.lower()}",
+        markdown=to_markdown(decided.decision),
+        description=f"{record.id}: {record.outcome} {record.model}",
+    )
+    signals = [
+        {"metric": s.metric, "feature": s.feature or "", "value": s.value, "source": s.source, "at": s.at.isoformat()}
+        for s in decided.evidence.signals
+    ]
+    if signals:
+        await acreate_table_artifact(key=f"drift-{record.model.lower()}", table=signals, description=record.id)
+
+
+async def show_gate(retraining: Retraining) -> None:
+    """The comparison of challenger and champion."""
+    gate = retraining.gate
+    if gate is None:
+        return
+    await acreate_markdown_artifact(
+        key=f"gate-{retraining.model.lower()}",
+        markdown=f"## {gate.outcome}\n\n{gate.sentence}\n\nRows: {gate.rows}, content {gate.data_hash or '-'}\n",
+        description=f"{retraining.id}: {gate.outcome}",
+    )
+
+
+async def show_rollout(rollout: Rollout) -> None:
+    """How far a version is on its way to all traffic."""
+    title = f"{rollout.model}:{rollout.version} on {rollout.endpoint}: {rollout.state}"
+    await acreate_markdown_artifact(
+        key=f"rollout-{rollout.endpoint}",
+        markdown=f"## {title}\n\n{rollout.reason or ''}\n",
+        description=rollout.id,
+    )

@@ -1,0 +1,32 @@
+"""The engine of this process, and the clock: what every flow starts from."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import cache
+from typing import TypeVar
+
+from anew.adapters.policy_folder import load_policies
+from anew.engine.context import Engine
+from anew.settings import load_settings
+from anew.wiring import build_engine
+
+Report = TypeVar("Report")
+
+_settings = cache(load_settings)
+
+
+@cache
+def _engine() -> Engine:
+    return build_engine(_settings(), actor="flows")
+
+
+def _current() -> Engine:
+    # Clients live as long as the worker; policies are read for each run, so that an edited one counts at once.
+    return replace(_engine(), policies=load_policies(_settings().policies))
+
+
+async def run(use_case: Callable[[Engine, datetime], Report]) -> Report:
+    """Run a use-case off the event loop: the Azure ML SDK has no async client."""
+    return await asyncio.to_thread(lambda: use_case(_current(), datetime.now(UTC)))

@@ -1,0 +1,152 @@
+"""Azure ML jobs and models through azure-ai-ml, which takes seconds to import: only this file and its neighbours do."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from azure.ai.ml import MLClient, load_job
+from azure.ai.ml.entities import Job, Model
+from azure.core.exceptions import AzureError
+
+from anew.adapters.azure_errors import translated
+from anew.core.policy import AzureMLLauncher
+from anew.core.tags import RETRAINING_TAG, version_order
+from anew.engine.ports import ModelVersion, RunStatus, RunView, TrainingOrder
+from anew.errors import AzureNotFound, AzureRefused, InvalidPolicy
+
+Literal = str | int | float | bool
+
+_STATUS: Mapping[str, RunStatus] = {
+    "completed": RunStatus.COMPLETED,
+    "finished": RunStatus.COMPLETED,
+    "failed": RunStatus.FAILED,
+    "notresponding": RunStatus.FAILED,
+    "canceled": RunStatus.CANCELED,
+}
+
+
+class AzureMLJobs:
+    """Implements Jobs. Azure ML creates a job once for a name, which makes submitting safe to repeat."""
+
+    def __init__(self, client: Callable[[], MLClient]) -> None:
+        self._client = client
+
+    def submit(self, name: str, document: str, inputs: Mapping[str, Literal], tags: Mapping[str, str]) -> None:
+        job = load_named(Path(document), name, inputs, tags)
+        try:
+            with translated(f"submit job {name}"):
+                self._client().jobs.create_or_update(job)
+        except AzureRefused:
+            # A job of this name exists (JobPropertyImmutable), or the job is wrong: only looking tells which.
+            known = self.get(name)
+            if known is None or known.tags.get(RETRAINING_TAG) != tags.get(RETRAINING_TAG):
+                raise
+
+    def get(self, name: str) -> RunView | None:
+        try:
+            with translated(f"read job {name}"):
+                job = self._client().jobs.get(name)
+        except AzureNotFound:
+            return None
+        return view_of(job)
+
+
+def view_of(job: Job) -> RunView:
+    """What the SDK's job comes down to."""
+    status = _STATUS.get((job.status or "").casefold(), RunStatus.RUNNING)
+    properties: Mapping[str, str] = job.properties or {}
+    return RunView(status, dict(job.tags or {}), properties.get("error", "")[:300])
+
+
+def load_named(document: Path, name: str, inputs: Mapping[str, Literal], tags: Mapping[str, str]) -> Job:
+    """The job of a YAML document (what `az ml job create` takes), under this name, with these inputs and tags set.
+
+    Raises InvalidPolicy when the document is not a job, or has no input of a given name.
+    """
+    try:
+        declared = _declared_inputs(document)
+        overrides: list[dict[str, Any]] = [{"name": name}, {"tags": {**declared.tags, **tags}}]
+        for key, value in inputs.items():
+            if key not in declared.inputs:
+                known = ", ".join(sorted(declared.inputs)) or "none"
+                raise InvalidPolicy((f"{document}: inputs: '{key}' is not declared; declared: {known}",))
+            # Data and models are declared as a mapping with a path, literals as themselves.
+            path = f"inputs.{key}.path" if isinstance(declared.inputs[key], dict) else f"inputs.{key}"
+            overrides.append({path: value})
+        return load_job(source=document, params_override=overrides)
+    except (OSError, ValueError, yaml.YAMLError, AzureError) as error:
+        raise InvalidPolicy((f"{document}: not an Azure ML job: {error}",)) from error
+
+
+@dataclass(frozen=True)
+class _Declared:
+    inputs: Mapping[str, Any]
+    tags: Mapping[str, str]
+
+
+def _declared_inputs(document: Path) -> _Declared:
+    content = yaml.safe_load(document.read_text(encoding="utf-8"))
+    if not isinstance(content, dict):
+        raise InvalidPolicy((f"{document}: not an Azure ML job: the document is not a mapping",))
+    return _Declared(content.get("inputs") or {}, content.get("tags") or {})
+
+
+class AzureMLTraining:
+    """Implements TrainingLauncher by submitting the policy's job under the retraining's own name."""
+
+    def __init__(self, jobs: AzureMLJobs) -> None:
+        self._jobs = jobs
+
+    def find(self, order: TrainingOrder) -> str | None:
+        return order.job_name if self._jobs.get(order.job_name) else None
+
+    def launch(self, order: TrainingOrder) -> str:
+        if not isinstance(order.launcher, AzureMLLauncher):
+            raise TypeError(f"{order.retraining_id} is not for Azure ML")
+        self._jobs.submit(
+            order.job_name, order.launcher.job, order.launcher.inputs, {RETRAINING_TAG: order.retraining_id}
+        )
+        return order.job_name
+
+    def view(self, order: TrainingOrder, run_id: str) -> RunView | None:
+        return self._jobs.get(run_id)
+
+
+class AzureMLRegistry:
+    """Implements ModelRegistry."""
+
+    def __init__(self, client: Callable[[], MLClient]) -> None:
+        self._client = client
+
+    def versions(self, model: str) -> list[ModelVersion]:
+        try:
+            with translated(f"list versions of {model}"):
+                known = [_version(item) for item in self._client().models.list(name=model)]
+        except AzureNotFound:
+            return []
+        return sorted(known, key=lambda item: version_order(item.version), reverse=True)
+
+    def get(self, model: str, version: str) -> ModelVersion | None:
+        try:
+            with translated(f"read model {model}:{version}"):
+                return _version(self._client().models.get(model, version))
+        except AzureNotFound:
+            return None
+
+    def register(self, version: ModelVersion, type: str, description: str) -> None:
+        entity = Model(
+            name=version.model,
+            version=version.version,
+            path=version.path,
+            type=type,
+            tags=dict(version.tags),
+            description=description,
+        )
+        with translated(f"register {version.model}:{version.version}"):
+            self._client().models.create_or_update(entity)
+
+
+def _version(model: Model) -> ModelVersion:
+    return ModelVersion(str(model.name), str(model.version), dict(model.tags or {}), str(model.path or ""))

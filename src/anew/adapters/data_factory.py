@@ -1,0 +1,94 @@
+"""Training by an Azure Data Factory pipeline."""
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from azure.mgmt.datafactory import DataFactoryManagementClient
+
+from anew.adapters.azure_errors import translated
+from anew.core.policy import DataFactoryLauncher
+from anew.engine.ports import RunStatus, RunView, TrainingOrder
+from anew.errors import AzureNotFound, AzureRefused
+
+RETRAINING_PARAMETER = "anew_retraining_id"
+JOB_PARAMETER = "anew_job_name"
+
+_STATUS: Mapping[str, RunStatus] = {
+    "succeeded": RunStatus.COMPLETED,
+    "failed": RunStatus.FAILED,
+    "cancelled": RunStatus.CANCELED,
+}
+_CLOCK_SKEW = timedelta(minutes=10)
+
+
+class DataFactoryTraining:
+    """Implements TrainingLauncher. createRun has no idempotency key of its own, so a declared pipeline parameter
+    carries the retraining's id, and `find` looks for it.
+    """
+
+    def __init__(self, client: DataFactoryManagementClient, resource_group: str, factory: str | None) -> None:
+        self._client = client
+        self._group = resource_group
+        self._factory = factory
+
+    def find(self, order: TrainingOrder) -> str | None:
+        launcher = _launcher(order)
+        window = {
+            "lastUpdatedAfter": (order.created_at - _CLOCK_SKEW).isoformat(),
+            "lastUpdatedBefore": (datetime.now(UTC) + _CLOCK_SKEW).isoformat(),
+            "filters": [{"operand": "PipelineName", "operator": "Equals", "values": [launcher.pipeline]}],
+        }
+        with translated(f"look for runs of pipeline {launcher.pipeline}"):
+            for run in self._runs(self._factory_of(launcher), window):
+                if (run.get("parameters") or {}).get(RETRAINING_PARAMETER) == order.retraining_id:
+                    return str(run["runId"])
+        return None
+
+    def _runs(self, factory: str, window: dict[str, Any]) -> Iterator[Mapping[str, Any]]:
+        while True:
+            body: Any = window  # the SDK takes plain JSON too, and its models change their names between majors
+            page = self._client.pipeline_runs.query_by_factory(self._group, factory, body)
+            yield from (run.as_dict() for run in page.value)
+            if not page.continuation_token:
+                return
+            window = {**window, "continuationToken": page.continuation_token}
+
+    def launch(self, order: TrainingOrder) -> str:
+        launcher = _launcher(order)
+        parameters = {
+            **launcher.parameters,
+            RETRAINING_PARAMETER: order.retraining_id,
+            JOB_PARAMETER: order.job_name,
+        }
+        with translated(f"create a run of pipeline {launcher.pipeline}"):
+            # retry_total=0: azure-core repeats a POST on 500/503/504, and each repeat would be another training.
+            run = self._client.pipelines.create_run(
+                self._group, self._factory_of(launcher), launcher.pipeline, parameters, retry_total=0
+            )
+        return run.run_id
+
+    def view(self, order: TrainingOrder, run_id: str) -> RunView | None:
+        factory = self._factory_of(_launcher(order))
+        try:
+            with translated(f"read pipeline run {run_id}"):
+                run = self._client.pipeline_runs.get(self._group, factory, run_id)
+        except AzureNotFound:
+            return None
+        status = _STATUS.get((run.status or "").casefold(), RunStatus.RUNNING)
+        return RunView(status, {}, (run.message or "")[:300])
+
+    def _factory_of(self, launcher: DataFactoryLauncher) -> str:
+        factory = launcher.factory or self._factory
+        if factory is None:
+            raise AzureRefused(
+                f"no data factory is named for pipeline {launcher.pipeline}",
+                advice="Set azure.data_factory in the settings, or retrain.launcher.factory in the policy",
+            )
+        return factory
+
+
+def _launcher(order: TrainingOrder) -> DataFactoryLauncher:
+    if not isinstance(order.launcher, DataFactoryLauncher):
+        raise TypeError(f"{order.retraining_id} is not for Data Factory")
+    return order.launcher

@@ -1,0 +1,86 @@
+"""Rows to values and back."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from typing import Any
+
+import sqlalchemy as sa
+
+from anew.core.event_json import load_event
+from anew.core.events import Cause
+from anew.core.gate import GateOutcome, GateResult
+from anew.core.lifecycle import Retraining, RetrainingState, Rollout, RolloutState
+from anew.engine.ports import AuditRow, DecisionRecord, InboxEntry, Source
+
+_RETRAINING = tuple(field.name for field in fields(Retraining))
+_ROLLOUT = tuple(field.name for field in fields(Rollout))
+
+
+def to_entry(record: sa.RowMapping) -> InboxEntry:
+    """An inbox row as a value."""
+    return InboxEntry(
+        seq=record["seq"],
+        key=record["key"],
+        event=load_event(record["event"]),
+        cause=Cause(record["cause"]),
+        source=Source(record["source"]),
+        received_at=record["received_at"],
+        deliveries=record["deliveries"],
+        claimed_until=record["claimed_until"],
+        hinted_at=record["hinted_at"],
+        settled_at=record["settled_at"],
+        outcome=record["outcome"],
+        subject_id=record["subject_id"],
+    )
+
+
+def to_decision(record: sa.RowMapping) -> DecisionRecord:
+    """A decisions row as a value."""
+    values: dict[str, Any] = {**record, "covers": tuple(record["covers"])}
+    return DecisionRecord(**values)
+
+
+def from_decision(record: DecisionRecord) -> dict[str, Any]:
+    """A decision as column values."""
+    return {**asdict(record), "covers": list(record.covers)}
+
+
+def to_retraining(record: sa.RowMapping) -> Retraining:
+    """A retrainings row as a value."""
+    values: dict[str, Any] = {name: record[name] for name in _RETRAINING}
+    values["state"] = RetrainingState(values["state"])
+    if (gate := values["gate"]) is not None:
+        figures: dict[str, Any] = {**gate, "outcome": GateOutcome(gate["outcome"])}
+        values["gate"] = GateResult(**figures)
+    return Retraining(**values)
+
+
+def from_retraining(retraining: Retraining) -> dict[str, Any]:
+    """A retraining as column values."""
+    values = {name: getattr(retraining, name) for name in _RETRAINING}
+    return {**values, "gate": asdict(retraining.gate) if retraining.gate else None}
+
+
+def to_rollout(record: sa.RowMapping) -> Rollout:
+    """A rollouts row as a value."""
+    values: dict[str, Any] = {name: record[name] for name in _ROLLOUT}
+    values["state"] = RolloutState(values["state"])
+    return Rollout(**values)
+
+
+def from_rollout(rollout: Rollout) -> dict[str, Any]:
+    """A rollout as column values."""
+    return {name: getattr(rollout, name) for name in _ROLLOUT}
+
+
+def to_audit(record: sa.RowMapping) -> AuditRow:
+    """An audit row as a value."""
+    return AuditRow(**record)
+
+
+def json_ready(detail: Mapping[str, Any]) -> dict[str, Any]:
+    """Detail of an audit row with everything JSON cannot hold turned into text."""
+    return {
+        name: value if isinstance(value, str | int | float | bool | dict | list | None) else str(value)
+        for name, value in detail.items()
+    }

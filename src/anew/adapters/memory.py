@@ -1,0 +1,397 @@
+"""Azure in memory: every Azure port over one small world, held to the same contract as the real adapters.
+
+Nothing happens in it by itself: jobs end and deployments become ready when `settle` is called, and calls fail as told.
+"""
+
+from collections import Counter
+from collections.abc import Collection, Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from anew.core.decide import monitors_of
+from anew.core.decision import Signal
+from anew.core.events import Cause, Event
+from anew.core.policy import AzureMLLauncher, DataFactoryLauncher, Deploy, LogQuery
+from anew.core.tags import RETRAINING_TAG, version_order
+from anew.engine.ports import (
+    DeploymentState,
+    EndpointView,
+    ModelVersion,
+    RunStatus,
+    RunView,
+    TrainingLauncher,
+    TrainingOrder,
+)
+from anew.errors import AzureNotFound, AzureRefused, AzureUnavailable
+
+
+class Crash(BaseException):
+    """The process died here. Only a planned fault raises it, and nothing may catch it but the one who planned it."""
+
+
+class Fault(StrEnum):
+    """How a call goes wrong."""
+
+    LOST_REQUEST = "lost-request"  # AzureUnavailable, and nothing happened
+    LOST_ANSWER = "lost-answer"  # AzureUnavailable, and it happened
+    CRASH_BEFORE = "crash-before"
+    CRASH_AFTER = "crash-after"
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a job ends, and the tags it sets on its own run by then."""
+
+    status: RunStatus = RunStatus.COMPLETED
+    tags: Mapping[str, str] = field(default_factory=dict[str, str])
+    detail: str = ""
+
+
+@dataclass(slots=True)
+class MemoryJob:
+    """An Azure ML job, running until `settle`."""
+
+    tags: dict[str, str]
+    ending: Ending
+    inputs: Mapping[str, str | int | float | bool] = field(default_factory=dict[str, str | int | float | bool])
+    status: RunStatus = RunStatus.RUNNING
+
+    @property
+    def view(self) -> RunView:
+        """What a client sees of it just now."""
+        ended = self.status is not RunStatus.RUNNING
+        return RunView(self.status, {**self.tags, **self.ending.tags} if ended else dict(self.tags), self.ending.detail)
+
+
+@dataclass(slots=True)
+class MemoryPipelineRun:
+    """A Data Factory run around one job. Without a job (`job` is None) it just succeeds."""
+
+    retraining_id: str
+    job: str | None
+    status: RunStatus = RunStatus.RUNNING
+
+
+@dataclass(slots=True)
+class MemoryDeployment:
+    """A deployment of `model:version`."""
+
+    model: str
+    state: DeploymentState = DeploymentState.CREATING
+
+
+@dataclass(slots=True)
+class MemoryEndpoint:
+    """An online endpoint."""
+
+    traffic: dict[str, int] = field(default_factory=dict[str, int])
+    deployments: dict[str, MemoryDeployment] = field(default_factory=dict[str, MemoryDeployment])
+
+
+class MemoryAzure:
+    """The world behind the ports.
+
+    `endings` are by job document, or by pipeline; `effects` counts what was really done, by kind and object; `calls`
+    are the port calls in their order. `down` and `refused` name calls that fail as long as they are named, `broken`
+    the `model:version` whose deployment cannot be created, `silent` those that refuse to score. `happened` is what
+    Azure could tell of drift, `archived` the versions that lists leave out.
+    """
+
+    def __init__(self) -> None:
+        self.jobs: dict[str, MemoryJob] = {}
+        self.pipeline_runs: dict[str, MemoryPipelineRun] = {}
+        self.models: dict[tuple[str, str], ModelVersion] = {}
+        self.endpoints: dict[str, MemoryEndpoint] = {}
+        self.signals: dict[str, list[Signal]] = {}
+        self.happened: list[Event] = []
+        self.endings: dict[str, Ending] = {}
+        self.pipelines_without_job: set[str] = set()
+        self.archived: set[tuple[str, str]] = set()
+        self.broken: set[str] = set()
+        self.silent: set[str] = set()
+        self.down: set[str] = set()
+        self.refused: set[str] = set()
+        self.effects: Counter[tuple[str, str]] = Counter()
+        self.calls: list[str] = []
+        self.is_dead = False
+        self._plan: tuple[int, Fault] | None = None
+
+    def plan(self, call: int, fault: Fault) -> None:
+        """Let the call at this index of `calls`, counted from 0, go wrong once."""
+        self._plan = (call, fault)
+
+    def forget_plan(self) -> None:
+        """Let nothing go wrong that has not gone wrong yet."""
+        self._plan = None
+
+    def restart(self) -> None:
+        """A new process: what the dead one had done is still done."""
+        self.is_dead = False
+
+    def settle(self) -> None:
+        """Time passes in Azure: every running job ends, and every deployment being created is ready or failed."""
+        for job in self.jobs.values():
+            if job.status is RunStatus.RUNNING:
+                job.status = job.ending.status
+        for run in self.pipeline_runs.values():
+            run.status = self.jobs[run.job].status if run.job else RunStatus.COMPLETED
+        for deployment in (item for endpoint in self.endpoints.values() for item in endpoint.deployments.values()):
+            if deployment.state is DeploymentState.CREATING:
+                failed = deployment.model in self.broken
+                deployment.state = DeploymentState.FAILED if failed else DeploymentState.READY
+
+    @contextmanager
+    def call(self, name: str) -> Generator[None]:
+        """Around each call of a port: counts it, and makes it fail as planned."""
+        if self.is_dead:
+            raise Crash(name)
+        fault = self._plan[1] if self._plan and self._plan[0] == len(self.calls) else None
+        self.calls.append(name)
+        if name in self.refused:
+            raise AzureRefused(f"{name}: refused on request")
+        if name in self.down or fault is Fault.LOST_REQUEST:
+            raise AzureUnavailable(f"{name}: no answer, on request")
+        if fault is Fault.CRASH_BEFORE:
+            self._die(name)
+        yield
+        if fault is Fault.LOST_ANSWER:
+            raise AzureUnavailable(f"{name}: the answer was lost, on request")
+        if fault is Fault.CRASH_AFTER:
+            self._die(name)
+
+    def _die(self, name: str) -> None:
+        self.is_dead = True
+        raise Crash(name)
+
+    def start_job(
+        self,
+        name: str,
+        document: str,
+        tags: Mapping[str, str],
+        inputs: Mapping[str, str | int | float | bool] | None = None,
+    ) -> None:
+        """Create a job, once for its name. Raises AzureRefused when it belongs to another retraining."""
+        known = self.jobs.get(name)
+        if known is None:
+            self.jobs[name] = MemoryJob(dict(tags), self.endings.get(document, Ending()), dict(inputs or {}))
+            self.effects["job", name] += 1
+        elif known.tags.get(RETRAINING_TAG) != tags.get(RETRAINING_TAG):
+            raise AzureRefused(f"a job named {name} exists already, and is not ours")
+
+
+# --- training ---------------------------------------------------------------------------------------------
+
+
+class MemoryPipelines:
+    """Training by pipelines: as in Data Factory, nothing but the caller keeps two runs from being made."""
+
+    def __init__(self, azure: MemoryAzure) -> None:
+        self._azure = azure
+
+    def find(self, order: TrainingOrder) -> str | None:
+        with self._azure.call("launcher.find"):
+            runs = self._azure.pipeline_runs.items()
+            return next((run_id for run_id, run in runs if run.retraining_id == order.retraining_id), None)
+
+    def launch(self, order: TrainingOrder) -> str:
+        if not isinstance(order.launcher, DataFactoryLauncher):
+            raise TypeError(f"{order.retraining_id} is not for Data Factory")
+        pipeline = order.launcher.pipeline
+        with self._azure.call("launcher.launch"):
+            run_id = f"run-{len(self._azure.pipeline_runs) + 1}"
+            job = None if pipeline in self._azure.pipelines_without_job else order.job_name
+            self._azure.pipeline_runs[run_id] = MemoryPipelineRun(order.retraining_id, job)
+            self._azure.effects["run", order.retraining_id] += 1
+            if job:
+                self._azure.start_job(job, pipeline, {RETRAINING_TAG: order.retraining_id})
+            return run_id
+
+    def view(self, order: TrainingOrder, run_id: str) -> RunView | None:
+        with self._azure.call("launcher.view"):
+            run = self._azure.pipeline_runs.get(run_id)
+            return RunView(run.status, {}) if run else None
+
+
+class MemoryTrainingJobs:
+    """Training by jobs: the name makes launching safe to repeat."""
+
+    def __init__(self, azure: MemoryAzure) -> None:
+        self._azure = azure
+
+    def find(self, order: TrainingOrder) -> str | None:
+        with self._azure.call("launcher.find"):
+            return order.job_name if order.job_name in self._azure.jobs else None
+
+    def launch(self, order: TrainingOrder) -> str:
+        if not isinstance(order.launcher, AzureMLLauncher):
+            raise TypeError(f"{order.retraining_id} is not for Azure ML")
+        with self._azure.call("launcher.launch"):
+            if order.job_name not in self._azure.jobs:
+                self._azure.effects["run", order.retraining_id] += 1
+            tags = {RETRAINING_TAG: order.retraining_id}
+            self._azure.start_job(order.job_name, order.launcher.job, tags, order.launcher.inputs)
+            return order.job_name
+
+    def view(self, order: TrainingOrder, run_id: str) -> RunView | None:
+        with self._azure.call("launcher.view"):
+            job = self._azure.jobs.get(run_id)
+            return job.view if job else None
+
+
+def memory_launchers(azure: MemoryAzure) -> dict[str, TrainingLauncher]:
+    """Both launchers, by the `kind` of a policy's launcher."""
+    return {"adf": MemoryPipelines(azure), "aml": MemoryTrainingJobs(azure)}
+
+
+class MemoryJobs:
+    """Azure ML jobs."""
+
+    def __init__(self, azure: MemoryAzure) -> None:
+        self._azure = azure
+
+    def submit(
+        self, name: str, document: str, inputs: Mapping[str, str | int | float | bool], tags: Mapping[str, str]
+    ) -> None:
+        with self._azure.call("jobs.submit"):
+            self._azure.start_job(name, document, tags, inputs)
+
+    def get(self, name: str) -> RunView | None:
+        with self._azure.call("jobs.get"):
+            job = self._azure.jobs.get(name)
+            return job.view if job else None
+
+
+# --- models and endpoints ---------------------------------------------------------------------------------
+
+
+class MemoryRegistry:
+    """Registered models."""
+
+    def __init__(self, azure: MemoryAzure) -> None:
+        self._azure = azure
+
+    def versions(self, model: str) -> list[ModelVersion]:
+        with self._azure.call("registry.versions"):
+            known = [
+                item
+                for key, item in self._azure.models.items()
+                if item.model == model and key not in self._azure.archived
+            ]
+            return sorted(known, key=lambda item: version_order(item.version), reverse=True)
+
+    def get(self, model: str, version: str) -> ModelVersion | None:
+        with self._azure.call("registry.get"):
+            return self._azure.models.get((model, version))
+
+    def register(self, version: ModelVersion, type: str, description: str) -> None:
+        with self._azure.call("registry.register"):
+            key = (version.model, version.version)
+            known = self._azure.models.get(key)
+            if known is not None and known.path != version.path:
+                raise AzureRefused(f"{version.model}:{version.version} exists with another path")
+            self._azure.models[key] = version
+            if known is None:
+                self._azure.effects["version", f"{version.model}:{version.version}"] += 1
+
+
+class MemoryEndpoints:
+    """Managed online endpoints. A request is answered with the `model:version` that served it."""
+
+    def __init__(self, azure: MemoryAzure) -> None:
+        self._azure = azure
+
+    def view(self, endpoint: str) -> EndpointView | None:
+        with self._azure.call("endpoints.view"):
+            found = self._azure.endpoints.get(endpoint)
+            if found is None:
+                return None
+            models = {name: item.model for name, item in found.deployments.items()}
+            return EndpointView(endpoint, {name: found.traffic.get(name, 0) for name in models}, models)
+
+    def ensure(self, endpoint: str) -> None:
+        with self._azure.call("endpoints.ensure"):
+            if endpoint not in self._azure.endpoints:
+                self._azure.endpoints[endpoint] = MemoryEndpoint()
+                self._azure.effects["endpoint", endpoint] += 1
+
+    def create_deployment(self, endpoint: str, deployment: str, model: ModelVersion, rule: Deploy) -> None:
+        with self._azure.call("endpoints.create_deployment"):
+            wanted, found = f"{model.model}:{model.version}", self._found(endpoint)
+            known = found.deployments.get(deployment)
+            if known is None or known.model != wanted:
+                found.deployments[deployment] = MemoryDeployment(wanted)
+                self._azure.effects["deployment", f"{endpoint}/{deployment}"] += 1
+
+    def deployment_state(self, endpoint: str, deployment: str) -> DeploymentState:
+        with self._azure.call("endpoints.deployment_state"):
+            found = self._azure.endpoints.get(endpoint)
+            known = found.deployments.get(deployment) if found else None
+            return known.state if known else DeploymentState.ABSENT
+
+    def set_traffic(self, endpoint: str, traffic: Mapping[str, int]) -> None:
+        with self._azure.call("endpoints.set_traffic"):
+            found = self._found(endpoint)
+            if unknown := sorted(name for name in traffic if name not in found.deployments):
+                raise AzureRefused(f"{endpoint} has no deployment {', '.join(unknown)}")
+            if sum(traffic.values()) not in {0, 100}:
+                raise AzureRefused(f"the traffic of {endpoint} must sum to 0 or 100 percent")
+            found.traffic = dict(traffic)
+            self._azure.effects["traffic", endpoint] += 1
+
+    def delete_deployment(self, endpoint: str, deployment: str) -> None:
+        with self._azure.call("endpoints.delete_deployment"):
+            found = self._found(endpoint)
+            if found.traffic.get(deployment):
+                raise AzureRefused(f"{endpoint}/{deployment} takes traffic")
+            if found.deployments.pop(deployment, None):
+                self._azure.effects["deletion", f"{endpoint}/{deployment}"] += 1
+
+    def score(self, endpoint: str, request: Mapping[str, Any], deployment: str | None = None) -> tuple[str | None, Any]:
+        with self._azure.call("endpoints.score"):
+            found = self._found(endpoint)
+            name = deployment or max(found.traffic, key=lambda each: found.traffic[each], default="")
+            known = found.deployments.get(name)
+            if known is None or known.state is not DeploymentState.READY:
+                raise AzureNotFound(f"{endpoint} has no deployment {name!r} that is ready")
+            if known.model in self._azure.silent:
+                raise AzureRefused(f"{endpoint}/{name} refused the request")
+            return name, known.model
+
+    def _found(self, endpoint: str) -> MemoryEndpoint:
+        found = self._azure.endpoints.get(endpoint)
+        if found is None:
+            raise AzureNotFound(f"there is no endpoint {endpoint}")
+        return found
+
+
+class MemoryMetrics:
+    """Log Analytics: any query about a model is answered with the signals it has within the window."""
+
+    def __init__(self, azure: MemoryAzure) -> None:
+        self._azure = azure
+
+    def query(self, query: LogQuery, model: str, now: datetime) -> list[Signal]:
+        with self._azure.call("metrics.query"):
+            signals = self._azure.signals.get(model, [])
+            return [signal for signal in signals if now - query.window <= signal.at <= now]
+
+
+class MemoryMissedEvents:
+    """Drift that Azure knows of."""
+
+    def __init__(self, azure: MemoryAzure) -> None:
+        self._azure = azure
+
+    def drift(self, monitors: Collection[str], since: datetime, now: datetime) -> list[Event]:
+        watched = {name.casefold() for name in monitors}
+        with self._azure.call("missed.drift"):
+            return [
+                event
+                for event in self._azure.happened
+                if event.cause is Cause.DRIFT
+                and since <= event.time <= now
+                and watched & {name.casefold() for name in monitors_of(event)}
+            ]

@@ -1,0 +1,205 @@
+"""A Prefect worker that runs flows inside itself: half a second from trigger to flow code.
+
+Prefect's process worker starts two interpreters for each run, 6 to 11 seconds. Our flows are short and wait for
+nobody, so they need no process of their own. Start it with `prefect worker start --pool anew --type anew-in-process`.
+
+What it gives up: a flow that exhausts memory or calls `os._exit` takes the worker with it, job variables (`env`,
+`command`) are not used, and changed code needs a restart of the worker. `BaseWorker` is Prefect's extension point;
+`prefect.flow_engine.run_flow` is semi-internal, so Prefect is pinned and this file is tested on a real server.
+"""
+
+import asyncio
+import inspect
+import math
+import os
+import sys
+from collections.abc import Coroutine
+from concurrent.futures import Future as ThreadFuture
+from pathlib import Path
+from typing import Any, Final
+
+import anyio
+import anyio.abc
+import anyio.to_thread
+import httpx
+from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.responses import DeploymentResponse
+from prefect.deployments.steps.core import run_steps
+from prefect.exceptions import Abort, ObjectNotFound, Pause
+from prefect.flow_engine import run_flow
+from prefect.flows import Flow, load_flow_from_entrypoint
+from prefect.states import Cancelled
+from prefect.workers.base import BaseJobConfiguration, BaseVariables, BaseWorker, BaseWorkerResult
+
+TYPE: Final = "anew-in-process"
+
+_SET_DIRECTORY = "prefect.deployments.steps.set_working_directory"
+_CANCEL_POLL = 2.0  # seconds between two looks whether a person wants a run cancelled
+_LAST_WORDS = 2.0  # seconds a run has to report itself crashed when the worker stops
+_STOP_ATTEMPTS = 2
+
+AnyFlow = Flow[..., Any]
+
+
+class InProcessResult(BaseWorkerResult):
+    """How a run left the worker. The run's own state is reported by the engine."""
+
+
+class InProcessWorker(BaseWorker[BaseJobConfiguration, BaseVariables, InProcessResult]):
+    """Runs each flow run in a thread with an event loop of its own, so that none can hold up another or the worker."""
+
+    type = TYPE
+    job_configuration = BaseJobConfiguration
+    _description = "Runs short flows inside the worker, without starting a process for each."
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._flows = FlowCache()
+        self._threads = anyio.CapacityLimiter(math.inf)
+
+    async def run(
+        self,
+        flow_run: FlowRun,
+        configuration: BaseJobConfiguration,
+        task_status: anyio.abc.TaskStatus[int] | None = None,
+    ) -> InProcessResult:
+        """Run the flow run to its end. What fails before the flow is begun is reported as Crashed by the caller."""
+        if flow_run.deployment_id is None:
+            raise ValueError(f"flow run {flow_run.id} has no deployment, and so no entrypoint")
+        flow = await self._flows.load(await self.client.read_deployment(flow_run.deployment_id))
+        # The run as handed to us is older than its move to Pending.
+        fresh = await self.client.read_flow_run(flow_run.id)
+        if task_status is not None:
+            task_status.started(os.getpid())
+        execution = Execution(flow, fresh)
+        await self._execute(execution)
+        await self._report(execution)
+        return InProcessResult(identifier=str(os.getpid()), status_code=0)
+
+    async def _execute(self, execution: "Execution") -> None:
+        async with anyio.create_task_group() as watch:
+            watch.start_soon(self._cancel_on_request, execution)
+            try:
+                await anyio.to_thread.run_sync(execution.run, abandon_on_cancel=True, limiter=self._threads)
+            except anyio.get_cancelled_exc_class():
+                with anyio.CancelScope(shield=True):
+                    await self._stop(execution)
+                raise
+            watch.cancel_scope.cancel()
+
+    async def _stop(self, execution: "Execution") -> None:
+        # The engine reports a cancelled flow as Crashed. One cancel may be swallowed while a run is just beginning.
+        for _ in range(_STOP_ATTEMPTS):
+            execution.cancel()
+            with anyio.move_on_after(_LAST_WORDS):
+                await asyncio.shield(asyncio.wrap_future(execution.ended))
+                return
+        await self._propose_crashed_state(execution.flow_run, "The worker was stopped while the flow ran.")
+
+    async def _cancel_on_request(self, execution: "Execution") -> None:
+        while not execution.cancel_requested:
+            await anyio.sleep(_CANCEL_POLL)
+            try:
+                state = (await self.client.read_flow_run(execution.flow_run.id)).state
+            except ObjectNotFound:
+                return
+            except httpx.HTTPError:
+                continue  # the server is away; the run goes on, and so does the watch
+            if state is not None and state.is_cancelling():
+                execution.cancel_requested = execution.cancel()
+
+    async def _report(self, execution: "Execution") -> None:
+        run_id, error = execution.flow_run.id, execution.error
+        if execution.cancel_requested:
+            state = Cancelled(message="Cancelled in the worker on request.")
+            await self.client.set_flow_run_state(run_id, state, force=True)
+        elif isinstance(error, Abort | Pause):
+            # The server took the run from us (cancelled, suspended or already done) and has its state.
+            self._logger.info("flow run %s was ended by the server: %s", run_id, error)
+        elif error is not None:
+            # Without this, what fails outside the flow would leave its run Running for good.
+            self._logger.error("flow run %s failed outside its flow", run_id, exc_info=error)
+            message = f"{type(error).__name__} outside the flow: {error}"[:1000]
+            await self._propose_crashed_state(execution.flow_run, message)
+
+
+class Execution:
+    """One run of one flow, made for a thread of its own. `error` is what came out of it, once it has ended."""
+
+    def __init__(self, flow: AnyFlow, flow_run: FlowRun) -> None:
+        self.flow_run = flow_run
+        self.cancel_requested = False
+        self.ended: ThreadFuture[None] = ThreadFuture()
+        self.error: BaseException | None = None
+        self._flow = flow
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._task: asyncio.Task[Any] | None = None
+
+    def run(self) -> None:
+        """Run to the end. The flow's own failure is in the run's state, not in `error`."""
+        try:
+            outcome = run_flow(self._flow, flow_run=self.flow_run, return_type="state")
+            if inspect.iscoroutine(outcome):
+                asyncio.run(self._watched(outcome))
+        except asyncio.CancelledError:
+            pass  # the engine has reported it
+        except BaseException as error:  # noqa: BLE001
+            # A process boundary, and Prefect's signals and SystemExit are no Exceptions: none may end the worker.
+            self.error = error
+        finally:
+            self.ended.set_result(None)
+
+    def cancel(self) -> bool:
+        """Ask the flow to stop at its next await; False when it cannot be asked, as a sync flow cannot."""
+        if self._loop is None or self._task is None or self._loop.is_closed():
+            return False
+        self._loop.call_soon_threadsafe(self._task.cancel)
+        return True
+
+    async def _watched(self, outcome: Coroutine[Any, Any, Any]) -> None:
+        self._loop, self._task = asyncio.get_running_loop(), asyncio.current_task()
+        await outcome
+
+
+class FlowCache:
+    """Flows by entrypoint and deployment version, each loaded once."""
+
+    def __init__(self) -> None:
+        self._flows: dict[tuple[str, str, str], AnyFlow] = {}
+        self._lock = asyncio.Lock()
+
+    async def load(self, deployment: DeploymentResponse) -> AnyFlow:
+        """The deployment's flow, after its pull steps. Raises ValueError, or whatever importing the code raises."""
+        if deployment.entrypoint is None:
+            raise ValueError(f"deployment {deployment.name} has no entrypoint")
+        key = (str(deployment.id), deployment.entrypoint, f"{deployment.version}/{deployment.updated}")
+        # One at a time: pull steps and imports change the working directory and sys.path.
+        async with self._lock:
+            if key not in self._flows:
+                directory = await _pull(deployment)
+                self._flows[key] = await anyio.to_thread.run_sync(_import_flow, deployment.entrypoint, directory)
+            return self._flows[key]
+
+
+async def _pull(deployment: DeploymentResponse) -> Path | None:
+    steps = deployment.pull_steps or []
+    before = Path.cwd()
+    output = await run_steps(steps, deployment=deployment) if steps else {}
+    directory = output.get("directory") or deployment.path
+    # The working directory belongs to the whole process. It is the project's if every step only set it; a step that
+    # fetched code elsewhere must not move the flows that already run.
+    if not all(_SET_DIRECTORY in step for step in steps):
+        os.chdir(before)
+    return _absolute(directory) if directory else None
+
+
+def _absolute(directory: str) -> Path:
+    return Path(directory).expanduser().resolve()
+
+
+def _import_flow(entrypoint: str, directory: Path | None) -> AnyFlow:
+    if directory is not None and str(directory) not in sys.path:
+        sys.path.insert(0, str(directory))
+    if directory is not None and ".py:" in entrypoint:
+        entrypoint = str(directory / entrypoint)
+    return load_flow_from_entrypoint(entrypoint, use_placeholder_flow=False)

@@ -1,0 +1,34 @@
+"""The `anew` command. Commands live in modules of their own, imported only when called: `--help` stays quick."""
+
+from cyclopts import App
+
+from anew import __version__
+
+app = App(
+    name="anew",
+    help="Keep models in production fresh: drift events in, gated and deployed models out.",
+    version=__version__,
+    help_format="plaintext",  # markdown would import its parser: 0.2 s of each --help
+    result_action="return_value",
+)
+app.command("anew.cli.demo:demo", name="demo", help="Watch a real model drift, retrain and go live on local Azure.")
+app.command("anew.cli.serve:serve", name="serve", help="Run the webhook that Event Grid delivers to.")
+app.command("anew.cli.emulator:emulator", name="emulator", help="Run local Azure on this machine.")
+app.command("anew.cli.status:status", name="status", help="Show what is open, decided and waiting.")
+app.command("anew.cli.explain:explain", name="explain", help="Explain why it did, or did not, retrain.")
+
+policy = App(name="policy", help="Check policies and print their schema.")
+policy.command("anew.cli.policy:check", name="check", help="Check every policy in a folder.")
+policy.command("anew.cli.policy:schema", name="schema", help="Print the JSON Schema of a policy.")
+app.command(policy)
+
+event = App(name="event", help="Parse events and subscribe to them.")
+event.command("anew.cli.event:parse", name="parse", help="Print the events of a file, normalised, one JSON line each.")
+event.command(
+    "anew.cli.event:subscribe", name="subscribe", help="Create the Event Grid subscription that feeds a webhook."
+)
+app.command(event)
+
+ledger = App(name="ledger", help="Look after the ledger's database.")
+ledger.command("anew.cli.ledger:upgrade", name="upgrade", help="Bring the ledger's schema up to date.")
+app.command(ledger)

@@ -1,0 +1,35 @@
+"""What commands print: JSON for machines, rich for people, errors that end in the next step."""
+
+import json
+import sys
+from dataclasses import asdict, is_dataclass
+from datetime import datetime
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from anew.errors import AnewError
+
+
+def print_json(value: Any) -> None:
+    """One JSON document on one line."""
+    sys.stdout.write(json.dumps(value, default=_plain, ensure_ascii=False) + "\n")
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} is not JSON")
+
+
+def complain(error: AnewError) -> None:
+    """An error for a person, ending in what to do."""
+    sys.stderr.write(f"error: {error}\n")
+    if error.advice:
+        sys.stderr.write(f"{error.advice}\n")

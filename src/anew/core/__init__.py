@@ -1,0 +1,1 @@
+"""The pure core: values and functions over them. No IO, no clock, no Prefect, no Azure."""

@@ -1,0 +1,157 @@
+"""Reading loosely typed JSON: fields whatever their casing, times and numbers however they were written.
+
+Azure ML spells one field `runTags`, `RunTags` or both in one payload, sends a model version as text or number, and
+prints seven fraction digits. What cannot be read raises `FieldError`, whose text names the field and what was found.
+"""
+
+import json
+import math
+import re
+import reprlib
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, cast
+
+MAX_NAME = 256  # Azure's own limit for run, model and endpoint names is 255 or 260
+MAX_LIST = 1500  # keeps a key below PostgreSQL's 2,704 bytes for an indexed value
+
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")  # no database takes a lone surrogate, PostgreSQL takes no NUL
+
+_brief = reprlib.Repr()
+_brief.maxlevel, _brief.maxstring, _brief.maxother, _brief.maxlong = 2, 80, 80, 40
+
+
+class FieldError(ValueError):
+    """A field is missing or is not what it must be."""
+
+
+def shown(value: object) -> str:
+    """A short rendering of any JSON value, safe for a log line or an answer."""
+    return _brief.repr(value)
+
+
+def storable(text: str) -> str:
+    """The text with every character no database can keep replaced by U+FFFD."""
+    return _UNSTORABLE.sub("\ufffd", text)
+
+
+class Fields:
+    """The fields of one JSON object, in any casing; of two that differ only in case, the first that is not null."""
+
+    __slots__ = ("_values", "_where")
+
+    def __init__(self, values: Mapping[Any, Any], where: str = "") -> None:
+        self._where = where
+        self._values: dict[str, Any] = {}
+        for name, value in values.items():
+            folded = str(name).casefold()
+            if self._values.get(folded) is None:
+                self._values[folded] = value
+
+    def get(self, name: str) -> Any:
+        """The value as it came, None when absent or null."""
+        return self._values.get(name.casefold())
+
+    def optional_text(self, name: str) -> str | None:
+        """The text, None when it is absent, blank or no text."""
+        value = self.get(name)
+        return (storable(value).strip() or None) if isinstance(value, str) else None
+
+    def text(self, name: str, fallback: str | None = None, *, limit: int = MAX_NAME) -> str:
+        """The text that identifies something, from *fallback* when absent. Raises FieldError."""
+        value = self.get(name)
+        if value is None or (isinstance(value, str) and not value.strip()):
+            value = fallback
+        if value is None:
+            raise FieldError(f"{self._where}{name} is missing")
+        if not isinstance(value, str):
+            raise self._wrong(name, "text", value)
+        if _UNSTORABLE.search(value) or len(value) > limit:
+            raise self._wrong(name, f"at most {limit} ordinary characters", value)
+        return value.strip()
+
+    def version(self, name: str, fallback: str | None) -> str:
+        """A version, sent as text or as a whole number. Raises FieldError."""
+        value = self.get(name)
+        if not isinstance(value, int) or isinstance(value, bool):
+            return self.text(name, fallback)
+        # Python refuses to print integers of more than 4,300 digits; no version has more than these.
+        if not 0 <= value < 10**30:
+            raise self._wrong(name, "a version", value)
+        return str(value)
+
+    def fraction(self, name: str) -> float:
+        """A finite number in 0..1, sent as number or numeric text. Raises FieldError."""
+        value = self.get(name)
+        if value is None:
+            raise FieldError(f"{self._where}{name} is missing")
+        number = finite(value)
+        if number is None or not 0 <= number <= 1:
+            raise self._wrong(name, "a number in 0..1", value)
+        return number
+
+    def time(self, name: str) -> datetime:
+        """A time as aware UTC; without an offset it is taken as UTC. Raises FieldError."""
+        value = self.get(name)
+        if value is None:
+            raise FieldError(f"{self._where}{name} is missing")
+        time = parse_time(value)
+        if time is None:
+            raise self._wrong(name, "an RFC 3339 time", value)
+        return time
+
+    def nested(self, name: str) -> "Fields":
+        """The object under *name*; without fields when absent or null. Raises FieldError for anything else."""
+        value = self.get(name)
+        if value is None:
+            return Fields({}, f"{name}.")
+        if not isinstance(value, dict):
+            raise self._wrong(name, "an object", value)
+        return Fields(cast(dict[Any, Any], value), f"{name}.")
+
+    def tags(self, name: str) -> dict[str, str] | None:
+        """Tags with every value as text; None when absent, null or no object."""
+        value = self.get(name)
+        if not isinstance(value, dict):
+            return None
+        tags = cast(dict[Any, Any], value)
+        return {storable(str(key)): storable(_tag_text(content)) for key, content in tags.items()}
+
+    def _wrong(self, name: str, expected: str, found: object) -> FieldError:
+        return FieldError(f"{self._where}{name} must be {expected}, found {shown(found)}")
+
+
+def parse_time(value: object) -> datetime | None:
+    """The time as aware UTC, None when it is none. Azure sends up to seven fraction digits; those past six are cut."""
+    if not isinstance(value, str):
+        return None
+    try:
+        time = datetime.fromisoformat(value.strip().upper())
+        return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def finite(value: object) -> float | None:
+    """The number, given as number or numeric text; None when it is none, infinite or not a number."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    if isinstance(value, str) and not _NUMBER.fullmatch(value.strip()):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _tag_text(value: object) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, dict | list):
+        try:
+            return json.dumps(value)
+        except (RecursionError, ValueError, TypeError):
+            return shown(cast(object, value))
+    return "" if value is None else str(value)

@@ -1,0 +1,161 @@
+"""Azure Machine Learning events as values: what was said, about which workspace and object, when.
+
+*Event* is one normalised Azure event, whichever schema and casing it came in. An event is not yet a reason to
+act: `cause` names what it means to us, and `key` is what an event and a poll both know of that meaning.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Self
+
+NAMESPACE = "Microsoft.MachineLearningServices"
+BREACH_TAG = "azureml_modelmonitor_threshold_breached"
+MONITOR_ERROR_TAG = "azureml.modelmonitor.error"
+
+_WORKSPACE = re.compile(
+    r"^/?subscriptions/(?P<subscription>[^/]+)/resourceGroups/(?P<group>[^/]+)"
+    r"/providers/Microsoft\.MachineLearningServices/workspaces/(?P<name>[^/]+)/?$",
+    re.IGNORECASE,
+)
+
+
+class EventType(StrEnum):
+    """The five types Azure ML raises (`Microsoft.MachineLearningServices.*`)."""
+
+    DATASET_DRIFT_DETECTED = f"{NAMESPACE}.DatasetDriftDetected"
+    RUN_COMPLETED = f"{NAMESPACE}.RunCompleted"
+    RUN_STATUS_CHANGED = f"{NAMESPACE}.RunStatusChanged"
+    MODEL_REGISTERED = f"{NAMESPACE}.ModelRegistered"
+    MODEL_DEPLOYED = f"{NAMESPACE}.ModelDeployed"
+
+
+class Cause(StrEnum):
+    """What an event means to us. Several event types can have one cause, and one type several causes."""
+
+    DRIFT = "drift"  # a v1 monitor found drift, or a v2 monitor's run carries the breach tag
+    MONITOR_FAILED = "monitor-failed"  # the monitor itself had no data or broke: never drift
+    RUN_COMPLETED = "run-completed"
+    RUN_FAILED = "run-failed"  # failed, canceled or not responding
+    RUN_PROGRESS = "run-progress"  # a run moved, but has not ended
+    MODEL_REGISTERED = "model-registered"
+    MODEL_DEPLOYED = "model-deployed"
+    MANUAL = "manual"  # a person asked for a retraining; not an Azure event, but it enters by the same inbox
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """An Azure ML workspace. Equality ignores case, as ARM ids do."""
+
+    subscription_id: str = field(compare=False)
+    resource_group: str = field(compare=False)
+    name: str = field(compare=False)
+    key: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "key", self.arm_id.casefold())
+
+    @property
+    def arm_id(self) -> str:
+        """The ARM resource id, in canonical spelling."""
+        return (
+            f"/subscriptions/{self.subscription_id}/resourceGroups/{self.resource_group}"
+            f"/providers/{NAMESPACE}/workspaces/{self.name}"
+        )
+
+    @classmethod
+    def parse(cls, arm_id: str) -> Self | None:
+        """The workspace an ARM id names, or None when it names something else."""
+        match = _WORKSPACE.match(arm_id)
+        return cls(match["subscription"], match["group"], match["name"]) if match else None
+
+
+@dataclass(frozen=True, slots=True)
+class Breach:
+    """One metric of a v2 monitor beyond its threshold; feature is None for a metric of the whole model."""
+
+    metric: str
+    value: float | None
+    threshold: float | None
+    feature: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """What a monitor said. v1 gives a coefficient in 0..1; v2 gives a signal's breaches."""
+
+    monitor: str | None
+    coefficient: float | None = None
+    monitor_id: str | None = None
+    baseline_dataset_id: str | None = None
+    target_dataset_id: str | None = None
+    start: datetime | None = None
+    end: datetime | None = None
+    breaches: tuple[Breach, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One Azure ML event, normalised. Absent things are None; `tags` is None when the payload had none at all."""
+
+    type: str
+    id: str
+    workspace: Workspace
+    subject: str
+    time: datetime
+    run_id: str | None = None
+    status: str | None = None
+    experiment: str | None = None
+    model: str | None = None
+    version: str | None = None
+    service: str | None = None
+    models: tuple[str, ...] = ()  # `name:version` of each model of a ModelDeployed
+    tags: Mapping[str, str] | None = None
+    drift: Drift | None = None
+    cause: Cause | None = None  # None for a type we do not know
+
+    @property
+    def key(self) -> str:
+        """What an event and a poll both know: workspace, cause and the object it is about."""
+        return event_key(self.workspace, self.cause, self.object)
+
+    @property
+    def object(self) -> str:
+        """The run, model version or endpoint this event is about; unknown types fall back to the event's id."""
+        match self.cause:
+            case Cause.MANUAL | None:
+                return self.id
+            case Cause.MODEL_REGISTERED:
+                return f"{self.model}:{self.version}"
+            case Cause.MODEL_DEPLOYED:
+                return f"{self.service}={','.join(self.models)}"
+            case Cause.RUN_PROGRESS:
+                return f"{self.run_id}@{(self.status or '').casefold()}"
+            case _:
+                return f"{self.run_id}"
+
+
+def event_key(workspace: Workspace, cause: Cause | None, name: str) -> str:
+    """The key under which the inbox knows one happening, however it was learnt of."""
+    return f"{cause or 'unknown'}|{workspace.key}|{name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Ignored:
+    """Well formed, and knowingly not for us: an unknown type, or another workspace."""
+
+    reason: str
+    event: Event
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """Cannot be an event: `reason` says what is wrong and where; `raw` is the element as received."""
+
+    reason: str
+    raw: Any
+
+
+Parsed = Event | Ignored | Rejected

@@ -1,0 +1,85 @@
+"""The HTTP side of a WebActivity: it reaches this machine only, and Azure's public ARM address means local Azure."""
+
+from typing import Any, Final, cast
+from urllib.parse import urlsplit
+
+import httpx
+
+from anew.emulator.adf_expressions import to_text
+from anew.emulator.cloud import Cloud
+from anew.emulator.credentials import EmulatorCredential, is_loopback
+from anew.emulator.state import Document
+
+_PUBLIC_ARM: Final = "https://management.azure.com"
+_TIMEOUT_SECONDS: Final = 60.0
+# After a restart a resumed run may call before local Azure listens again.
+_CONNECT_RETRIES: Final = 4
+_WEB_ERROR: Final = "2108"
+
+
+class ActivityError(Exception):
+    """Why an activity failed: Data Factory's error code, message and failure type (UserError or SystemError)."""
+
+    def __init__(self, code: str, message: str, kind: str = "UserError") -> None:
+        super().__init__(message)
+        self.code = code
+        self.kind = kind
+
+    def document(self, target: str) -> Document:
+        """The error as an activity run shows it."""
+        return {
+            "errorCode": self.code,
+            "message": f"{self}",
+            "failureType": self.kind,
+            "target": target,
+            "details": "",
+        }
+
+
+def call_web(cloud: Cloud, properties: Document) -> Document:
+    """Make a WebActivity's call; its output is the JSON object answered, or ``{"Response": text}``.
+
+    Raises ActivityError when the address is not on this machine or the answer is not a success.
+    """
+    url, method = local_url(cloud, properties["url"]), str(properties.get("method", "GET")).upper()
+    given: Document = properties.get("headers") or {}
+    headers = {name: to_text(value) for name, value in given.items()}
+    authentication: Document = properties.get("authentication") or {}
+    if authentication.get("type") in ("MSI", "SystemAssignedManagedIdentity"):
+        scope = f"{to_text(authentication.get('resource', _PUBLIC_ARM)).rstrip('/')}/.default"
+        headers["Authorization"] = f"Bearer {EmulatorCredential().get_token(scope).token}"
+    transport = httpx.HTTPTransport(retries=_CONNECT_RETRIES)
+    try:
+        with httpx.Client(transport=transport, timeout=_TIMEOUT_SECONDS, trust_env=False) as client:
+            response = client.request(method, url, headers=headers, **_content(properties.get("body")))
+    except httpx.HTTPError as error:
+        raise ActivityError(_WEB_ERROR, f"Error calling the endpoint '{url}': {error}.") from error
+    return _output(url, response)
+
+
+def local_url(cloud: Cloud, url: str) -> str:
+    """The address on this machine for a URL of a pipeline; raises ActivityError when there is none."""
+    if url == _PUBLIC_ARM or url.startswith(f"{_PUBLIC_ARM}/"):
+        return cloud.base_url + url.removeprefix(_PUBLIC_ARM)
+    if is_loopback(url) or urlsplit(url).netloc == urlsplit(cloud.base_url).netloc:
+        return url
+    raise ActivityError(_WEB_ERROR, f"Local Azure calls only addresses on this machine, not '{url}'.")
+
+
+def _content(body: Any) -> dict[str, Any]:
+    if body is None:
+        return {}
+    return {"content": body.encode()} if isinstance(body, str) else {"json": body}
+
+
+def _output(url: str, response: httpx.Response) -> Document:
+    if not response.is_success:
+        message = f"Error calling the endpoint '{url}'. Response status code: '{response.status_code}"
+        raise ActivityError(_WEB_ERROR, f"{message} - {response.reason_phrase}'. More details: {response.text}")
+    answer: Any
+    try:
+        answer = response.json() if response.content else {}
+    except ValueError:
+        answer = response.text
+    output = cast(Document, answer) if isinstance(answer, dict) else {"Response": answer}
+    return {**output, "ADFWebActivityResponseHeaders": dict(response.headers)}

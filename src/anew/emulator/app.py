@@ -1,0 +1,119 @@
+"""Local Azure as one ASGI application: every service's routes, the bearer check, and the background workers."""
+
+import importlib
+import threading
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from anew.emulator import (
+    control,
+    data_factory,
+    event_grid,
+    job_runner,
+    jobs,
+    log_analytics,
+    models,
+    online_deployments,
+    online_endpoints,
+    operations,
+    scoring,
+    streams,
+    workspaces,
+)
+from anew.emulator.arm import ArmError, arm_error, require_bearer
+from anew.emulator.cloud import Cloud
+
+SERVICES: Final = (
+    workspaces,
+    jobs,
+    models,
+    online_endpoints,
+    online_deployments,
+    operations,
+    scoring,
+    data_factory,
+    event_grid,
+    log_analytics,
+    streams,
+    control,
+)
+BEARER_PATHS: Final = ("/subscriptions/", "/v1/", "/history/")
+HEAVY_MODULES: Final = ("sklearn.ensemble", "pandas", "duckdb_kql")
+
+
+class BearerCheck:
+    """Answers 401 to a request for an Azure resource that carries no bearer token."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, or refuse it."""
+        if scope["type"] == "http" and scope["path"].startswith(BEARER_PATHS):
+            refusal = require_bearer(Request(scope))
+            if refusal is not None:
+                await refusal(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+
+def create_app(cloud: Cloud, *, warm: bool = True) -> Starlette:
+    """The application over one cloud; warm imports the heavy libraries in the background once it is up."""
+    routes = [route for service in SERVICES for route in service.routes(cloud)]
+    return Starlette(
+        routes=routes,
+        middleware=[Middleware(BearerCheck)],
+        exception_handlers={ArmError: _refuse, HTTPException: _unknown},
+        lifespan=_lifespan(cloud, warm=warm),
+    )
+
+
+def serve(host: str, port: int, folder: Path) -> None:
+    """Serve the local Azure kept in folder until interrupted."""
+    cloud = Cloud.open(folder, f"http://{host}:{port}")
+    try:
+        uvicorn.run(create_app(cloud), host=host, port=port, log_level="warning", access_log=False)
+    finally:
+        cloud.store.close()
+
+
+async def _refuse(_: Request, error: Exception) -> Response:
+    if not isinstance(error, ArmError):
+        raise error
+    return error.response()
+
+
+async def _unknown(request: Request, error: Exception) -> Response:
+    if not isinstance(error, HTTPException):
+        raise error
+    return arm_error(error.status_code, error.detail.replace(" ", ""), f"{request.method} {request.url.path}")
+
+
+def _lifespan(cloud: Cloud, *, warm: bool) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncGenerator[None]:
+        stops = [worker.start(cloud) for worker in (event_grid, job_runner, data_factory)]
+        if warm:
+            threading.Thread(target=_warm, name="warm-imports", daemon=True).start()
+        try:
+            yield
+        finally:
+            for stop in reversed(stops):
+                stop()
+
+    return lifespan
+
+
+def _warm() -> None:
+    for module in HEAVY_MODULES:
+        importlib.import_module(module)

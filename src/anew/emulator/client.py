@@ -1,0 +1,134 @@
+"""A typed client of the control API of local Azure: what no real Azure offers, for demos and tests."""
+
+from types import TracebackType
+from typing import Any, Literal, NotRequired, Self, TypedDict, cast
+
+import httpx
+
+from anew.emulator.state import Document
+
+
+class JournalEntry(TypedDict):
+    """One effect local Azure noted; the action decides which further keys it has."""
+
+    seq: int
+    at: str
+    action: str
+    name: NotRequired[str]
+    status: NotRequired[str]
+
+
+class Monitor(TypedDict):
+    """Which monitor watches a stream while it advances; silent means its event is lost on the way."""
+
+    kind: Literal["dataset", "model"]
+    name: str
+    threshold: float
+    baseline_rows: int
+    silent: NotRequired[bool]
+    metric: NotRequired[Literal["JensenShannonDistance", "NormalizedWassersteinDistance", "PopulationStabilityIndex"]]
+
+
+class Batch(TypedDict):
+    """What one batch of a stream brought."""
+
+    batch: int
+    accuracy: float
+    drift_coefficient: float
+    rows: int
+    deployment: str
+    event_id: str | None
+
+
+class LocalAzure:
+    """The control API at base_url; every method raises httpx.HTTPStatusError when local Azure refuses."""
+
+    def __init__(self, base_url: str, *, timeout: float = 120.0) -> None:
+        self._http = httpx.Client(base_url=base_url, timeout=timeout, trust_env=False)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def health(self) -> Document:
+        """Whether local Azure answers, and since when it runs."""
+        return self._call("GET", "/emulator/health")
+
+    def journal(self, action: str | None = None, *, after: int = -1) -> list[JournalEntry]:
+        """The noted effects, oldest first: of one action if given, and only those with a seq above after."""
+        params: dict[str, str] = {"after": str(after)} | ({"action": action} if action else {})
+        return cast(list[JournalEntry], self._call("GET", "/emulator/journal", params=params)["value"])
+
+    def job_metrics(self, name: str) -> dict[str, float]:
+        """The metrics a job logged."""
+        return cast(dict[str, float], self._call("GET", f"/emulator/jobs/{name}/metrics")["metrics"])
+
+    def set_modes(self, **modes: Any) -> Document:
+        """Change how local Azure behaves, e.g. ``async_operations=True``; returns all modes now in force."""
+        return self._call("PUT", "/emulator/modes", json=modes)
+
+    def create_stream(
+        self,
+        name: str,
+        *,
+        source: str,
+        label: str,
+        batch_rows: int,
+        history_batches: int,
+        workspace_id: str | None = None,
+    ) -> Document:
+        """Begin a stream of labelled rows from a data set, the first history_batches batches already past."""
+        body: Document = {
+            "name": name,
+            "source": source,
+            "label": label,
+            "batch_rows": batch_rows,
+            "history_batches": history_batches,
+        }
+        return self._call(
+            "POST", "/emulator/streams", json=body | ({"workspace_id": workspace_id} if workspace_id else {})
+        )
+
+    def advance_stream(
+        self,
+        name: str,
+        *,
+        batches: int,
+        workspace_id: str,
+        model: str,
+        endpoint: str,
+        monitor: Monitor | None = None,
+    ) -> list[Batch]:
+        """Let batches of time pass: score them on the endpoint, log accuracy and drift, and let the monitor look."""
+        body: Document = {"batches": batches, "workspace_id": workspace_id, "model": model, "endpoint": endpoint}
+        answer = self._call(
+            "POST", f"/emulator/streams/{name}/advance", json=body | ({"monitor": monitor} if monitor else {})
+        )
+        return cast(list[Batch], answer["batches"])
+
+    def stream(self, name: str) -> Document:
+        """Where a stream stands."""
+        return self._call("GET", f"/emulator/streams/{name}")
+
+    def reset_baseline(self, name: str, *, end_batch: int | None = None, rows: int | None = None) -> Document:
+        """Move a stream's drift baseline, as deploying a newly trained model does: to the rows before end_batch."""
+        return self._call("PUT", f"/emulator/streams/{name}/baseline", json={"end_batch": end_batch, "rows": rows})
+
+    def publish(self, event: Document) -> Document:
+        """Publish an event (Event Grid schema) as it is."""
+        return self._call("POST", "/emulator/events", json=event)
+
+    def _call(
+        self, method: str, path: str, *, json: Document | None = None, params: dict[str, str] | None = None
+    ) -> Document:
+        response = self._http.request(method, path, json=json, params=params)
+        response.raise_for_status()
+        return cast(Document, response.json()) if response.content else {}

@@ -1,0 +1,64 @@
+"""The control API of local Azure: health, the journal of effects, job metrics and modes of behaviour. No real Azure
+has it, and it asks for no token.
+"""
+
+from typing import Final
+
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from anew.emulator import runs
+from anew.emulator.arm import ArmCall, arm_route, not_found
+from anew.emulator.cloud import Cloud, timestamp
+from anew.emulator.state import Document
+
+MODES_KEY: Final = "modes"
+
+
+def routes(cloud: Cloud) -> list[Route]:
+    """The control routes that belong to no service."""
+    since = timestamp()
+
+    def health(_: ArmCall) -> Response:
+        return JSONResponse({"status": "ok", "since": since})
+
+    def journal(call: ArmCall) -> Response:
+        entries = read_journal(cloud, call.query("action"), call.number("after", -1))
+        return JSONResponse({"value": entries})
+
+    def metrics(call: ArmCall) -> Response:
+        return JSONResponse(_metrics(cloud, call))
+
+    def get_modes(_: ArmCall) -> Response:
+        return JSONResponse(cloud.store.get(MODES_KEY, MODES_KEY) or {})
+
+    def put_modes(call: ArmCall) -> Response:
+        with cloud.store.locked():
+            modes = {**(cloud.store.get(MODES_KEY, MODES_KEY) or {}), **call.body}
+            cloud.store.put(MODES_KEY, MODES_KEY, modes)
+        return JSONResponse(modes)
+
+    return [
+        arm_route("/emulator/health", "GET", health),
+        arm_route("/emulator/journal", "GET", journal),
+        arm_route("/emulator/jobs/{name}/metrics", "GET", metrics),
+        arm_route("/emulator/modes", "GET", get_modes),
+        arm_route("/emulator/modes", "PUT", put_modes),
+    ]
+
+
+def read_journal(cloud: Cloud, action: str | None, after: int) -> list[Document]:
+    """The journal's entries above the number after, oldest first, each with its number as ``seq``."""
+    entries = enumerate(cloud.store.list("journal"))
+    return [
+        {"seq": seq, **entry} for seq, entry in entries if seq > after and (action is None or entry["action"] == action)
+    ]
+
+
+def _metrics(cloud: Cloud, call: ArmCall) -> Document:
+    name = call.param("name")
+    # Job names are unique in a workspace only; the newest of that name is the one meant.
+    for job in reversed(cloud.store.list(runs.KIND)):
+        if job["name"].casefold() == name.casefold():
+            return cloud.store.get(runs.METRICS_KIND, job["id"]) or {"metrics": {}}
+    raise not_found(call.resource_id)

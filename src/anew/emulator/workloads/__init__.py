@@ -1,0 +1,24 @@
+"""The programs that jobs of local Azure can run: real training and evaluation with scikit-learn."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+
+class Run(Protocol):
+    """What a workload may do to the run it is in; the names are MLflow's."""
+
+    def set_tag(self, key: str, value: str) -> None:
+        """Set a tag of the run."""
+        ...
+
+    def log_metric(self, key: str, value: float) -> None:
+        """Log the value of a metric."""
+        ...
+
+
+class Workload(Protocol):
+    """A workload module: its main takes the command's arguments and the run it is in."""
+
+    def main(self, argv: Sequence[str], run: Run) -> None:
+        """Do the work; any exception fails the job."""
+        ...

@@ -1,0 +1,102 @@
+"""Models on disk in MLflow's layout (an MLmodel file beside a pickled scikit-learn estimator), without MLflow."""
+
+import json
+import pickle
+import platform
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final, Protocol, cast
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+from anew.emulator.workloads.threads import one_thread
+
+MODEL_FILE: Final = "MLmodel"
+PICKLE_FILE: Final = "model.pkl"
+
+
+class Classifier(Protocol):
+    """The part of a scikit-learn classifier that scoring needs."""
+
+    def predict(self, X: NDArray[np.float64]) -> NDArray[np.int64]:  # noqa: N803 (scikit-learn's own name)
+        """The class of each row."""
+        ...
+
+
+@dataclass(frozen=True)
+class SavedModel:
+    """A loaded model and the names of its input columns, in the order it was trained on."""
+
+    columns: tuple[str, ...]
+    classifier: Classifier
+
+    def predict(self, columns: Sequence[str], rows: NDArray[np.float64]) -> NDArray[np.int64]:
+        """The class of each row, whatever order its columns come in.
+
+        Raises:
+            KeyError: a column the model was trained on is missing.
+        """
+        missing = [name for name in self.columns if name not in columns]
+        if missing:
+            raise KeyError(f"missing columns: {', '.join(missing)}")
+        order = [list(columns).index(name) for name in self.columns]
+        with one_thread():
+            return self.classifier.predict(rows[:, order])
+
+
+def save_model(folder: Path, classifier: Classifier, columns: Sequence[str]) -> None:
+    """Write the model so that MLflow, and load_model, can read it back."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / PICKLE_FILE).open("wb") as file:
+        pickle.dump(classifier, file, protocol=pickle.HIGHEST_PROTOCOL)
+    requirements = [f"{package}=={version(package)}" for package in ("scikit-learn", "numpy")]
+    (folder / "requirements.txt").write_text("\n".join(requirements) + "\n")
+    python_env = {"python": platform.python_version(), "dependencies": ["-r requirements.txt"]}
+    (folder / "python_env.yaml").write_text(yaml.safe_dump(python_env, sort_keys=False))
+    # Last, because its presence is what makes the folder a model.
+    (folder / MODEL_FILE).write_text(yaml.safe_dump(_description(columns, version("scikit-learn")), sort_keys=False))
+
+
+def load_model(folder: Path) -> SavedModel:
+    """Read a model back. It is unpickled, so the folder must be one that this machine wrote.
+
+    Raises:
+        FileNotFoundError: the folder holds no model.
+    """
+    description: dict[str, Any] = yaml.safe_load((folder / MODEL_FILE).read_text())
+    inputs = json.loads(description["signature"]["inputs"])
+    with (folder / description["flavors"]["sklearn"]["pickled_model"]).open("rb") as file:
+        classifier = cast(Classifier, pickle.load(file))  # noqa: S301 (our own file, as the docstring says)
+    return SavedModel(tuple(column["name"] for column in inputs), classifier)
+
+
+def _description(columns: Sequence[str], sklearn_version: str) -> dict[str, Any]:
+    inputs = [{"type": "double", "name": name, "required": True} for name in columns]
+    outputs = [{"type": "tensor", "tensor-spec": {"dtype": "int64", "shape": [-1]}}]
+    return {
+        "artifact_path": "model",
+        "flavors": {
+            "python_function": {
+                "env": {"virtualenv": "python_env.yaml"},
+                "loader_module": "mlflow.sklearn",
+                "model_path": PICKLE_FILE,
+                "predict_fn": "predict",
+                "python_version": platform.python_version(),
+            },
+            "sklearn": {
+                "code": None,
+                "pickled_model": PICKLE_FILE,
+                "serialization_format": "pickle",
+                "sklearn_version": sklearn_version,
+            },
+        },
+        "model_uuid": uuid.uuid4().hex,
+        "signature": {"inputs": json.dumps(inputs), "outputs": json.dumps(outputs), "params": None},
+        "utc_time_created": datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S.%f"),
+    }

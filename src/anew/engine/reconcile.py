@@ -1,0 +1,94 @@
+"""One tick: find what events did not bring, and advance everything that is open."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from anew.core.lifecycle import OPEN_RETRAINING, Retraining
+from anew.core.policy import Policy
+from anew.core.tags import is_newer, matching_rule
+from anew.engine.context import Engine
+from anew.engine.deploy import DeployReport, deploy, intended_rollout
+from anew.engine.ports import ModelVersion, Source
+from anew.engine.promote import PromoteReport, advance_retraining, promote, served_version
+from anew.engine.retrain import RetrainReport, retrain
+from anew.errors import PermanentError, TemporaryError
+
+_WATERMARK = "reconcile.drift"
+
+
+@dataclass(frozen=True, slots=True)
+class ReconcileReport:
+    """What a tick found and did; `problems` are parts that could not be done this time."""
+
+    found: int
+    retrained: RetrainReport
+    promoted: PromoteReport
+    deployed: DeployReport
+    advanced: tuple[Retraining, ...] = ()
+    problems: tuple[str, ...] = field(default=())
+
+
+def reconcile(engine: Engine, now: datetime) -> ReconcileReport:
+    """One pass over everything. A part that fails is reported and does not keep the others from running."""
+    problems: list[str] = []
+    found = _guarded(lambda: find_missed_drift(engine, now), 0, "drift", problems)
+    advanced = [_advance(engine, item, now, problems) for item in engine.ledger.retrainings(OPEN_RETRAINING)]
+    retrained = _guarded(lambda: retrain(engine, now), RetrainReport(), "retrain", problems)
+    promoted = _guarded(lambda: promote(engine, now), PromoteReport(), "promote", problems)
+    for policy in engine.policies.all:
+        found += _guarded(partial(open_undeployed, engine, policy, now), 0, f"models of {policy.model}", problems)
+    deployed = _guarded(lambda: deploy(engine, now), DeployReport(), "deploy", problems)
+    problems.extend((*retrained.deferred, *promoted.deferred, *deployed.deferred))
+    return ReconcileReport(found, retrained, promoted, deployed, tuple(advanced), tuple(problems))
+
+
+def _guarded(step: Callable[[], Any], otherwise: Any, name: str, problems: list[str]) -> Any:
+    try:
+        return step()
+    except (TemporaryError, PermanentError) as error:
+        problems.append(f"{name}: {error}")
+        return otherwise
+
+
+def _advance(engine: Engine, retraining: Retraining, now: datetime, problems: list[str]) -> Retraining:
+    return _guarded(lambda: advance_retraining(engine, retraining, now), retraining, retraining.id, problems)
+
+
+def find_missed_drift(engine: Engine, now: datetime) -> int:
+    """Put drift that Azure knows of and no event told us into the inbox; returns how many were new.
+
+    The watermark trails by the look-back, because logs arrive late (minutes) and out of order.
+    """
+    since = (engine.ledger.watermark(_WATERMARK) or now) - engine.timing.lookback
+    monitors = {name for policy in engine.policies.all for name in policy.monitors}
+    receipt = engine.ledger.receive(engine.missed.drift(monitors, since, now), Source.RECONCILE, now)
+    engine.ledger.set_watermark(_WATERMARK, now)
+    return receipt.new
+
+
+def open_undeployed(engine: Engine, policy: Policy, now: datetime) -> int:
+    """Open rollouts for the newest versions whose tags match and that do not serve; returns how many were new.
+
+    Not by way of the inbox: a version whose tags were changed has an answered entry there, and no new event.
+    """
+    if not policy.deploy:
+        return 0
+    opened = 0
+    for rule, version in _newest_matching(engine, policy).items():
+        served = served_version(engine.endpoints.view(policy.deploy[rule].endpoint), policy.model)
+        if served is None or is_newer(version.version, served):
+            rollout = intended_rollout(version, policy.deploy[rule], rule, now)
+            opened += engine.ledger.add_rollout(rollout, engine.actor)
+    return opened
+
+
+def _newest_matching(engine: Engine, policy: Policy) -> dict[int, ModelVersion]:
+    newest: dict[int, ModelVersion] = {}
+    for version in engine.registry.versions(policy.model):
+        rule = matching_rule(policy, version.tags)
+        if rule is not None and (rule not in newest or is_newer(version.version, newest[rule].version)):
+            newest[rule] = version
+    return newest

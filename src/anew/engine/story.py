@@ -1,0 +1,63 @@
+"""What the ledger can tell about one id: the chain from event to decision to training to rollout."""
+
+from dataclasses import dataclass
+
+from anew.core.lifecycle import Retraining, Rollout
+from anew.engine.ports import AuditRow, DecisionRecord, InboxEntry, Ledger
+from anew.errors import NothingKnown
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """One chain. Parts that do not exist, or not yet, are None or empty."""
+
+    events: tuple[InboxEntry, ...]
+    decision: DecisionRecord | None
+    retraining: Retraining | None
+    rollouts: tuple[Rollout, ...]
+    audit: tuple[AuditRow, ...]
+
+
+def tell(ledger: Ledger, about: str) -> Story:
+    """The story of an event id, inbox key, decision, retraining, rollout, external run or model (its newest decision).
+
+    Raises NothingKnown.
+    """
+    entry = ledger.entry(about)
+    subject = (entry.subject_id if entry else None) or about
+    decision = _decision(ledger, subject)
+    retraining = _retraining(ledger, subject, decision)
+    if decision is None and retraining is not None:
+        decision = ledger.decision(retraining.decision_id)
+    rollouts = _rollouts(ledger, subject, retraining)
+    if entry is None and decision is None and not rollouts:
+        raise NothingKnown(f"the ledger knows no event, decision, retraining, rollout or model called {about}")
+    own = (entry.key,) if entry else ()
+    covered = dict.fromkeys((*(decision.covers if decision else ()), *own))
+    events = tuple(found for key in covered if (found := ledger.entry(key)))
+    subjects = [item.id for item in (decision, retraining, *rollouts) if item]
+    audit = sorted((row for subject in subjects for row in ledger.audit(subject)), key=lambda row: row.seq)
+    return Story(events, decision, retraining, rollouts, tuple(audit))
+
+
+def _decision(ledger: Ledger, about: str) -> DecisionRecord | None:
+    found = ledger.decision(about)
+    if found is not None:
+        return found
+    newest = ledger.decisions(model=about, limit=1)
+    return newest[0] if newest else None
+
+
+def _retraining(ledger: Ledger, about: str, decision: DecisionRecord | None) -> Retraining | None:
+    if decision is not None:
+        return ledger.retraining(decision.retraining_id) if decision.retraining_id else None
+    rollout = ledger.rollout(about)
+    if rollout is not None:
+        return ledger.retraining(rollout.retraining_id) if rollout.retraining_id else None
+    return ledger.retraining(about) or ledger.retraining_by_job(about)
+
+
+def _rollouts(ledger: Ledger, about: str, retraining: Retraining | None) -> tuple[Rollout, ...]:
+    known = ledger.rollouts(limit=10_000)
+    wanted = retraining.id if retraining else None
+    return tuple(item for item in known if item.id == about or (wanted and item.retraining_id == wanted))

@@ -1,0 +1,71 @@
+"""The relay as a background task of the webhook: at once after a commit, otherwise every second."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from datetime import datetime
+
+from anew.engine.ports import Flows, Ledger
+from anew.engine.relay import RelayReport, relay_once
+from anew.errors import LedgerUnavailable
+from anew.webhook.config import WebhookConfig
+
+_LONGEST_PAUSE = 30.0  # seconds, while Prefect or the ledger is away
+
+logger = logging.getLogger("anew.relay")
+
+
+class Relay:
+    """Runs `relay_once` until cancelled; `wake` ends the present pause."""
+
+    def __init__(self, ledger: Ledger, flows: Flows, config: WebhookConfig, clock: Callable[[], datetime]) -> None:
+        self._ledger = ledger
+        self._flows = flows
+        self._config = config
+        self._clock = clock
+        self._awake = asyncio.Event()
+
+    def wake(self) -> None:
+        """Look again at once."""
+        self._awake.set()
+
+    async def run(self) -> None:
+        """Relay until cancelled. Nothing that goes wrong ends it."""
+        failures = 0
+        while True:
+            self._awake.clear()
+            failures = 0 if await asyncio.to_thread(self._pass) else failures + 1
+            pause = self._config.relay_interval.total_seconds()
+            await self._sleep(min(pause * 2**failures, max(pause, _LONGEST_PAUSE)))
+
+    def _pass(self) -> bool:
+        config = self._config
+        try:
+            report = relay_once(
+                self._ledger, self._flows, self._clock(), grace=config.grace, longest_wait=config.longest_wait
+            )
+        except LedgerUnavailable as error:
+            logger.warning("relay: the ledger is away: %s", error)
+            return False
+        except Exception:
+            # A process boundary: a relay that dies unseen would leave events to the scheduled reconcile.
+            logger.exception("relay: unexpected failure, trying again")
+            return False
+        _log(report)
+        return not report.failed
+
+    async def _sleep(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._awake.wait()
+        except TimeoutError:
+            pass
+
+
+def _log(report: RelayReport) -> None:
+    for flow in report.hinted:
+        logger.info("relay: hinted %s", flow)
+    for flow in report.started:
+        logger.info("relay: started %s, nobody had taken its work", flow)
+    for flow, reason in (report.failed or {}).items():
+        logger.warning("relay: Prefect was not told of %s, trying again: %s", flow, reason)

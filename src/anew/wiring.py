@@ -1,0 +1,126 @@
+"""The composition root: settings in, an engine out. Nobody else makes a client."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from anew.adapters.ledger import SqlLedger
+from anew.adapters.policy_folder import load_policies
+from anew.engine.context import Engine
+from anew.settings import Settings
+
+if TYPE_CHECKING:
+    from azure.ai.ml import MLClient
+    from azure.mgmt.datafactory import DataFactoryManagementClient
+    from azure.mgmt.eventgrid import EventGridManagementClient
+    from azure.monitor.query import LogsQueryClient
+
+
+@dataclass(frozen=True)
+class AzureAccess:
+    """How the SDK clients reach Azure: the credential, and what differs for local Azure.
+
+    `options` makes a fresh dict each time, because MLClient appends to the policy list it is given.
+    """
+
+    credential: Any
+    options: Callable[[], dict[str, Any]]
+    endpoint: str | None
+    cloud: dict[str, Any]
+
+
+def azure_access(settings: Settings) -> AzureAccess:
+    """The real Azure, or the local one when the settings name it. The only place that knows there are two."""
+    url = settings.azure.local_azure_url
+    if url is None:
+        from azure.identity import DefaultAzureCredential
+
+        return AzureAccess(DefaultAzureCredential(), dict, None, {"cloud": settings.azure.cloud})
+    from anew.emulator.credentials import connection
+
+    local = connection(url)
+    return AzureAccess(
+        credential=local.credential,
+        options=lambda: {"per_call_policies": local.policies()},
+        endpoint=local.base_url,
+        cloud={"cloud": local.cloud, "cloud_metadata": local.cloud_metadata, "polling_interval": 0.05},
+    )
+
+
+def ml_client(settings: Settings, access: AzureAccess) -> "MLClient":
+    """The Azure ML client of the workspace in the settings."""
+    from azure.ai.ml import MLClient
+
+    workspace = settings.workspace
+    return MLClient(
+        access.credential,
+        workspace.subscription_id,
+        workspace.resource_group,
+        workspace.name,
+        show_progress=False,
+        **access.cloud,
+        **access.options(),
+    )
+
+
+def data_factory_client(settings: Settings, access: AzureAccess) -> "DataFactoryManagementClient":
+    """The Data Factory client of the subscription in the settings."""
+    from azure.mgmt.datafactory import DataFactoryManagementClient
+
+    base = {"base_url": access.endpoint} if access.endpoint else {}
+    return DataFactoryManagementClient(
+        access.credential, settings.workspace.subscription_id, **base, **access.options()
+    )
+
+
+def event_grid_client(settings: Settings, access: AzureAccess) -> "EventGridManagementClient":
+    """The Event Grid management client of the subscription in the settings."""
+    from azure.mgmt.eventgrid import EventGridManagementClient
+
+    base = {"base_url": access.endpoint, "polling_interval": 0.05} if access.endpoint else {}
+    return EventGridManagementClient(access.credential, settings.workspace.subscription_id, **base, **access.options())
+
+
+def logs_client(access: AzureAccess) -> "LogsQueryClient":
+    """The Log Analytics query client."""
+    from azure.monitor.query import LogsQueryClient
+
+    base = {"endpoint": access.endpoint, "audience": "https://api.loganalytics.io"} if access.endpoint else {}
+    return LogsQueryClient(access.credential, **base, **access.options())
+
+
+def open_ledger(settings: Settings) -> SqlLedger:
+    """The ledger of the settings, its schema brought up to date."""
+    return SqlLedger.open(settings.ledger)
+
+
+def build_engine(settings: Settings, actor: str) -> Engine:
+    """Everything a use-case needs. Imports azure.ai.ml (seconds): for flows and workers, not for the webhook."""
+    from anew.adapters.azure_ml import AzureMLJobs, AzureMLRegistry, AzureMLTraining
+    from anew.adapters.data_factory import DataFactoryTraining
+    from anew.adapters.log_analytics import LogAnalytics
+    from anew.adapters.missed_events import AzureMissedEvents
+    from anew.adapters.online_endpoints import OnlineEndpoints
+
+    access = azure_access(settings)
+    ml = cache(lambda: ml_client(settings, access))
+    jobs = AzureMLJobs(ml)
+    logs = LogAnalytics(cache(lambda: logs_client(access)), settings.azure.log_analytics_workspace_id)
+    policies = load_policies(settings.policies)
+    factory = data_factory_client(settings, access)
+    return Engine(
+        ledger=open_ledger(settings),
+        policies=policies,
+        workspace=settings.workspace,
+        launchers={
+            "adf": DataFactoryTraining(factory, settings.azure.resource_group, settings.azure.data_factory),
+            "aml": AzureMLTraining(jobs),
+        },
+        jobs=jobs,
+        registry=AzureMLRegistry(ml),
+        endpoints=OnlineEndpoints(ml),
+        metrics=logs,
+        missed=AzureMissedEvents(logs, ml, settings.workspace),
+        actor=actor,
+    )

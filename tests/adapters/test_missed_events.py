@@ -1,0 +1,101 @@
+"""What Azure can tell of drift has the very keys of the events that should have told it."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+
+import pytest
+
+from anew.core.event_parsing import parse_event
+from anew.core.events import Cause, Event
+from anew.emulator.monitor_runs import Monitor, Observation, report
+from anew.emulator.monitors import Breach
+from anew.emulator.state import Document
+from tests.contract.azure_worlds import RealClients, real_clients
+from tests.emulator.support import WORKSPACE_ID
+
+HOUR = timedelta(hours=1)
+Kind = Literal["dataset", "model"]
+
+
+@pytest.fixture(scope="module")
+def clients(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealClients]:
+    with real_clients(tmp_path_factory.mktemp("missed")) as ready:
+        yield ready
+
+
+def monitor_speaks(clients: RealClients, kind: Kind, name: str, *, coefficient: float = 0.6) -> list[Event]:
+    """The drift events that a monitor published when it saw this."""
+    published: list[Document] = []
+    clients.azure.cloud.on_event(published.append)
+    now = datetime.now(UTC)
+    breaches = [Breach("a", "NormalizedWassersteinDistance", coefficient, 0.3)] if coefficient > 0.3 else []
+    seen = Observation(coefficient, breaches, now - HOUR, now)
+    report(clients.azure.cloud, WORKSPACE_ID, Monitor(kind, name, 0.3, 100), seen)
+    parsed = [parse_event(event) for event in published]
+    return [event for event in parsed if isinstance(event, Event) and event.cause is Cause.DRIFT]
+
+
+def found_of(clients: RealClients, kind: Kind, name: str) -> list[Event]:
+    """What is found of one monitor: a v1 monitor has a coefficient, a v2 monitor breaches."""
+    return [
+        event
+        for event in found(clients, name)
+        if event.drift and name in (event.drift.monitor or "") and bool(event.drift.breaches) == (kind == "model")
+    ]
+
+
+def found(clients: RealClients, name: str, *, since: timedelta = HOUR) -> list[Event]:
+    now = datetime.now(UTC)
+    return clients.missed.drift({name}, now - since, now)
+
+
+@pytest.mark.parametrize("kind", ["dataset", "model"])
+def test_drift_is_found_under_the_keys_of_its_events(clients: RealClients, kind: Kind) -> None:
+    name = f"found-by-{kind}"
+    told = monitor_speaks(clients, kind, name)
+
+    known = found_of(clients, kind, name)
+
+    assert told
+    assert {event.key for event in known} == {event.key for event in told}
+
+
+@pytest.mark.parametrize("kind", ["dataset", "model"])
+def test_drift_is_found_with_what_was_measured(clients: RealClients, kind: Kind) -> None:
+    name = f"measured-by-{kind}"
+    [told] = {event.drift for event in monitor_speaks(clients, kind, name)}
+
+    [known] = [event.drift for event in found_of(clients, kind, name)]
+
+    assert told is not None
+    assert known is not None
+    assert (known.monitor, known.coefficient, known.breaches) == (told.monitor, told.coefficient, told.breaches)
+
+
+@pytest.mark.parametrize("kind", ["dataset", "model"])
+def test_monitor_that_saw_no_drift_is_not_reported(clients: RealClients, kind: Kind) -> None:
+    name = f"quiet-{kind}"
+    monitor_speaks(clients, kind, name, coefficient=0.1)
+
+    assert found_of(clients, kind, name) == []
+
+
+def test_policy_may_name_the_signal_instead_of_the_monitor(clients: RealClients) -> None:
+    [told] = monitor_speaks(clients, "model", "by-signal")[:1]
+
+    assert told.drift is not None
+    assert told.key in {event.key for event in found(clients, str(told.drift.monitor))}
+
+
+def test_runs_of_monitors_nobody_watches_are_not_looked_at(clients: RealClients) -> None:
+    told = {event.key for event in monitor_speaks(clients, "model", "unwatched")}
+
+    assert not told & {event.key for event in found(clients, "something-else")}
+
+
+def test_drift_from_before_the_time_asked_for_is_not_reported(clients: RealClients) -> None:
+    for kind in ("dataset", "model"):
+        monitor_speaks(clients, kind, "too-old")
+
+    assert found(clients, "too-old", since=-HOUR) == []

@@ -1,0 +1,167 @@
+"""The two worlds behind the Azure ports: the one in memory, and local Azure through the real SDK clients."""
+
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+import yaml
+from azure.ai.ml import MLClient
+from azure.mgmt.datafactory import DataFactoryManagementClient
+from azure.monitor.query import LogsQueryClient
+
+from anew.adapters.azure_ml import AzureMLJobs, AzureMLRegistry, AzureMLTraining
+from anew.adapters.data_factory import DataFactoryTraining
+from anew.adapters.log_analytics import LogAnalytics
+from anew.adapters.memory import (
+    MemoryAzure,
+    MemoryEndpoints,
+    MemoryJobs,
+    MemoryPipelines,
+    MemoryRegistry,
+    MemoryTrainingJobs,
+)
+from anew.adapters.missed_events import AzureMissedEvents
+from anew.adapters.online_endpoints import OnlineEndpoints
+from anew.core.events import Workspace
+from anew.engine.ports import Endpoints, Jobs, ModelRegistry, TrainingLauncher
+from tests.emulator.support import (
+    RESOURCE_GROUP,
+    SUBSCRIPTION,
+    WORKSPACE,
+    RunningAzure,
+    make_ml_client,
+    run_local_azure,
+    save_threshold_model,
+    train_document,
+    wait_until,
+    write_rows,
+)
+
+T = TypeVar("T")
+FACTORY = "adf-anew"
+PIPELINE = "retrain"
+LOGS = "00000000-0000-0000-0000-00000000000a"
+SCORE_REQUEST = {"input_data": {"columns": ["a", "b"], "data": [[0.3, 0.0]]}}
+
+
+@dataclass(frozen=True)
+class AzureWorld:
+    """The ports over one world, and what a test needs to do to it.
+
+    `document` is a training job, `make_model` leaves a model behind as the output of a job, and `until` lets time
+    pass until the probe gives an answer.
+    """
+
+    pipelines: TrainingLauncher
+    training_jobs: TrainingLauncher
+    jobs: Jobs
+    registry: ModelRegistry
+    endpoints: Endpoints
+    document: str
+    make_model: Callable[[str], None]
+    until: Callable[[Callable[[], Any]], Any]
+
+
+@contextmanager
+def memory_world() -> Generator[AzureWorld]:
+    """The world in memory."""
+    azure = MemoryAzure()
+
+    def until(probe: Callable[[], T | None]) -> T:
+        azure.settle()
+        answer = probe()
+        assert answer
+        return answer
+
+    def make_model(_: str) -> None:
+        """Nobody looks at a model in memory."""
+
+    yield AzureWorld(
+        MemoryPipelines(azure),
+        MemoryTrainingJobs(azure),
+        MemoryJobs(azure),
+        MemoryRegistry(azure),
+        MemoryEndpoints(azure),
+        "train.yml",
+        make_model,
+        until,
+    )
+
+
+@dataclass(frozen=True)
+class RealClients:
+    """The SDK clients on a local Azure, and the adapters that only they have."""
+
+    azure: RunningAzure
+    ml: MLClient
+    factory: DataFactoryManagementClient
+    logs: LogsQueryClient
+
+    @property
+    def log_analytics(self) -> LogAnalytics:
+        """The metrics adapter."""
+        return LogAnalytics(lambda: self.logs, LOGS)
+
+    @property
+    def missed(self) -> AzureMissedEvents:
+        """The adapter that asks what happened."""
+        return AzureMissedEvents(
+            self.log_analytics, lambda: self.ml, Workspace(SUBSCRIPTION, RESOURCE_GROUP, WORKSPACE)
+        )
+
+
+@contextmanager
+def real_clients(folder: Path) -> Generator[RealClients]:
+    """A local Azure, with one pipeline in its data factory and labelled rows in its store, and the clients of it."""
+    with run_local_azure(folder / "azure") as azure:
+        at = azure.connection
+        factory = DataFactoryManagementClient(
+            at.credential, SUBSCRIPTION, base_url=at.base_url, per_call_policies=at.policies()
+        )
+        logs = LogsQueryClient(
+            at.credential,
+            endpoint=at.base_url,
+            audience="https://api.loganalytics.io",
+            per_call_policies=at.policies(),
+        )
+        with factory, logs:
+            _put_pipeline(factory)
+            write_rows(folder / "azure")
+            yield RealClients(azure, make_ml_client(azure), factory, logs)
+
+
+def _put_pipeline(factory: DataFactoryManagementClient) -> None:
+    text = {"type": "string"}
+    properties = {
+        "parameters": {"anew_retraining_id": text, "anew_job_name": text},
+        "activities": [{"name": "Pause", "type": "Wait", "typeProperties": {"waitTimeInSeconds": 1}}],
+    }
+    body: Any = {"properties": properties}
+    factory.pipelines.create_or_update(RESOURCE_GROUP, FACTORY, PIPELINE, body)
+
+
+@contextmanager
+def real_world(folder: Path) -> Generator[AzureWorld]:
+    """Local Azure through the adapters that are used on the real one."""
+    with real_clients(folder) as clients:
+        document = folder / "train.yml"
+        content = train_document("unnamed")
+        document.write_text(
+            yaml.safe_dump({key: value for key, value in content.items() if key not in ("name", "tags")})
+        )
+        jobs = AzureMLJobs(lambda: clients.ml)
+        with httpx.Client() as http:
+            yield AzureWorld(
+                DataFactoryTraining(clients.factory, RESOURCE_GROUP, FACTORY),
+                AzureMLTraining(jobs),
+                jobs,
+                AzureMLRegistry(lambda: clients.ml),
+                OnlineEndpoints(lambda: clients.ml, http),
+                str(document),
+                partial(save_threshold_model, clients.azure, threshold=0.5),
+                partial(wait_until, seconds=30.0),
+            )

@@ -1,0 +1,46 @@
+"""Rows for the ledger: a decision with its retraining, and a rollout, by a number."""
+
+from anew.core.lifecycle import Retraining, Rollout
+from anew.engine.ports import DecisionRecord
+from tests.builders import ENDPOINT, MODEL, START
+
+
+def record(name: str = "1", *, model: str = MODEL, covers: tuple[str, ...] = ()) -> DecisionRecord:
+    return DecisionRecord(
+        id=f"d-{name}",
+        model=model,
+        outcome="retrain",
+        decided_at=START,
+        policy_source="price.yaml",
+        policy_hash="0" * 64,
+        tree={"rule": "decision", "values": {"limit": 0.3}},
+        evidence={"signals": [], "missing": []},
+        covers=covers,
+        retraining_id=f"r-{name}",
+    )
+
+
+def retraining(name: str = "1", *, model: str = MODEL) -> Retraining:
+    return Retraining(
+        id=f"r-{name}",
+        decision_id=f"d-{name}",
+        model=model,
+        launcher="adf",
+        job_name=f"job-{name}",
+        evaluation_job=f"evaluation-{name}",
+        created_at=START,
+        state_since=START,
+    )
+
+
+def rollout(name: str = "1") -> Rollout:
+    return Rollout(
+        id=f"o-{name}",
+        model=MODEL,
+        version=name,
+        endpoint=ENDPOINT,
+        deployment=f"price-{name}",
+        rule=0,
+        created_at=START,
+        state_since=START,
+    )

@@ -1,0 +1,171 @@
+"""The Ledger port's obligations 1 to 4, about what survives, the inbox and its claims, on every database."""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import timedelta
+from threading import Barrier
+
+import pytest
+
+from anew.adapters.ledger import SqlLedger
+from anew.core.events import Cause
+from anew.core.gate import GateOutcome, GateResult
+from anew.engine.ports import Source
+from anew.errors import StaleWrite
+from tests.builders import START, drift_event, registered_event
+from tests.contract.conftest import Place
+from tests.contract.rows import record, retraining, rollout
+
+LEASE = timedelta(minutes=5)
+SECOND = timedelta(seconds=1)
+
+
+# --- 1: what was written survives -------------------------------------------------------------------------
+
+
+def test_everything_written_is_there_after_a_restart(lasting_place: Place) -> None:
+    first = lasting_place.open()
+    gate = GateResult(GateOutcome.PROMOTE, "better", 100, "f00d", 0.9, 0.8, 0.1, 0.05, 0.15, 0.01, 100)
+    first.receive([drift_event()], Source.WEBHOOK, START)
+    first.count_ignored("Some.Type", "not ours", START)
+    first.record_decision(record(covers=(drift_event().key,)), retraining(), "me")
+    saved = first.save_retraining(replace(retraining(), gate=gate), "passed", "me", START, {"gate": gate})
+    first.add_rollout(rollout(), "me")
+    first.set_watermark("here", START)
+    first.close()
+
+    second = lasting_place.open()
+
+    [entry] = second.entries()
+    assert (entry.event, entry.source, entry.received_at, entry.subject_id) == (
+        drift_event(),
+        Source.WEBHOOK,
+        START,
+        "d-1",
+    )
+    assert [(each.type, each.count) for each in second.ignored_counts()] == [("Some.Type", 1)]
+    assert second.decision("d-1") == record(covers=(drift_event().key,))
+    assert second.retraining("r-1") == saved == replace(retraining(), gate=gate, revision=1)
+    assert second.rollout("o-1") == rollout()
+    assert second.watermark("here") == START
+    assert [row.what for row in second.audit()] == ["retrain", "launching", "passed", "pending"]
+
+
+# --- 2: one transaction -----------------------------------------------------------------------------------
+
+
+def test_decision_that_cannot_be_recorded_leaves_nothing_behind(ledger: SqlLedger) -> None:
+    ledger.receive([drift_event("1"), drift_event("2")], Source.WEBHOOK, START)
+    ledger.record_decision(record("1", covers=(drift_event("1").key,)), retraining("1"), "me")
+    trail = ledger.audit()
+
+    with pytest.raises(StaleWrite):
+        ledger.record_decision(record("2", covers=(drift_event("2").key,)), retraining("2"), "me")
+
+    assert (ledger.decision("d-2"), ledger.retraining("r-2"), ledger.audit()) == (None, None, trail)
+    assert [entry.key for entry in ledger.unsettled([Cause.DRIFT])] == [drift_event("2").key]
+
+
+# --- 3: one row for a key ---------------------------------------------------------------------------------
+
+
+def test_event_received_again_is_counted_and_not_kept_twice(ledger: SqlLedger) -> None:
+    first = ledger.receive([drift_event("1"), drift_event("2")], Source.WEBHOOK, START)
+    again = ledger.receive([drift_event("1"), drift_event("1"), drift_event("3")], Source.RECONCILE, START + LEASE)
+
+    assert ((first.new, first.repeated), (again.new, again.repeated)) == ((2, 0), (1, 2))
+    entry = ledger.entry(drift_event("1").key)
+    assert entry is not None
+    assert (entry.deliveries, entry.source, entry.received_at) == (3, Source.WEBHOOK, START)
+
+
+def test_settled_event_received_again_stays_settled(ledger: SqlLedger) -> None:
+    ledger.receive([drift_event()], Source.WEBHOOK, START)
+    ledger.settle([drift_event().key], "done", START)
+
+    ledger.receive([drift_event()], Source.WEBHOOK, START)
+
+    assert ledger.claim([Cause.DRIFT], START, LEASE) == []
+
+
+def test_event_received_by_several_at_once_is_new_to_one_of_them(lasting_place: Place) -> None:
+    ledgers = [lasting_place.open() for _ in range(4)]
+    barrier = Barrier(4)
+
+    def receive(ledger: SqlLedger) -> int:
+        barrier.wait()
+        return ledger.receive([drift_event(str(number)) for number in range(10)], Source.WEBHOOK, START).new
+
+    with ThreadPoolExecutor(4) as pool:
+        assert sum(pool.map(receive, ledgers)) == 10
+    assert {entry.deliveries for entry in ledgers[0].entries()} == {4}
+
+
+def test_something_ignored_is_counted_by_type_and_reason(ledger: SqlLedger) -> None:
+    for reason in ("not ours", "unknown", "not ours"):
+        ledger.count_ignored("Some.Type", reason, START)
+
+    assert {each.reason: each.count for each in ledger.ignored_counts()} == {"not ours": 2, "unknown": 1}
+
+
+# --- 4: claims --------------------------------------------------------------------------------------------
+
+
+def test_claimed_entry_is_not_given_to_another_until_the_lease_ran_out(ledger: SqlLedger) -> None:
+    ledger.receive([drift_event()], Source.WEBHOOK, START)
+
+    assert len(ledger.claim([Cause.DRIFT], START, LEASE)) == 1
+    assert ledger.claim([Cause.DRIFT], START + LEASE - SECOND, LEASE) == []
+    assert len(ledger.claim([Cause.DRIFT], START + LEASE + SECOND, LEASE)) == 1
+
+
+def test_released_entry_can_be_claimed_at_once(ledger: SqlLedger) -> None:
+    ledger.receive([drift_event()], Source.WEBHOOK, START)
+    ledger.claim([Cause.DRIFT], START, LEASE)
+
+    ledger.release([drift_event().key])
+
+    assert len(ledger.claim([Cause.DRIFT], START, LEASE)) == 1
+
+
+def test_claim_takes_the_asked_causes_oldest_first_up_to_its_limit(ledger: SqlLedger) -> None:
+    ledger.receive([registered_event("1"), *(drift_event(str(n)) for n in range(5))], Source.WEBHOOK, START)
+
+    claimed = ledger.claim([Cause.DRIFT], START, LEASE, limit=3)
+
+    assert [entry.event.run_id for entry in claimed] == ["0", "1", "2"]
+    assert [entry.cause for entry in ledger.claim([Cause.MODEL_REGISTERED], START, LEASE)] == [Cause.MODEL_REGISTERED]
+
+
+def test_two_that_claim_at_once_never_get_the_same_entry(place: Place) -> None:
+    ledgers = [place.open() for _ in range(4)]
+    ledgers[0].receive([drift_event(str(number)) for number in range(40)], Source.WEBHOOK, START)
+    barrier = Barrier(4)
+
+    def claim(ledger: SqlLedger) -> list[str]:
+        barrier.wait()
+        return [entry.key for _ in range(5) for entry in ledger.claim([Cause.DRIFT], START, LEASE, limit=3)]
+
+    with ThreadPoolExecutor(4) as pool:
+        claimed = [key for keys in pool.map(claim, ledgers) for key in keys]
+
+    assert len(claimed) == len(set(claimed)) == 40
+
+
+def test_settled_entry_keeps_its_first_outcome(ledger: SqlLedger) -> None:
+    ledger.receive([drift_event()], Source.WEBHOOK, START)
+    ledger.settle([drift_event().key], "first", START, "d-1")
+
+    ledger.settle([drift_event().key], "second", START + LEASE)
+
+    entry = ledger.entry("event-drift-1")
+    assert entry is not None
+    assert (entry.outcome, entry.settled_at, entry.subject_id) == ("first", START, "d-1")
+
+
+def test_hinted_entry_remembers_when(ledger: SqlLedger) -> None:
+    ledger.receive([drift_event()], Source.WEBHOOK, START)
+
+    ledger.mark_hinted([drift_event().key], START + LEASE)
+
+    assert [entry.hinted_at for entry in ledger.unsettled([Cause.DRIFT])] == [START + LEASE]

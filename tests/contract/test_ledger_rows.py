@@ -1,0 +1,233 @@
+"""The Ledger port's obligations 5 to 10, about decisions, retrainings and rollouts, on every database."""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import timedelta
+from threading import Barrier
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError, StatementError
+
+from anew.adapters.ledger import SqlLedger
+from anew.adapters.ledger.database import create_engine
+from anew.core.events import Cause
+from anew.core.lifecycle import RetrainingState, RolloutState
+from anew.engine.ports import Source
+from anew.errors import StaleWrite
+from tests.builders import MODEL, START, drift_event
+from tests.contract.conftest import Place
+from tests.contract.rows import record, retraining, rollout
+
+LEASE = timedelta(minutes=5)
+SECOND = timedelta(seconds=1)
+
+
+# --- 5: compare and set -----------------------------------------------------------------------------------
+
+
+def test_second_writer_of_one_revision_is_refused(ledger: SqlLedger) -> None:
+    ledger.record_decision(record(), retraining(), "me")
+    ledger.add_rollout(rollout(), "me")
+    ledger.save_retraining(retraining(), "first", "me", START, {})
+    ledger.save_rollout(rollout(), "first", "me", START, {})
+
+    with pytest.raises(StaleWrite):
+        ledger.save_retraining(replace(retraining(), reason="late"), "second", "me", START, {})
+    with pytest.raises(StaleWrite):
+        ledger.save_rollout(replace(rollout(), reason="late"), "second", "me", START, {})
+
+    assert "second" not in {row.what for row in ledger.audit()}
+
+
+def test_of_many_writers_of_one_revision_exactly_one_wins(lasting_place: Place) -> None:
+    ledgers = [lasting_place.open() for _ in range(4)]
+    ledgers[0].record_decision(record(), retraining(), "me")
+    barrier = Barrier(4)
+
+    def save(ledger: SqlLedger) -> bool:
+        barrier.wait()
+        try:
+            ledger.save_retraining(retraining(), "moved", "me", START, {})
+        except StaleWrite:
+            return False
+        return True
+
+    with ThreadPoolExecutor(4) as pool:
+        assert sorted(pool.map(save, ledgers)) == [False, False, False, True]
+
+
+# --- 6: leases of rollouts --------------------------------------------------------------------------------
+
+
+def test_leased_rollout_is_nobody_elses_until_saved_freed_or_the_lease_ran_out(ledger: SqlLedger) -> None:
+    ledger.add_rollout(rollout(), "me")
+
+    assert ledger.lease_rollout(rollout(), START, LEASE)
+    assert not ledger.lease_rollout(rollout(), START + LEASE - SECOND, LEASE)
+    assert ledger.lease_rollout(rollout(), START + LEASE + SECOND, LEASE)
+    ledger.free_rollout(rollout())
+    assert ledger.lease_rollout(rollout(), START, LEASE)
+    saved = ledger.save_rollout(rollout(), "moved", "me", START, {})
+    assert ledger.lease_rollout(saved, START, LEASE)
+
+
+def test_rollout_cannot_be_leased_by_an_old_revision(ledger: SqlLedger) -> None:
+    ledger.add_rollout(rollout(), "me")
+    ledger.save_rollout(rollout(), "moved", "me", START, {})
+
+    assert not ledger.lease_rollout(rollout(), START, LEASE)
+
+
+def test_worker_that_comes_late_does_not_free_the_lease_of_another(ledger: SqlLedger) -> None:
+    ledger.add_rollout(rollout(), "me")
+    ledger.lease_rollout(rollout(), START, LEASE)
+    saved = ledger.save_rollout(rollout(), "moved", "me", START, {})
+    ledger.lease_rollout(saved, START, LEASE)
+
+    ledger.free_rollout(rollout())
+
+    assert not ledger.lease_rollout(saved, START, LEASE)
+
+
+def test_rollout_is_added_once(ledger: SqlLedger) -> None:
+    assert ledger.add_rollout(rollout(), "me")
+    assert not ledger.add_rollout(replace(rollout(), reason="again"), "me")
+
+    assert ledger.rollouts() == [rollout()]
+    assert len(ledger.audit("o-1")) == 1
+
+
+# --- 7: the trail -----------------------------------------------------------------------------------------
+
+
+def test_every_change_leaves_a_row_that_says_who_what_and_when(ledger: SqlLedger) -> None:
+    ledger.record_decision(record(), retraining(), "decider")
+    moved = replace(retraining(), state=RetrainingState.TRAINING)
+    ledger.save_retraining(moved, "launched", "launcher", START + SECOND, {"at": START, "run": "run-1"})
+
+    rows = ledger.audit("r-1")
+
+    assert [(row.subject, row.what, row.actor, row.at) for row in rows] == [
+        ("retraining", "launching", "decider", START),
+        ("retraining", "launched", "launcher", START + SECOND),
+    ]
+    assert rows[-1].detail == {"at": str(START), "run": "run-1", "state": "training"}
+
+
+@pytest.mark.parametrize("statement", ["UPDATE audit SET actor = 'forger'", "DELETE FROM audit"])
+def test_database_refuses_to_change_the_trail(lasting_place: Place, statement: str) -> None:
+    ledger = lasting_place.open()
+    ledger.record_decision(record(), retraining(), "me")
+    before = ledger.audit()
+    engine = create_engine(lasting_place.url)
+
+    with pytest.raises(DBAPIError, match="append-only"), engine.begin() as connection:
+        connection.execute(sa.text(statement))
+
+    engine.dispose()
+    assert ledger.audit() == before
+
+
+def test_trail_cut_off_by_its_limit_keeps_the_newest_in_order(ledger: SqlLedger) -> None:
+    for number in range(5):
+        ledger.add_rollout(rollout(str(number)), "me")
+
+    assert [row.subject_id for row in ledger.audit(limit=2)] == ["o-3", "o-4"]
+
+
+# --- 8 and 9: decisions -----------------------------------------------------------------------------------
+
+
+def test_model_has_one_open_retraining_at_most(ledger: SqlLedger) -> None:
+    ledger.record_decision(record("1"), retraining("1"), "me")
+
+    with pytest.raises(StaleWrite):
+        ledger.record_decision(record("2"), retraining("2"), "me")
+    ledger.record_decision(record("3", model="demand"), retraining("3", model="demand"), "me")
+    ledger.save_retraining(replace(retraining("1"), state=RetrainingState.FAILED), "failed", "me", START, {})
+    ledger.record_decision(record("4"), retraining("4"), "me")
+
+    assert {item.id for item in ledger.retrainings() if item.is_open} == {"r-3", "r-4"}
+
+
+def test_of_many_that_decide_at_once_about_a_model_exactly_one_retrains(lasting_place: Place) -> None:
+    ledgers = [lasting_place.open() for _ in range(4)]
+    barrier = Barrier(4)
+
+    def decide(numbered: tuple[int, SqlLedger]) -> bool:
+        number, ledger = numbered
+        barrier.wait()
+        try:
+            ledger.record_decision(record(str(number)), retraining(str(number)), "me")
+        except StaleWrite:
+            return False
+        return True
+
+    with ThreadPoolExecutor(4) as pool:
+        assert sum(pool.map(decide, enumerate(ledgers))) == 1
+    assert len(ledgers[0].retrainings()) == len(ledgers[0].decisions()) == 1
+
+
+def test_decision_settles_what_it_covers(ledger: SqlLedger) -> None:
+    keys = (drift_event("1").key, drift_event("2").key)
+    ledger.receive([drift_event("1"), drift_event("2")], Source.WEBHOOK, START)
+
+    ledger.record_decision(record(covers=keys), None, "me")
+
+    assert [entry.outcome for entry in ledger.entries()] == ["decision d-1: retrain"] * 2
+
+
+def test_decision_settles_only_what_it_is_told_to(ledger: SqlLedger) -> None:
+    keys = (drift_event("1").key, drift_event("2").key)
+    ledger.receive([drift_event("1"), drift_event("2")], Source.WEBHOOK, START)
+
+    ledger.record_decision(record(covers=keys), None, "me", keys[:1])
+
+    assert [entry.key for entry in ledger.unsettled([Cause.DRIFT])] == [keys[1]]
+    assert ledger.decisions()[0].covers == keys
+
+
+# --- 10: lists --------------------------------------------------------------------------------------------
+
+
+def test_list_cut_off_by_its_limit_keeps_the_newest_oldest_first(ledger: SqlLedger) -> None:
+    for number in range(4):
+        ledger.add_rollout(replace(rollout(str(number)), created_at=START + number * SECOND), "me")
+
+    assert [item.id for item in ledger.rollouts(limit=2)] == ["o-2", "o-3"]
+
+
+def test_lists_are_narrowed_by_state_and_model(ledger: SqlLedger) -> None:
+    ledger.record_decision(record("1"), retraining("1"), "me")
+    ledger.record_decision(record("2", model="demand"), retraining("2", model="demand"), "me")
+    ledger.add_rollout(rollout(), "me")
+
+    assert [item.id for item in ledger.retrainings(model="demand")] == ["r-2"]
+    assert ledger.retrainings([RetrainingState.FAILED]) == []
+    assert [item.id for item in ledger.rollouts([RolloutState.PENDING], MODEL)] == ["o-1"]
+    assert [item.id for item in ledger.decisions("demand")] == ["d-2"]
+
+
+@pytest.mark.parametrize("run", ["job-1", "evaluation-1", "run-1"])
+def test_retraining_is_found_by_any_of_its_runs(ledger: SqlLedger, run: str) -> None:
+    ledger.record_decision(record(), replace(retraining(), external_run_id="run-1"), "me")
+
+    found = ledger.retraining_by_job(run)
+
+    assert found is not None
+    assert found.id == "r-1"
+
+
+def test_watermark_moves(ledger: SqlLedger) -> None:
+    assert ledger.watermark("here") is None
+
+    ledger.set_watermark("here", START)
+    ledger.set_watermark("here", START + SECOND)
+
+    assert ledger.watermark("here") == START + SECOND
+
+
+def test_time_without_a_zone_is_refused(ledger: SqlLedger) -> None:
+    with pytest.raises(StatementError, match="aware"):
+        ledger.set_watermark("here", START.replace(tzinfo=None))

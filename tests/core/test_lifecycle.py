@@ -1,0 +1,103 @@
+"""The lifecycle tables: every open state leads to an end, and no move is possible that the table does not have."""
+
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from typing import TypeVar
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from anew.core.lifecycle import (
+    OPEN_RETRAINING,
+    OPEN_ROLLOUT,
+    RETRAINING_TRANSITIONS,
+    ROLLOUT_TRANSITIONS,
+    RetrainingMove,
+    RetrainingState,
+    RolloutMove,
+    RolloutState,
+    next_retraining_state,
+    next_rollout_state,
+)
+from anew.errors import IllegalTransition
+
+StateT = TypeVar("StateT", bound=StrEnum)
+MoveT = TypeVar("MoveT", bound=StrEnum)
+Table = Mapping[StrEnum, Mapping[StrEnum, StrEnum]]
+
+TABLES = [
+    pytest.param(RETRAINING_TRANSITIONS, RetrainingState, RetrainingState.LAUNCHING, id="retraining"),
+    pytest.param(ROLLOUT_TRANSITIONS, RolloutState, RolloutState.PENDING, id="rollout"),
+]
+
+
+def reachable(table: Table, start: StrEnum) -> set[StrEnum]:
+    found, to_do = {start}, [start]
+    while to_do:
+        for state in table[to_do.pop()].values():
+            if state not in found:
+                found.add(state)
+                to_do.append(state)
+    return found
+
+
+@pytest.mark.parametrize(("table", "states", "first"), TABLES)
+def test_table_has_a_row_for_every_state_and_each_can_be_reached(
+    table: Table, states: type[StrEnum], first: StrEnum
+) -> None:
+    assert set(table) == set(states) == reachable(table, first)
+
+
+@pytest.mark.parametrize(("table", "states", "first"), TABLES)
+def test_every_open_state_can_reach_a_good_end_and_fail_at_once(
+    table: Table, states: type[StrEnum], first: StrEnum
+) -> None:
+    ends = {state for state, moves in table.items() if not moves}
+
+    for state, moves in table.items():
+        if moves:
+            assert {str(end) for end in ends & reachable(table, state)} > {"failed"}
+            assert any(str(following) == "failed" for following in moves.values())
+
+
+@given(st.sampled_from(RetrainingState), st.sampled_from(RetrainingMove))
+def test_retraining_makes_exactly_the_moves_of_the_table(state: RetrainingState, move: RetrainingMove) -> None:
+    check(state, move, RETRAINING_TRANSITIONS[state].get(move), next_retraining_state)
+
+
+@given(st.sampled_from(RolloutState), st.sampled_from(RolloutMove))
+def test_rollout_makes_exactly_the_moves_of_the_table(state: RolloutState, move: RolloutMove) -> None:
+    check(state, move, ROLLOUT_TRANSITIONS[state].get(move), next_rollout_state)
+
+
+def check(state: StateT, move: MoveT, expected: StateT | None, following: Callable[[StateT, MoveT], StateT]) -> None:
+    if expected is not None:
+        assert following(state, move) is expected
+    else:
+        with pytest.raises(IllegalTransition, match=f"{state} cannot be {move}"):
+            following(state, move)
+
+
+@given(st.lists(st.sampled_from(RetrainingMove), max_size=20))
+def test_retraining_that_ended_never_moves_again(moves: list[RetrainingMove]) -> None:
+    state, ended = RetrainingState.LAUNCHING, False
+    for move in moves:
+        try:
+            state = next_retraining_state(state, move)
+            assert not ended
+        except IllegalTransition:
+            pass
+        ended = state not in OPEN_RETRAINING
+
+
+@given(st.lists(st.sampled_from(RolloutMove), max_size=20))
+def test_rollout_that_ended_never_moves_again(moves: list[RolloutMove]) -> None:
+    state, ended = RolloutState.PENDING, False
+    for move in moves:
+        try:
+            state = next_rollout_state(state, move)
+            assert not ended
+        except IllegalTransition:
+            pass
+        ended = state not in OPEN_ROLLOUT

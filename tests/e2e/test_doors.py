@@ -1,0 +1,188 @@
+"""The whole loop through all three doors, on real processes: Prefect server, worker, webhook, local Azure.
+
+The demo plays the first and the third door and leaves its stack running; the second is tried on that stack.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+
+from anew.adapters.ledger import SqlLedger
+from anew.core.lifecycle import RetrainingState, RolloutState
+from anew.emulator.client import LocalAzure
+from anew.settings import load_settings
+
+BIN = Path(sys.executable).parent
+ROOT = Path(__file__).parents[2]
+Value = TypeVar("Value")
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+
+
+class KeptDemo:
+    """What `anew demo --json --keep` printed, and the stack it left running."""
+
+    def __init__(self, outcome: dict[str, Any], story: str) -> None:
+        self.outcome = outcome
+        self.story = story
+        self.environment = {**os.environ, "ANEW_SETTINGS": outcome["settings"], "PWD": str(ROOT)}
+
+    def anew(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return self._run("anew", *arguments)
+
+    def prefect(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return self._run("prefect", *arguments)
+
+    def _run(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        folder = Path(self.outcome["settings"]).parent
+        settings = _settings(self.outcome["settings"])
+        environment = {
+            **self.environment,
+            "PREFECT_API_URL": settings.prefect.api_url,
+            "PREFECT_HOME": str(folder / "prefect"),
+        }
+        command = [str(BIN / program), *arguments]
+        return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+
+
+def _settings(path: str) -> Any:
+    before = os.environ.get("ANEW_SETTINGS")
+    os.environ["ANEW_SETTINGS"] = path
+    try:
+        return load_settings()
+    finally:
+        os.environ.pop("ANEW_SETTINGS") if before is None else os.environ.update(ANEW_SETTINGS=before)
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KeptDemo]:
+    folder = tmp_path_factory.mktemp("demo")
+    command = [str(BIN / "anew"), "demo", "--json", "--keep", "--folder", str(folder / "stack")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-4000:]
+    outcome = json.loads(done.stdout.splitlines()[-1])
+    yield KeptDemo(outcome, done.stderr)
+    for pid in outcome["processes"].values():
+        _end(pid)
+
+
+def _end(pid: int) -> None:
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(pid, number)
+        except ProcessLookupError:
+            return
+        time.sleep(1)
+
+
+@pytest.fixture
+def ledger(demo: KeptDemo) -> Iterator[SqlLedger]:
+    opened = SqlLedger.open(_settings(demo.outcome["settings"]).ledger)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def azure(demo: KeptDemo) -> Iterator[LocalAzure]:
+    with LocalAzure(_settings(demo.outcome["settings"]).azure.local_azure_url) as client:
+        yield client
+
+
+def _until(look: Callable[[], Value | None], seconds: float = 120) -> Value:
+    deadline = time.monotonic() + seconds
+    while not (value := look()):
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.2)
+    return value
+
+
+def test_demo_json_has_the_documented_keys(demo: KeptDemo) -> None:
+    documented = {
+        "event_id", "decision", "launcher", "external_run_id", "model", "champion_version", "new_version",
+        "accuracy_before", "accuracy_after", "gate", "endpoint", "traffic", "prefect_flow_runs", "seconds",
+    }  # fmt: skip
+
+    assert documented <= demo.outcome.keys()
+
+
+def test_an_event_leads_to_a_better_model_in_production(demo: KeptDemo) -> None:
+    outcome = demo.outcome
+
+    assert (outcome["decision"], outcome["launcher"], outcome["gate"]) == ("retrain", "adf", "promote")
+    assert outcome["accuracy_after"] > outcome["accuracy_before"]
+    assert outcome["traffic"] == {f"elec2-{outcome['new_version']}": 100}
+    started = {run["deployment"] for run in outcome["prefect_flow_runs"]}
+    assert {"retrain/default", "promote/default", "deploy/default"} <= started
+
+
+def test_one_decision_creates_exactly_one_pipeline_run(demo: KeptDemo, azure: LocalAzure, ledger: SqlLedger) -> None:
+    launched = [item for item in ledger.retrainings() if item.launcher == "adf" and item.model == "elec2"]
+
+    created = azure.journal("pipeline_run.created")
+
+    assert demo.outcome["external_run_id"] in {item.external_run_id for item in launched}
+    assert len(created) == len(launched)
+
+
+def test_a_lost_event_is_found_by_the_schedule_with_the_webhook_off(demo: KeptDemo) -> None:
+    polled = demo.outcome["polling"]
+
+    assert "webhook" not in demo.outcome["processes"]
+    assert (polled["decision"], polled["launcher"], polled["gate"]) == ("retrain", "aml", "promote")
+    assert polled["event_id"].startswith("reconcile/")
+    assert polled["traffic"] == {f"weather-{polled['new_version']}": 100}
+
+
+def test_the_picture_is_a_png(demo: KeptDemo) -> None:
+    assert Path(demo.outcome["picture"]).read_bytes().startswith(b"\x89PNG")
+
+
+def test_explain_tells_the_values_compared(demo: KeptDemo) -> None:
+    explained = demo.anew("explain", demo.outcome["event_id"], "--json")
+
+    story = json.loads(explained.stdout)
+    assert story["decision"]["id"] == demo.outcome["decision_id"]
+    assert "drift_coefficient" in json.dumps(story["decision"]["tree"])
+    assert story["audit"][0]["subject"] == "decision"
+
+
+def test_status_shows_what_was_decided(demo: KeptDemo) -> None:
+    shown = json.loads(demo.anew("status", "--json").stdout)
+
+    assert demo.outcome["decision_id"] in {decision["id"] for decision in shown["decisions"]}
+    assert shown["retrainings"]
+
+
+def test_deploying_the_flows_twice_changes_nothing(demo: KeptDemo) -> None:
+    again = demo.prefect("--no-prompt", "deploy", "--all")
+
+    assert again.returncode == 0, again.stdout[-2000:]
+    listed = demo.prefect("deployment", "ls")
+    assert listed.stdout.count("/default") == 4
+
+
+def test_a_person_asks_by_prefect_deployment_run_and_the_new_version_serves(demo: KeptDemo, ledger: SqlLedger) -> None:
+    before = {item.id for item in ledger.retrainings(model="elec2")}
+
+    parameters = ("-p", "model=elec2", "-p", "force=true", "-p", "reason=second door")
+    asked = demo.prefect("deployment", "run", "retrain/default", *parameters)
+    assert asked.returncode == 0, asked.stderr
+
+    def ended() -> Any:
+        news = [item for item in ledger.retrainings(model="elec2") if item.id not in before]
+        return next((item for item in news if not item.is_open), None)
+
+    # The webhook is off here, so that every step after the launch is found by the schedule.
+    retraining = _until(ended, 180)
+    assert retraining.state in (RetrainingState.REGISTERED, RetrainingState.REJECTED), retraining.reason
+    if retraining.state is RetrainingState.REGISTERED:
+        _until(lambda: [r for r in ledger.rollouts([RolloutState.LIVE]) if r.retraining_id == retraining.id])
+    assert len([item for item in ledger.retrainings(model="elec2") if item.id not in before]) == 1

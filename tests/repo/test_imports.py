@@ -1,0 +1,39 @@
+"""A command that needs no vendor imports none: `--help` answers before azure.ai.ml would have been imported."""
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.repo.paths import ROOT
+
+HEAVY = {"azure", "prefect", "sqlalchemy", "pandas", "starlette", "pydantic_settings", "sklearn"}
+
+_PROBE = """
+import sys
+from anew.cli import app
+app(sys.argv[1:])
+print(*sorted({name.partition(".")[0] for name in sys.modules}), file=sys.stderr)
+"""
+
+
+def _imported_by(*arguments: str) -> set[str]:
+    ended = subprocess.run(
+        [sys.executable, "-c", _PROBE, *arguments], capture_output=True, text=True, check=True, timeout=60, cwd=ROOT
+    )
+    assert ended.stdout
+    return set(ended.stderr.split())
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("--version",), ("policy", "--help"), ("event", "--help")])
+def test_help_imports_no_vendor(arguments: tuple[str, ...]) -> None:
+    assert _imported_by(*arguments) & HEAVY == set()
+
+
+def test_webhook_needs_neither_prefect_nor_the_azure_sdks() -> None:
+    code = "import sys, anew.cli.serve, anew.webhook.app, anew.adapters.prefect_api; print(*sys.modules, sep='\\n')"
+    ended = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60, cwd=ROOT
+    )
+    names = set(ended.stdout.split())
+    assert {"prefect", "azure.ai.ml", "azure.identity", "pandas"} & names == set()

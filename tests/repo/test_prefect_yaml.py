@@ -1,0 +1,90 @@
+"""`prefect.yaml` deploys what exists, and its triggers can fire."""
+
+import importlib
+import sys
+from importlib.metadata import packages_distributions
+from typing import Any
+
+import pytest
+import yaml
+from prefect.client.schemas.schedules import CronSchedule
+from prefect.flows import Flow
+
+from anew.adapters.prefect_api import FLOW_LABEL
+from anew.core.events import EventType
+from anew.engine.intake import ACTS_ON
+from tests.repo.paths import ROOT
+
+FILE: dict[str, Any] = yaml.safe_load((ROOT / "prefect.yaml").read_text(encoding="utf-8"))
+DEPLOYMENTS: list[dict[str, Any]] = FILE["deployments"]
+TRIGGERS = [(each["entrypoint"], trigger) for each in DEPLOYMENTS for trigger in each.get("triggers", [])]
+SCHEDULES = [schedule for each in DEPLOYMENTS for schedule in each.get("schedules", [])]
+
+each_deployment = pytest.mark.parametrize("deployment", DEPLOYMENTS, ids=lambda each: each["entrypoint"])
+each_trigger = pytest.mark.parametrize(("entrypoint", "trigger"), TRIGGERS, ids=[name for name, _ in TRIGGERS])
+
+
+def _flow(entrypoint: str) -> Flow[..., Any]:
+    module, _, name = entrypoint.partition(":")
+    found = getattr(importlib.import_module(module), name)
+    assert isinstance(found, Flow)
+    return found
+
+
+@each_deployment
+def test_entrypoint_is_a_flow(deployment: dict[str, Any]) -> None:
+    assert _flow(deployment["entrypoint"]).name
+
+
+@each_deployment
+def test_deployment_names_a_work_pool(deployment: dict[str, Any]) -> None:
+    assert deployment["work_pool"]["name"] == "anew"
+
+
+def test_every_flow_the_relay_starts_is_deployed() -> None:
+    deployed = {f"{_flow(each['entrypoint']).name}/{each['name']}" for each in DEPLOYMENTS}
+    assert {f"{flow}/default" for flow in ACTS_ON} <= deployed
+
+
+def test_pull_step_sets_the_directory() -> None:
+    assert [next(iter(step)) for step in FILE["pull"]] == ["prefect.deployments.steps.set_working_directory"]
+
+
+def test_flow_files_shadow_no_module() -> None:
+    # Prefect may put flows/ first on sys.path, and then a file there hides what has its name elsewhere.
+    stems = {file.stem for file in (ROOT / "flows").glob("*.py")} - {"__init__"}
+    taken = set(sys.stdlib_module_names) | {name for name in packages_distributions() if name != "flows"} | {"anew"}
+    assert stems & taken == set()
+
+
+@each_trigger
+def test_trigger_fires_for_each_event(entrypoint: str, trigger: dict[str, Any]) -> None:
+    # With within > 0 a reactive trigger fires once and then swallows events until the window ends.
+    assert (trigger["posture"], trigger["threshold"], trigger["within"]) == ("Reactive", 1, 0)
+
+
+@each_trigger
+def test_trigger_expects_known_azure_types(entrypoint: str, trigger: dict[str, Any]) -> None:
+    assert set(trigger["expect"]) <= set(EventType)
+
+
+@each_trigger
+def test_trigger_matches_hints_for_its_own_flow(entrypoint: str, trigger: dict[str, Any]) -> None:
+    assert trigger["match"][FLOW_LABEL] == _flow(entrypoint).name
+    assert trigger["match"][FLOW_LABEL] in ACTS_ON
+
+
+@each_trigger
+def test_trigger_passes_parameters_the_flow_has(entrypoint: str, trigger: dict[str, Any]) -> None:
+    assert set(trigger["parameters"]) <= set(_flow(entrypoint).parameters.properties)
+
+
+def test_flows_without_a_trigger_have_a_schedule() -> None:
+    assert all(each.get("triggers") or each.get("schedules") for each in DEPLOYMENTS)
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES, ids=lambda each: each["slug"])
+def test_schedule_is_cron(schedule: dict[str, Any]) -> None:
+    # An interval gets a new anchor with each deploy, and so never comes round where deploys are frequent.
+    assert "interval" not in schedule
+    assert CronSchedule(cron=schedule["cron"]).cron
