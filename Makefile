@@ -17,6 +17,9 @@ setup: .venv/.installed
 .venv/.installed: uv.lock pyproject.toml
 	@test -x .uv/bin/uv || { $(PYTHON) -m venv .uv && .uv/bin/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION); }
 	@.uv/bin/uv sync --frozen --extra local --python $(PYTHON)
+	@# The demo copies this database: migrating one takes as long as half a demo.
+	@mkdir -p .anew
+	@PREFECT_HOME=$(CURDIR)/.anew/prefect $(BIN)/prefect server database upgrade --yes > /dev/null
 	@touch $@
 
 demo: setup

@@ -53,7 +53,7 @@ class PrefectServer:
     @contextmanager
     def worker(self, pool: str, *arguments: str, cwd: Path | None = None) -> Generator[subprocess.Popen[bytes]]:
         """An in-process worker on *pool*, stopped in the end; it logs to `worker.log` in the server's folder."""
-        command = ["worker", "start", "--pool", pool, "--type", "anew-in-process", *arguments]
+        command = ["prefect", "worker", "start", "--pool", pool, "--type", "anew-in-process", *arguments]
         with _process(command, self.env, cwd or self.home, self.home / "worker.log") as process:
             yield process
 
@@ -65,7 +65,8 @@ def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectSer
     port = server.api_url.split(":")[2].split("/")[0]
     env = {name: value for name, value in server.env.items() if name != "PREFECT_API_URL"}
     log = server.home / "server.log"
-    with _process(["server", "start", "--host", "127.0.0.1", "--port", port], env, server.home, log) as process:
+    command = ["anew.adapters.prefect_server", "--host", "127.0.0.1", "--port", port]
+    with _process(command, env, server.home, log) as process:
         with PrefectFlows(server.api_url) as flows:
             flows.wait_ready(_START, lambda _: _still_runs(process, log))
         yield server
@@ -85,9 +86,7 @@ def _still_runs(process: subprocess.Popen[bytes], log: Path) -> None:
 @contextmanager
 def _process(command: list[str], env: dict[str, str], cwd: Path, log: Path) -> Generator[subprocess.Popen[bytes]]:
     with log.open("ab") as output, _interruptible():
-        process = subprocess.Popen(
-            [sys.executable, "-m", "prefect", *command], env=env, cwd=cwd, stdout=output, stderr=output
-        )
+        process = subprocess.Popen([sys.executable, "-m", *command], env=env, cwd=cwd, stdout=output, stderr=output)
     try:
         yield process
     finally:

@@ -1,5 +1,8 @@
 """The composition root: settings in, an engine out. Nobody else makes a client."""
 
+import logging
+import os
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -32,6 +35,7 @@ class AzureAccess:
 
 def azure_access(settings: Settings) -> AzureAccess:
     """The real Azure, or the local one when the settings name it. The only place that knows there are two."""
+    _forget_inherited_cloud()
     url = settings.azure.local_azure_url
     if url is None:
         from azure.identity import DefaultAzureCredential
@@ -48,10 +52,19 @@ def azure_access(settings: Settings) -> AzureAccess:
     )
 
 
+def _forget_inherited_cloud() -> None:
+    # MLClient leaves its cloud's name in the environment, and azure.ai.ml cannot be imported in a child process
+    # that inherits the name of a cloud it does not know. Ours is in the settings.
+    if "azure.ai.ml" not in sys.modules:
+        os.environ.pop("AZUREML_CURRENT_CLOUD", None)
+
+
 def ml_client(settings: Settings, access: AzureAccess) -> "MLClient":
     """The Azure ML client of the workspace in the settings."""
     from azure.ai.ml import MLClient
 
+    # Its warnings are about its own classes ("experimental"), and would stand between the lines of a command.
+    logging.getLogger("azure.ai.ml").setLevel(logging.ERROR)
     workspace = settings.workspace
     return MLClient(
         access.credential,
@@ -97,13 +110,13 @@ def open_ledger(settings: Settings) -> SqlLedger:
 
 def build_engine(settings: Settings, actor: str) -> Engine:
     """Everything a use-case needs. Imports azure.ai.ml (seconds): for flows and workers, not for the webhook."""
+    access = azure_access(settings)
     from anew.adapters.azure_ml import AzureMLJobs, AzureMLRegistry, AzureMLTraining
     from anew.adapters.data_factory import DataFactoryTraining
     from anew.adapters.log_analytics import LogAnalytics
     from anew.adapters.missed_events import AzureMissedEvents
     from anew.adapters.online_endpoints import OnlineEndpoints
 
-    access = azure_access(settings)
     ml = cache(lambda: ml_client(settings, access))
     jobs = AzureMLJobs(ml)
     logs = LogAnalytics(cache(lambda: logs_client(access)), settings.azure.log_analytics_workspace_id)

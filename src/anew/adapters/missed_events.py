@@ -60,17 +60,18 @@ class AzureMissedEvents:
                     return  # newest first
                 if _is_monitor(root, watched):
                     for run in (root, *self._client().jobs.list(parent_job_name=root.name)):
-                        yield self._run_event(run)
+                        yield self._run_event(run, str(root.experiment_name))
 
-    def _run_event(self, run: Job) -> dict[str, Any]:
+    def _run_event(self, run: Job, experiment: str) -> dict[str, Any]:
+        # A child comes from run history, which knows its experiment by an id; the root has the name.
         return self._envelope(
             EventType.RUN_STATUS_CHANGED,
-            f"experiments/{run.experiment_name}/runs/{run.name}",
+            f"experiments/{experiment}/runs/{run.name}",
             _created(run) or datetime.now(UTC),
             {
                 "runId": run.name,
                 "runStatus": run.status,
-                "experimentName": run.experiment_name,
+                "experimentName": experiment,
                 "runTags": dict(run.tags or {}),
             },
         )

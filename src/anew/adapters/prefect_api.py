@@ -100,6 +100,12 @@ class PrefectFlows:
         }
         return [_view(run, names) for run in self._call("POST", "/flow_runs/filter", query).json()]
 
+    def ensure_pool(self, name: str, kind: str) -> None:
+        """Create the work pool unless there is one; its worker fills in the details. Raises PrefectUnavailable."""
+        response = self._send("POST", "/work_pools/", {"name": name, "type": kind})
+        if response.status_code != 409:
+            self._good(response)
+
     def schedule_every(self, deployment: str, seconds: float) -> None:
         """Give a deployment one more schedule, from now on. Raises PrefectUnavailable."""
         interval = {"interval": seconds, "anchor_date": datetime.now(UTC).isoformat()}

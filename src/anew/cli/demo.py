@@ -65,16 +65,21 @@ def _play(stack: Any, narrator: Any, width: int) -> dict[str, Any]:
 
     since = datetime.now(UTC)
     narrator.chapter("Setting up: local Azure, Prefect, worker, webhook")
-    stack.start()
     settings = load_settings()
     engine, setup = build_engine(settings, "demo"), AzureSetup(settings)
     elec2, weather = shipped()
     scenario = Scenario(stack, engine, setup, narrator)
-    setup.publish_pipeline(Path("azure/elec2-retrain.pipeline.json"), "elec2-retrain")
-    state = setup.subscribe(f"{stack.addresses.webhook}/events")
-    narrator.step(f"Event Grid subscription made through the SDK, its handshake answered by the webhook: {state}")
-    scenario.prepare(elec2)
-    scenario.prepare(weather)
+
+    def set_up_azure() -> None:
+        setup.publish_pipeline(Path("azure/elec2-retrain.pipeline.json"), "elec2-retrain")
+        state = setup.subscribe(f"{stack.addresses.webhook}/events")
+        narrator.step(f"Event Grid subscription made through the SDK, its handshake answered by the webhook: {state}")
+        scenario.prepare(elec2)
+        scenario.prepare(weather)
+
+    stack.start(meanwhile=set_up_azure)
+    scenario.await_first(elec2)
+    scenario.await_first(weather)
 
     narrator.chapter("First door: an event. Elec2, trained by Data Factory")
     first = scenario.event_driven(elec2)

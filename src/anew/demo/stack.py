@@ -1,13 +1,15 @@
 """Everything that runs beside the demo: local Azure, a Prefect server, a worker and the webhook."""
 
-import importlib
+import shutil
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 
+from anew.adapters.prefect_api import PrefectFlows
 from anew.demo.narrator import Narrator
 from anew.demo.processes import Processes, free_port
 from anew.settings import SETTINGS_VARIABLE
@@ -17,6 +19,8 @@ RESOURCE_GROUP = "anew-demo"
 WORKSPACE = "anew-demo"
 FACTORY = "anew-demo"
 POOL = "anew"
+WORKER = "anew-in-process"
+MIGRATED = Path(".anew/prefect/prefect.db")
 _BIN = Path(sys.executable).parent
 
 
@@ -32,6 +36,15 @@ class Addresses:
     def prefect_api(self) -> str:
         """The Prefect server's API."""
         return f"{self.prefect}/api"
+
+
+def prefect_home(folder: Path) -> Path:
+    """Where the demo's Prefect keeps its database: a copy of the one `make setup` migrated, to save the migrations."""
+    home = folder / "prefect"
+    home.mkdir()
+    if MIGRATED.is_file():
+        shutil.copy(MIGRATED, home / MIGRATED.name)
+    return home
 
 
 def choose_addresses() -> Addresses:
@@ -70,21 +83,21 @@ def environment(folder: Path, settings_file: Path, addresses: Addresses) -> dict
     return {
         SETTINGS_VARIABLE: str(settings_file),
         "PWD": str(Path.cwd()),
-        "PREFECT_HOME": str(folder / "prefect"),
+        "PREFECT_HOME": str(prefect_home(folder)),
         "PREFECT_API_URL": addresses.prefect_api,
         "PREFECT_SERVER_API_HOST": "127.0.0.1",
         "PREFECT_SERVER_API_PORT": addresses.prefect.rpartition(":")[2],
         "PREFECT_SERVER_UI_API_URL": addresses.prefect_api,
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_CLI_PROMPT": "false",
-        "PREFECT_WORKER_QUERY_SECONDS": "0.5",
+        "PREFECT_WORKER_QUERY_SECONDS": "0.25",
         "DO_NOT_TRACK": "1",
         "OMP_NUM_THREADS": "2",
     }
 
 
 class Stack:
-    """The processes of the demo, in the order they depend on each other."""
+    """The processes of the demo. Those that depend on nothing start at once; the rest as soon as they can."""
 
     def __init__(self, folder: Path, addresses: Addresses, processes: Processes, narrator: Narrator) -> None:
         self.folder = folder
@@ -92,37 +105,37 @@ class Stack:
         self.processes = processes
         self._narrator = narrator
 
-    def start(self) -> None:
-        """Start everything and deploy the flows. Raises DemoFailed naming the log of what did not start."""
-        self._start_local_azure()
-        self.processes.start("prefect server", [str(_BIN / "prefect"), "server", "start"])
-        with ThreadPoolExecutor(1) as beside:
-            warmed = beside.submit(_import_sdks)
-            self._wait("prefect server", f"{self.addresses.prefect_api}/health", "the Prefect server answers")
-            self._narrator.step(f"Prefect server up; its UI: {self.addresses.prefect}")
-            worker = [str(_BIN / "prefect"), "worker", "start", "--pool", POOL, "--type", "anew-in-process"]
-            self.processes.start("worker", worker)
-            self.start_webhook()
-            self._wait("worker", f"{self.addresses.prefect_api}/work_pools/{POOL}", "the worker made its pool")
-            self.processes.run("prefect deploy", [str(_BIN / "prefect"), "--no-prompt", "deploy", "--all"])
-            warmed.result()
-        self._narrator.step("Worker and webhook up, flows deployed from prefect.yaml")
+    def start(self, meanwhile: Callable[[], None] = lambda: None) -> None:
+        """Start everything and deploy the flows. Raises DemoFailed naming the log of what did not start.
 
-    def _start_local_azure(self) -> None:
+        `meanwhile` runs once local Azure and the webhook are up, beside the slower start of Prefect.
+        """
         port = self.addresses.local_azure.rpartition(":")[2]
-        folder = str(self.folder / "local-azure")
-        self.processes.start("local azure", [str(_BIN / "anew"), "emulator", "--port", port, "--folder", folder])
-        self._wait("local azure", f"{self.addresses.local_azure}/emulator/health", "local Azure answers")
-        self._narrator.step(f"Local Azure up at {self.addresses.local_azure}")
-
-    def start_webhook(self) -> None:
-        """Start the webhook and wait until it can keep events."""
+        emulator = ["emulator", "--port", port, "--folder", str(self.folder / "local-azure")]
+        self.processes.start("prefect server", [sys.executable, "-m", "anew.adapters.prefect_server"])
+        self.processes.start("local azure", [str(_BIN / "anew"), *emulator])
         self.processes.start("webhook", [str(_BIN / "anew"), "serve"])
-        self._wait("webhook", f"{self.addresses.webhook}/readyz", "the webhook is ready")
+        with ThreadPoolExecutor(1) as beside:
+            deployed = beside.submit(self._start_prefect)
+            self._wait("local azure", f"{self.addresses.local_azure}/emulator/health", "local Azure answers")
+            self._wait("webhook", f"{self.addresses.webhook}/readyz", "the webhook is ready")
+            self._narrator.step(f"local Azure up at {self.addresses.local_azure}, webhook at {self.addresses.webhook}")
+            meanwhile()
+            with self._narrator.waiting("the Prefect server starts, the worker starts, the flows are deployed"):
+                deployed.result()
+        self._narrator.step("worker up, flows deployed from prefect.yaml")
+
+    def _start_prefect(self) -> None:
+        self._wait("prefect server", f"{self.addresses.prefect_api}/health", "the Prefect server answers")
+        self._narrator.step(f"Prefect server up; its UI: {self.addresses.prefect}")
+        with PrefectFlows(self.addresses.prefect_api) as flows:
+            flows.ensure_pool(POOL, WORKER)
+        worker = [str(_BIN / "prefect"), "worker", "start", "--pool", POOL, "--type", WORKER]
+        self.processes.start("worker", worker)
+        self.processes.run("prefect deploy", [str(_BIN / "prefect"), "--no-prompt", "deploy", "--all"])
 
     def _wait(self, name: str, url: str, what: str) -> None:
-        with self._narrator.waiting(f"waiting until {what}"):
-            self.processes.wait_until(name, lambda: _answers(url), what)
+        self.processes.wait_until(name, lambda: _answers(url), what)
 
 
 def _answers(url: str) -> bool:
@@ -130,9 +143,3 @@ def _answers(url: str) -> bool:
         return httpx.get(url, timeout=2, trust_env=False).is_success
     except httpx.TransportError:
         return False
-
-
-def _import_sdks() -> None:
-    """Import the Azure SDKs (seconds) while the Prefect server starts (seconds)."""
-    for name in ("azure.ai.ml", "azure.mgmt.datafactory", "azure.mgmt.eventgrid"):
-        importlib.import_module(name)
