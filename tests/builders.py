@@ -18,9 +18,9 @@ from anew.adapters.memory import (
     MemoryEndpoint,
     MemoryEndpoints,
     MemoryJobs,
-    MemoryMetrics,
     MemoryMissedEvents,
     MemoryRegistry,
+    MemorySource,
     memory_launchers,
 )
 from anew.core.decision import Signal
@@ -74,7 +74,7 @@ def policy(model: str = MODEL, **changes: Any) -> Policy:
 
 def policies(*documents: Policy) -> Policies:
     """These policies, as if each was read from a file."""
-    return Policies(tuple(Sourced(each, f"{each.model}.yaml", "0" * 64) for each in documents))
+    return Policies(tuple(Sourced.of(each, f"{each.model}.yaml", "0" * 64) for each in documents))
 
 
 # --- events and evidence ----------------------------------------------------------------------------------
@@ -156,7 +156,7 @@ def make_engine(azure: MemoryAzure, ledger: Ledger, *documents: Policy) -> Engin
         jobs=MemoryJobs(azure),
         registry=MemoryRegistry(azure),
         endpoints=MemoryEndpoints(azure),
-        metrics=MemoryMetrics(azure),
+        sources={"log_analytics": MemorySource(azure)},
         missed=MemoryMissedEvents(azure),
         actor="test",
     )

@@ -78,6 +78,12 @@ class InvalidPolicy(PermanentError):
         self.problems = problems
 
 
+class InvalidTable(PermanentError, ValueError):
+    """Rows, or a stored profile of rows, cannot be read or cannot be used for what was asked."""
+
+    advice = "Look at the file named, then try again"
+
+
 class InvalidEvaluation(PermanentError, ValueError):
     """What an evaluation job reported by its tag `anew_evaluation` cannot be true."""
 

@@ -133,7 +133,7 @@ def build_engine(settings: Settings, actor: str) -> Engine:
         jobs=jobs,
         registry=AzureMLRegistry(ml),
         endpoints=OnlineEndpoints(ml),
-        metrics=logs,
+        sources={"log_analytics": logs},
         missed=AzureMissedEvents(logs, ml, settings.workspace),
         actor=actor,
     )

@@ -1,21 +1,40 @@
 """Deciding: outcomes, guards, force, stale evidence, and what events say."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anew.core.decide import CLOCK_SKEW, decide, monitors_of, signals_of
-from anew.core.decision import Decision, Evidence, Force, History, Missing, Node, Outcome, Signal, Verdict
+from anew.core.decide import CLOCK_SKEW, compile_policy, decide, monitors_of, signals_of
+from anew.core.decision import (
+    Attempt,
+    AttemptState,
+    Decision,
+    Evidence,
+    Force,
+    History,
+    Missing,
+    Node,
+    Outcome,
+    Signal,
+    Verdict,
+)
 from anew.core.events import Breach, Cause, Drift, Event, Workspace
-from anew.core.rules import DETAILS_UNKNOWN
+from anew.core.metrics import DETAILS_UNKNOWN, MONITOR_FAILED
 
 from .policy_samples import NOW, sample
 
-POLICY = sample()
+POLICY = compile_policy(sample())
 FORCE = Force("ada", "new schema")
 HOUR = timedelta(hours=1)
+
+
+def retrained(at: datetime) -> History:
+    return History((Attempt("r0", at, AttemptState.REGISTERED),))
+
+
+OPEN = History((Attempt("r1", NOW - 3 * HOUR, AttemptState.OPEN),))
 
 
 def evidence(drift: float | None = 0.8, accuracy: float | None = 0.7, age: timedelta = HOUR) -> Evidence:
@@ -31,16 +50,16 @@ def child(decision: Decision, rule: str) -> Node:
     ("gathered", "history", "expected"),
     [
         (evidence(), History(), Outcome.RETRAIN),
-        (evidence(), History(NOW - 2 * HOUR), Outcome.RETRAIN),
-        (evidence(), History(NOW - HOUR), Outcome.RETRAIN),
-        (evidence(), History(NOW - HOUR / 2), Outcome.HOLD),
-        (evidence(), History(NOW + HOUR), Outcome.HOLD),
-        (evidence(), History(open_retraining="r1"), Outcome.HOLD),
+        (evidence(), retrained(NOW - 2 * HOUR), Outcome.RETRAIN),
+        (evidence(), retrained(NOW - HOUR), Outcome.RETRAIN),
+        (evidence(), retrained(NOW - HOUR / 2), Outcome.HOLD),
+        (evidence(), retrained(NOW + HOUR), Outcome.HOLD),
+        (evidence(), OPEN, Outcome.HOLD),
         (evidence(drift=0.1), History(), Outcome.HOLD),
-        (evidence(accuracy=None), History(), Outcome.INSUFFICIENT_EVIDENCE),
-        (evidence(accuracy=None), History(open_retraining="r1"), Outcome.HOLD),
+        (evidence(accuracy=None), History(), Outcome.INSUFFICIENT),
+        (evidence(accuracy=None), OPEN, Outcome.HOLD),
         (evidence(drift=0.1, accuracy=None), History(), Outcome.HOLD),
-        (Evidence(), History(), Outcome.INSUFFICIENT_EVIDENCE),
+        (Evidence(), History(), Outcome.INSUFFICIENT),
     ],
 )
 def test_outcome_follows_rules_and_guards(gathered: Evidence, history: History, expected: Outcome) -> None:
@@ -48,27 +67,27 @@ def test_outcome_follows_rules_and_guards(gathered: Evidence, history: History, 
 
 
 def test_force_skips_rules_and_cooldown() -> None:
-    decision = decide(POLICY, evidence(drift=0.1), History(NOW), NOW, FORCE)
+    decision = decide(POLICY, evidence(drift=0.1), retrained(NOW), NOW, FORCE)
     assert decision.outcome is Outcome.RETRAIN
     assert decision.tree.sentence.startswith("retrain: asked for by ada: new schema")
     assert {node.rule for node in decision.tree.children} == {"force", "in_flight", "all", "cooldown"}
 
 
 def test_force_never_starts_a_second_retraining() -> None:
-    decision = decide(POLICY, evidence(), History(open_retraining="r1"), NOW, FORCE)
+    decision = decide(POLICY, evidence(), OPEN, NOW, FORCE)
     assert decision.outcome is Outcome.HOLD
     assert "r1 is still under way" in decision.tree.sentence
 
 
 def test_a_hold_names_when_the_cooldown_ends() -> None:
-    decision = decide(POLICY, evidence(), History(NOW - HOUR / 2), NOW)
+    decision = decide(POLICY, evidence(), retrained(NOW - HOUR / 2), NOW)
     assert decision.tree.sentence == "hold: the cooldown of 1:00:00 lasts until 2026-07-14 12:30:00+00:00"
 
 
 @pytest.mark.parametrize("age", [timedelta(days=30, seconds=1), -CLOCK_SKEW - timedelta(seconds=1)])
 def test_stale_and_future_signals_are_left_out_and_reported(age: timedelta) -> None:
     decision = decide(POLICY, evidence(age=age), History(), NOW)
-    assert decision.outcome is Outcome.INSUFFICIENT_EVIDENCE
+    assert decision.outcome is Outcome.INSUFFICIENT
     assert "left out 2 signals (accuracy, drift_coefficient)" in child(decision, "stale_evidence").sentence
 
 
@@ -85,11 +104,15 @@ def test_missing_evidence_is_in_the_tree_with_its_reason() -> None:
 
 
 _VALUES = st.none() | st.floats(allow_nan=True)
-_HISTORIES = st.builds(
-    History,
-    st.none() | st.timedeltas(-2 * HOUR, 2 * HOUR).map(lambda ago: NOW - ago),
-    st.none() | st.just("r1"),
-)
+_HISTORIES = st.lists(
+    st.builds(
+        Attempt,
+        st.just("r1"),
+        st.timedeltas(-2 * HOUR, 2 * HOUR).map(lambda ago: NOW - ago),
+        st.sampled_from(AttemptState),
+    ),
+    max_size=3,
+).map(lambda attempts: History(tuple(sorted(attempts, key=lambda each: each.at, reverse=True))))
 
 
 @given(_VALUES, _VALUES, _HISTORIES, st.none() | st.just(FORCE))
@@ -99,7 +122,7 @@ def test_never_retrains_while_one_is_open_and_the_root_agrees_with_the_outcome(
     decision = decide(POLICY, evidence(drift, accuracy), history, NOW, force)
     assert (decision.outcome is Outcome.RETRAIN) == (decision.tree.verdict is Verdict.YES)
     if decision.outcome is Outcome.RETRAIN:
-        assert history.open_retraining is None
+        assert all(attempt.state is not AttemptState.OPEN for attempt in history.attempts)
         assert force or (drift is not None and drift > 0.3 and accuracy is not None and accuracy < 0.76)
 
 
@@ -127,7 +150,12 @@ def test_a_v2_event_without_details_is_one_signal_without_value() -> None:
     assert signals_of(event(Drift("s"))) == (Signal(DETAILS_UNKNOWN, None, "event", NOW, monitor="s"),)
 
 
-@pytest.mark.parametrize(("drift", "cause"), [(None, Cause.DRIFT), (Drift("s", 0.9), Cause.MONITOR_FAILED)])
+def test_a_monitor_that_failed_is_a_signal_of_that() -> None:
+    expected = Signal(MONITOR_FAILED, 1.0, "event", NOW, monitor="exp")
+    assert signals_of(event(None, Cause.MONITOR_FAILED)) == (expected,)
+
+
+@pytest.mark.parametrize(("drift", "cause"), [(None, Cause.DRIFT), (Drift("s", 0.9), Cause.RUN_COMPLETED)])
 def test_an_event_that_is_not_about_drift_has_no_signals(drift: Drift | None, cause: Cause) -> None:
     assert signals_of(event(drift, cause)) == ()
 

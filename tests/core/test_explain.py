@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anew.core.decide import decide
+from anew.core.decide import compile_policy, decide
 from anew.core.decision import Decision, Evidence, History, Node, Outcome, Signal, Verdict
 from anew.core.explain import from_json, to_json, to_markdown, tree_lines
 
@@ -46,7 +46,7 @@ def count(node: Node) -> int:
 
 def decided(feature: str | None = None) -> Decision:
     signals = (Signal("drift_coefficient", 0.8, "event", NOW, feature), Signal("accuracy", float("nan"), "query", NOW))
-    return decide(sample(), Evidence(signals), History(), NOW)
+    return decide(compile_policy(sample()), Evidence(signals), History(), NOW)
 
 
 @given(_TREES)
@@ -91,7 +91,7 @@ def test_terminal_escapes_in_names_are_taken_out() -> None:
 
 def test_markdown_has_the_outcome_the_tree_and_the_values_compared() -> None:
     text = to_markdown(decided("AGE"))
-    assert text.startswith("# Decision: insufficient-evidence\n\n- ? **decision**: ")
+    assert text.startswith("# Decision: insufficient\n\n- ? **decision**: ")
     assert "\n    - ✓ **threshold**: drift\\_coefficient of AGE 0.8 is above 0.3" in text
     assert "| ✓ | drift\\_coefficient | AGE | 0.8 | above 0.3 | event | 2026-07-14T12:00:00+00:00 |" in text
     assert "| ? | accuracy |  |  | below 0.76 | query |" in text

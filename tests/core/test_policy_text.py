@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anew.core.policy import DataFactoryLauncher, Policy, parse_duration
+from anew.core.policy import DataFactoryLauncher, Policy
 from anew.core.policy_text import parse_policy
+from anew.core.policy_types import parse_duration
 from anew.errors import InvalidPolicy
 
 from .policy_samples import MINIMAL, sample
@@ -43,20 +44,24 @@ def test_minimal_policy_gets_the_documented_defaults() -> None:
             "kind: treshold, metric: acc",
             (
                 "p.yaml:8: when.rules[1].kind: 'treshold' is not known; "
-                "allowed: threshold, monitor_breach, all, any, not; did you mean 'threshold'?"
+                "allowed: threshold, monitor_breach, monitor_failed, k_of_n, cusum, performance_drop, gain_cusum, cel, "
+                "all, any, not; did you mean 'threshold'?"
             ),
         ),
         (
             "cooldown: PT1H",
             "cooldwn: PT1H",
-            "p.yaml:9: limits.cooldwn: 'cooldwn' is not known; allowed: cooldown",
+            (
+                "p.yaml:9: limits.cooldwn: 'cooldwn' is not known; allowed: cooldown, backoff_after_rejection, "
+                "max_retrainings, budget, freeze, max_concurrent; did you mean 'cooldown'?"
+            ),
         ),
         (
             "above: 0.3",
             "abov: 0.3",
             (
                 "p.yaml:7: when.rules[0].abov: 'abov' is not known; "
-                "allowed: kind, metric, above, below, feature; did you mean 'above'?"
+                "allowed: kind, metric, above, below, worse_than, feature, over, clears_at; did you mean 'above'?"
             ),
         ),
         ("above: 0.3", "above: .nan", "p.yaml:7: when.rules[0].above: must be a finite number, not .nan"),
@@ -66,7 +71,7 @@ def test_minimal_policy_gets_the_documented_defaults() -> None:
         (
             "above: 0.3",
             "above: 0.3, below: 0.1",
-            "p.yaml:7: when.rules[0]: give exactly one of 'above' and 'below'",
+            "p.yaml:7: when.rules[0]: give exactly one of 'above', 'below' and 'worse_than'",
         ),
         ("above: 0.3", "below: 0.3, below: 0.4", "p.yaml:7: when.rules[0].below: given twice, first on line 7"),
         (
@@ -82,7 +87,14 @@ def test_minimal_policy_gets_the_documented_defaults() -> None:
         ("anew/v1", "anew/v2", "p.yaml:1: apiVersion: 'anew/v2' is not known; allowed: anew/v1"),
         ("apiVersion", "api_version", "p.yaml:1: apiVersion: is required"),
         ("model: elec2\n", "", "p.yaml:1: model: is required"),
-        ("  kind: all\n", "", "p.yaml:4: when.kind: is required; allowed: threshold, monitor_breach, all, any, not"),
+        (
+            "  kind: all\n",
+            "",
+            (
+                "p.yaml:4: when.kind: is required; allowed: threshold, monitor_breach, monitor_failed, k_of_n, cusum, "
+                "performance_drop, gain_cusum, cel, all, any, not"
+            ),
+        ),
         ("{stage: staging}", "{1: staging}", "p.yaml:15: deploy[1].match: the key '1' is not text; put it in quotes"),
         ("{stage: staging}", "{stage: on}", "p.yaml:15: deploy[1].match.stage: must be text, not True"),
         (

@@ -7,9 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anew.core.decision import Evidence, Signal, Verdict
-from anew.core.policy import AllOf, AnyOf, MonitorBreach, Not, Rule, Threshold
-from anew.core.rules import DETAILS_UNKNOWN, judge, lower_is_worse
+from anew.core.decision import History, Node, Signal, Verdict
+from anew.core.facts import arrange
+from anew.core.metrics import DETAILS_UNKNOWN, Worse, direction_of
+from anew.core.policy_rules import AllOf, AnyOf, MonitorBreach, Not, Rule, Threshold
+from anew.core.rules import compile_rule
 
 AT = datetime(2026, 7, 14, tzinfo=UTC)
 YES, NO, UNKNOWN = Verdict.YES, Verdict.NO, Verdict.UNKNOWN
@@ -21,8 +23,12 @@ def signal(value: float | None, metric: str = "accuracy", at: datetime = AT, **m
     return Signal(metric, value, str(more.pop("source", "log_analytics")), at, **more)  # pyright: ignore[reportArgumentType]
 
 
+def judge(rule: Rule, *signals: Signal) -> Node:
+    return compile_rule(rule, cost=0.1)(arrange(signals, History(), AT))
+
+
 def verdict(rule: Rule, *signals: Signal) -> Verdict:
-    return judge(rule, Evidence(signals)).verdict
+    return judge(rule, *signals).verdict
 
 
 def breach(metric: str, value: float | None, threshold: float | None, monitor: str = "m") -> Signal:
@@ -33,7 +39,7 @@ def breach(metric: str, value: float | None, threshold: float | None, monitor: s
 
 
 def test_a_fired_threshold_says_value_limit_source_and_day() -> None:
-    node = judge(BELOW, Evidence((signal(0.7475),)))
+    node = judge(BELOW, signal(0.7475))
     assert (node.verdict, node.sentence) == (YES, "accuracy 0.7475 is below 0.76 (log_analytics, 2026-07-14)")
     assert node.values["below"] == 0.76
     assert node.values["compared"][0]["value"] == 0.7475
@@ -46,12 +52,12 @@ def test_equality_is_not_a_breach(value: float, expected: Verdict) -> None:
 
 @pytest.mark.parametrize("value", [None, float("nan"), float("inf"), float("-inf")])
 def test_what_is_not_a_finite_number_is_unknown_and_null_in_the_values(value: float | None) -> None:
-    node = judge(BELOW, Evidence((signal(value),)))
+    node = judge(BELOW, signal(value))
     assert (node.verdict, node.values["compared"][0]["value"]) == (UNKNOWN, None)
 
 
 def test_an_absent_metric_is_unknown() -> None:
-    node = judge(BELOW, Evidence((signal(0.1, "recall"),)))
+    node = judge(BELOW, signal(0.1, "recall"))
     assert (node.verdict, node.sentence) == (UNKNOWN, "there is no value of accuracy")
 
 
@@ -85,7 +91,7 @@ def test_metric_names_match_in_any_of_azures_spellings() -> None:
 
 
 def test_values_that_round_alike_are_shown_in_full() -> None:
-    assert "0.7599999999 is below 0.76 " in judge(BELOW, Evidence((signal(0.7599999999),))).sentence
+    assert "0.7599999999 is below 0.76 " in judge(BELOW, signal(0.7599999999)).sentence
 
 
 # --- monitor_breach ---------------------------------------------------------------------------------------
@@ -117,20 +123,20 @@ def test_a_breach_is_recomputed_in_the_metrics_own_direction(
 
 @pytest.mark.parametrize("metric", ["Accuracy", "Precision", "Recall"])
 def test_a_good_score_is_no_breach_although_azure_tags_it_as_one(metric: str) -> None:
-    assert lower_is_worse(metric)
+    assert direction_of(metric) is Worse.BELOW
     assert verdict(BREACH, breach(metric, 0.95, 0.9)) is NO  # what Azure's component calls a breach
     assert verdict(BREACH, breach(metric, 0.85, 0.9)) is YES  # what it does not
 
 
 @pytest.mark.parametrize("threshold", [None, float("nan")])
 def test_a_value_without_threshold_counts_on_the_monitors_word_and_says_so(threshold: float | None) -> None:
-    node = judge(BREACH, Evidence((breach("Custom", 4.6, threshold),)))
+    node = judge(BREACH, breach("Custom", 4.6, threshold))
     assert node.verdict is YES
     assert "on the monitor's word" in node.sentence
 
 
 def test_a_breach_without_readable_details_is_unknown() -> None:
-    node = judge(BREACH, Evidence((breach(DETAILS_UNKNOWN, None, None),)))
+    node = judge(BREACH, breach(DETAILS_UNKNOWN, None, None))
     assert node.verdict is UNKNOWN
     assert "m reported a breach" in node.sentence
 
@@ -154,12 +160,12 @@ def test_two_monitors_of_one_feature_are_both_judged() -> None:
 
 _LEAF = {  # a rule of each verdict, given one accuracy of 0.5
     YES: Threshold(kind="threshold", metric="accuracy", below=0.76),
-    NO: Threshold(kind="threshold", metric="accuracy", above=0.76),
+    NO: Threshold(kind="threshold", metric="accuracy", below=0.4),
     UNKNOWN: Threshold(kind="threshold", metric="nowhere", above=0.76),
 }
 _RANK = {NO: 0, UNKNOWN: 1, YES: 2}
 _VERDICTS = st.lists(st.sampled_from([YES, NO, UNKNOWN]), min_size=1, max_size=5)
-_EVIDENCE = Evidence((signal(0.5),))
+_EVIDENCE = signal(0.5)
 
 
 @given(_VERDICTS)
@@ -186,4 +192,4 @@ def _group(rules: list[Rule]) -> Rule:
     st.recursive(st.sampled_from(list(_LEAF.values())), lambda below: st.builds(_group, st.lists(below, min_size=1)))
 )
 def test_nothing_measured_never_fires_without_a_not(rule: Rule) -> None:
-    assert judge(rule, Evidence()).verdict is UNKNOWN
+    assert judge(rule).verdict is UNKNOWN

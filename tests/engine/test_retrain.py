@@ -25,7 +25,7 @@ from tests.builders import (
 
 WITH_QUERY: dict[str, Any] = {
     "when": {"kind": "all", "rules": [DRIFT_RULE, ACCURACY_RULE]},
-    "evidence": {"queries": [ACCURACY_QUERY]},
+    "evidence": {"sources": [ACCURACY_QUERY]},
 }
 
 
@@ -105,7 +105,7 @@ def test_monitor_that_two_policies_watch_leads_to_a_decision_for_each() -> None:
 def test_second_policy_of_a_monitor_still_decides_when_its_evidence_was_unavailable_at_first() -> None:
     play = Play().with_policies(policy("price"), policy("demand", **WITH_QUERY))
     play.azure.signals["demand"] = [accuracy(0.5)]
-    play.azure.down.add("metrics.query")
+    play.azure.down.add("source.read")
     play.receive(drift_event())
 
     first = retrain(play.engine, play.now)
@@ -164,7 +164,7 @@ def test_request_for_a_model_without_a_policy_is_refused() -> None:
 def test_drift_stays_in_the_inbox_while_evidence_is_unavailable_and_is_decided_later() -> None:
     play = Play().with_policies(policy(**WITH_QUERY))
     play.azure.signals[MODEL] = [accuracy(0.6)]
-    play.azure.down.add("metrics.query")
+    play.azure.down.add("source.read")
     play.receive(drift_event())
 
     report = retrain(play.engine, play.now)
@@ -178,7 +178,7 @@ def test_drift_stays_in_the_inbox_while_evidence_is_unavailable_and_is_decided_l
 
 def test_one_model_without_evidence_does_not_hold_up_another() -> None:
     play = Play().with_policies(policy(**WITH_QUERY), policy("demand", monitors=["demand-drift"]))
-    play.azure.down.add("metrics.query")
+    play.azure.down.add("source.read")
     play.receive(drift_event("run-1"), drift_event("run-2", monitor="demand-drift"))
 
     report = retrain(play.engine, play.now)
@@ -188,12 +188,12 @@ def test_one_model_without_evidence_does_not_hold_up_another() -> None:
 
 def test_query_that_azure_refuses_is_insufficient_evidence() -> None:
     play = Play().with_policies(policy(**WITH_QUERY))
-    play.azure.refused.add("metrics.query")
+    play.azure.refused.add("source.read")
     play.receive(drift_event())
 
     [decided] = retrain(play.engine, play.now).decided
 
-    assert decided.record.outcome == Outcome.INSUFFICIENT_EVIDENCE
+    assert decided.record.outcome == Outcome.INSUFFICIENT
     assert "refused on request" in str(decided.record.evidence["missing"])
     assert play.ledger.retrainings() == []
 

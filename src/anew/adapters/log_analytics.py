@@ -9,7 +9,8 @@ from azure.monitor.query import LogsQueryClient, LogsQueryPartialResult
 
 from anew.adapters.azure_errors import translated
 from anew.core.decision import Signal
-from anew.core.policy import LogQuery
+from anew.core.policy import Policy
+from anew.core.policy_evidence import EvidenceSource, LogQuery
 from anew.errors import AzureRefused, AzureUnavailable
 
 # Column names of the v1 monitor's metrics follow the SDK's constants; that they arrive in AppMetrics like this
@@ -26,18 +27,19 @@ AppMetrics
 
 
 class LogAnalytics:
-    """Implements Metrics. The client is made when first needed: a webhook never needs one."""
+    """Implements EvidenceSource for `log_analytics`. The client is made when first needed."""
 
     def __init__(self, client: Callable[[], LogsQueryClient], workspace_id: str | None) -> None:
         self._client = client
         self._workspace_id = workspace_id
 
-    def query(self, query: LogQuery, model: str, now: datetime) -> list[Signal]:
-        text = query.query.replace("{model}", model)
-        frame = self.frame(text, query.workspace_id, query.window, now)
+    def read(self, source: EvidenceSource, policy: Policy, now: datetime) -> list[Signal]:
+        assert isinstance(source, LogQuery)
+        text = source.query.replace("{model}", policy.model)
+        frame = self.frame(text, source.workspace_id, source.window, now)
         absent = {"metric", "value"} - set(frame.columns)
         if absent:
-            raise AzureRefused(f"the query for {model} returns no column {' or '.join(sorted(absent))}")
+            raise AzureRefused(f"the query for {policy.model} returns no column {' or '.join(sorted(absent))}")
         return [_signal(row, now) for row in frame.to_dict("records")]
 
     def frame(self, text: str, workspace_id: str | None, window: timedelta, now: datetime) -> pd.DataFrame:
@@ -57,19 +59,26 @@ class LogAnalytics:
 
 
 def _signal(row: dict[Any, Any], now: datetime) -> Signal:
-    feature = row.get("feature")
+    rows = _number(row.get("rows"))
     return Signal(
         metric=str(row["metric"]),
         value=_number(row["value"]),
         source="log_analytics",
         at=_moment(row.get("at"), now),
-        feature=None if pd.isna(feature) or feature == "" else str(feature),
+        feature=_text(row.get("feature")),
+        threshold=_number(row.get("threshold")),
+        monitor=_text(row.get("monitor")),
+        rows=None if rows is None or rows < 0 else int(rows),
     )
 
 
+def _text(value: Any) -> str | None:
+    return None if value is None or pd.isna(value) or value == "" else str(value)
+
+
 def _number(value: Any) -> float | None:
-    number = pd.to_numeric(value, errors="coerce")
-    return None if pd.isna(number) else float(number)
+    number = None if value is None else pd.to_numeric(value, errors="coerce")
+    return None if number is None or pd.isna(number) else float(number)
 
 
 def _moment(value: Any, otherwise: datetime) -> datetime:

@@ -14,7 +14,8 @@ from typing import Any
 from anew.core.decide import monitors_of
 from anew.core.decision import Signal
 from anew.core.events import Cause, Event
-from anew.core.policy import AzureMLLauncher, DataFactoryLauncher, Deploy, LogQuery
+from anew.core.policy import AzureMLLauncher, DataFactoryLauncher, Deploy, Policy
+from anew.core.policy_evidence import EvidenceSource
 from anew.core.tags import RETRAINING_TAG, version_order
 from anew.engine.ports import (
     DeploymentState,
@@ -367,16 +368,17 @@ class MemoryEndpoints:
         return found
 
 
-class MemoryMetrics:
-    """Log Analytics: any query about a model is answered with the signals it has within the window."""
+class MemorySource:
+    """Implements EvidenceSource for any kind: the answer is the signals the model has within the source's window."""
 
     def __init__(self, azure: MemoryAzure) -> None:
         self._azure = azure
 
-    def query(self, query: LogQuery, model: str, now: datetime) -> list[Signal]:
-        with self._azure.call("metrics.query"):
-            signals = self._azure.signals.get(model, [])
-            return [signal for signal in signals if now - query.window <= signal.at <= now]
+    def read(self, source: EvidenceSource, policy: Policy, now: datetime) -> list[Signal]:
+        with self._azure.call("source.read"):
+            signals = self._azure.signals.get(policy.model, [])
+            window = policy.evidence.max_age if source.kind == "drift" else source.window
+            return [signal for signal in signals if now - window <= signal.at <= now]
 
 
 class MemoryMissedEvents:

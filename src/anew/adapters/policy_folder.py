@@ -1,36 +1,55 @@
 """Policies from a folder of YAML files: the only place that reads them, and checks the files they point to."""
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from anew.core.policies import Policies, Sourced
-from anew.core.policy import AzureMLLauncher, Deploy, Document, Policy
-from anew.core.policy_text import PolicyText, read_policy
+from anew.core.policy import AzureMLLauncher, Deploy, Policy
+from anew.core.policy_evidence import DriftOfWindow, EvidenceSource
+from anew.core.policy_layers import Layer, overlay
+from anew.core.policy_text import PolicyText, read_defaults, read_policies
+from anew.core.policy_types import Document
 from anew.errors import InvalidPolicy
 
 DocumentT = TypeVar("DocumentT", bound=Document)
 
+DEFAULTS = ("default.yaml", "default.yml")
 _SUFFIXES = frozenset({".yaml", ".yml"})
 
 
+@dataclass(frozen=True, slots=True)
+class _File:
+    path: Path
+    text: str
+    raw: bytes
+
+
 def load_policies(folder: Path) -> Policies:
-    """Every `*.yaml` and `*.yml` directly in the folder, its paths made absolute.
+    """Every `*.yaml` and `*.yml` directly in the folder, laid over its `default.yaml`, paths made absolute.
 
     Raises InvalidPolicy with the problems of all files at once; a folder without a policy is a problem too.
     """
-    files = _files(folder)
+    return load_policy_files([file for file in _files(folder) if file.name not in DEFAULTS])
+
+
+def load_policy_files(files: Sequence[Path], base: Layer | None = None, *, check_paths: bool = True) -> Policies:
+    """The policies of these files, each laid over the `default.yaml` beside it, and over *base* below that.
+
+    `check_paths=False` leaves alone what the policies point to: a replay needs no job files. Raises InvalidPolicy.
+    """
     problems: list[str] = []
     entries: list[Sourced] = []
     for file in files:
         try:
-            entries.append(_load(file))
+            entries += _load(file, base, check_paths=check_paths)
         except InvalidPolicy as error:
             problems += error.problems
     problems += _doubles(entries)
     if problems:
-        raise InvalidPolicy(tuple(problems))
+        raise InvalidPolicy(tuple(dict.fromkeys(problems)))
     return Policies(tuple(entries))
 
 
@@ -41,21 +60,48 @@ def _files(folder: Path) -> list[Path]:
         files = sorted(file for file in folder.iterdir() if file.suffix in _SUFFIXES and file.is_file())
     except OSError as error:
         raise InvalidPolicy((f"{folder}: cannot be listed: {error.strerror}",)) from error
-    if not files:
+    if not any(file.name not in DEFAULTS for file in files):
         raise InvalidPolicy((f"{folder}: no policy (*.yaml, *.yml) is in this folder",))
     return files
 
 
-def _load(file: Path) -> Sourced:
+def _load(path: Path, base: Layer | None, *, check_paths: bool) -> list[Sourced]:
+    file, defaults = _read(path), _defaults_beside(path)
+    below = base if defaults is None else defaults[1] if base is None else overlay(base, defaults[1])
+    # What a decision was made by is the file and the defaults under it.
+    digest = hashlib.sha256(file.raw + (defaults[0].raw if defaults else b"")).hexdigest()
+    found = read_policies(file.text, str(path), below)
+    if not check_paths:
+        return [Sourced.of(parsed.policy, str(path), digest) for parsed in found]
+    problems: list[str] = []
+    entries: list[Sourced] = []
+    for parsed in found:
+        try:
+            entries.append(Sourced.of(_with_absolute_paths(parsed, path.parent), str(path), digest))
+        except InvalidPolicy as error:
+            problems += error.problems
+    if problems:
+        raise InvalidPolicy(tuple(problems))
+    return entries
+
+
+def _defaults_beside(path: Path) -> tuple[_File, Layer] | None:
+    for name in DEFAULTS:
+        beside = path.parent / name
+        if path.name not in DEFAULTS and beside.is_file():
+            file = _read(beside)
+            return file, read_defaults(file.text, str(beside))
+    return None
+
+
+def _read(path: Path) -> _File:
     try:
-        raw = file.read_bytes()
-        text = raw.decode("utf-8-sig")
+        raw = path.read_bytes()
+        return _File(path, raw.decode("utf-8-sig"), raw)
     except OSError as error:
-        raise InvalidPolicy((f"{file}: cannot be read: {error.strerror}",)) from error
+        raise InvalidPolicy((f"{path}: cannot be read: {error.strerror}",)) from error
     except UnicodeDecodeError as error:
-        raise InvalidPolicy((f"{file}: is not UTF-8 text: byte {error.start}",)) from error
-    parsed = read_policy(text, str(file))
-    return Sourced(_with_absolute_paths(parsed, file.parent), str(file), hashlib.sha256(raw).hexdigest())
+        raise InvalidPolicy((f"{path}: is not UTF-8 text: byte {error.start}",)) from error
 
 
 def _doubles(entries: list[Sourced]) -> Iterator[str]:
@@ -106,7 +152,20 @@ def _with_absolute_paths(parsed: PolicyText, folder: Path) -> Policy:
     if resolver.problems:
         raise InvalidPolicy(tuple(resolver.problems))
     retrain = _with(policy.retrain, {"launcher": launcher})
-    return _with(policy, {"retrain": retrain, "evaluate": evaluate, "deploy": deploy})
+    sources = tuple(_absolute_data(source, folder) for source in policy.evidence.sources)
+    evidence = _with(policy.evidence, {"sources": sources})
+    return _with(policy, {"evidence": evidence, "retrain": retrain, "evaluate": evaluate, "deploy": deploy})
+
+
+def _absolute_data(source: EvidenceSource, folder: Path) -> EvidenceSource:
+    # Data may come and go: whether it is there is asked with each decision, and told there.
+    if not isinstance(source, DriftOfWindow):
+        return source
+    return _with(source, {"reference": _located(source.reference, folder), "window": _located(source.window, folder)})
+
+
+def _located(text: str, folder: Path) -> str:
+    return text if "://" in text else str((folder / text).resolve())
 
 
 def _absolute_code(rule: Deploy, index: int, resolver: _Resolver) -> Deploy:

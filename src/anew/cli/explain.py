@@ -11,7 +11,12 @@ from anew.engine.story import Story, tell
 from anew.settings import load_settings
 from anew.wiring import open_ledger
 
-_MARK = {Verdict.YES: "[green]✓[/]", Verdict.NO: "[red]✗[/]", Verdict.UNKNOWN: "[yellow]?[/]"}
+_MARK = {
+    Verdict.YES: "[green]✓[/]",
+    Verdict.NO: "[red]✗[/]",
+    Verdict.UNKNOWN: "[yellow]?[/]",
+    Verdict.ERROR: "[red]![/]",
+}
 
 
 def explain(id: str, *, json: bool = False) -> None:

@@ -1,46 +1,69 @@
-"""Deciding whether to retrain, and what an event says that a decision can rest on. Pure: `now` is an argument."""
+"""Deciding whether to retrain: a pure function of policy, evidence, history and now, that returns its explanation."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 from anew.core.decision import Decision, Evidence, Force, History, Missing, Node, Outcome, Signal, Verdict
 from anew.core.events import Cause, Event
+from anew.core.facts import Facts, arrange
+from anew.core.limits import judge_hard_limits, judge_limits
+from anew.core.metrics import DETAILS_UNKNOWN, MONITOR_FAILED
 from anew.core.policy import Policy
-from anew.core.rules import DETAILS_UNKNOWN, all_of, judge
+from anew.core.policy_evidence import EvidenceRules
+from anew.core.rules import Judge, compile_rule
+from anew.core.verdicts import all_of
 
 CLOCK_SKEW = timedelta(minutes=10)  # how far in the future a signal may be and still be believed
 
-_OUTCOMES = {
-    Verdict.YES: Outcome.RETRAIN,
-    Verdict.NO: Outcome.HOLD,
-    Verdict.UNKNOWN: Outcome.INSUFFICIENT_EVIDENCE,
-}
+
+@dataclass(frozen=True, slots=True)
+class CompiledPolicy:
+    """A policy with its rules as functions."""
+
+    policy: Policy
+    when: Judge
+    block_when: Judge | None
 
 
-def decide(policy: Policy, evidence: Evidence, history: History, now: datetime, force: Force | None = None) -> Decision:
-    """Whether to retrain this policy's model now, with the tree of reasons.
+def compile_policy(policy: Policy) -> CompiledPolicy:
+    """The policy ready to decide by, as often as wanted."""
+    cost = policy.retrain.cost
+    block = None if policy.block_when is None else compile_rule(policy.block_when, cost)
+    return CompiledPolicy(policy, compile_rule(policy.when, cost), block)
 
-    Retrains when the rules fire and nothing holds it back; a guard that holds outweighs rules that cannot tell.
-    Force skips rules and cooldown, never the guard against two retrainings at once. All times are aware.
+
+def decide(
+    compiled: CompiledPolicy, evidence: Evidence, history: History, now: datetime, force: Force | None = None
+) -> Decision:
+    """Whether to retrain this policy's model now, with the tree of reasons. All times are aware.
+
+    Retrains when the rules fire and no limit holds it back. A block outweighs everything; a limit that holds outweighs
+    rules that cannot tell. Force sets aside rules, cooldown, counts and freezes; never the block, the budget, or the
+    guard against two retrainings at once.
     """
-    fresh, dropped = _fresh(evidence.signals, policy.evidence.max_age, now)
-    rules = judge(policy.when, Evidence(fresh, evidence.missing))
-    cooldown, in_flight = _cooldown(policy, history, now), _in_flight(history)
-    conditions = (rules, cooldown, in_flight) if force is None else (_forced(force), in_flight)
-    verdict = all_of(node.verdict for node in conditions)
-    notes = (*_unavailable(evidence.missing), *_set_aside(dropped, policy.evidence.max_age))
-    children = (*conditions, *((rules, cooldown) if force else ()), *notes)
-    outcome = _OUTCOMES[verdict]
-    deciding = conditions[:1] if verdict is Verdict.YES else conditions  # that no guard holds is no reason
-    reasons = "; ".join(node.sentence for node in deciding if node.verdict is verdict)
-    values = {"model": policy.model, "outcome": str(outcome), "now": now.isoformat()}
-    return Decision(outcome, Node("decision", verdict, f"{outcome}: {reasons}", values, children))
+    policy = compiled.policy
+    counted, notes = _counted(evidence, policy.evidence, now)
+    facts = arrange(counted, history, now)
+    rules = compiled.when(facts)
+    soft, hard = judge_limits(policy.limits, history, now), judge_hard_limits(policy.limits, history, now)
+    conditions = (rules, *soft, *hard) if force is None else (_forced(force), *hard)
+    blocked = () if compiled.block_when is None else (_block(compiled.block_when, facts),)
+    if blocked and blocked[0].verdict is Verdict.NO:
+        outcome, conditions = Outcome.BLOCKED, (*blocked, *conditions)
+    else:
+        outcome = _outcome(all_of([node.verdict for node in conditions]), policy.evidence)
+    others = () if outcome is Outcome.BLOCKED else blocked
+    children = (*conditions, *others, *((rules, *soft) if force else ()), *notes)
+    return Decision(outcome, _root(policy, outcome, conditions, children, now), policy.mode == "shadow")
 
 
 def signals_of(event: Event) -> tuple[Signal, ...]:
-    """What a drift event measured: v1 its coefficient, v2 each breach; one signal without a value when the
-    monitor's details could not be read. Events that are not about drift have none.
+    """What an event of a monitor says: v1 its coefficient, v2 each breach; one signal without a value when the
+    details could not be read, and one for a monitor that failed. Other events say nothing.
     """
+    if event.cause is Cause.MONITOR_FAILED:
+        return (Signal(MONITOR_FAILED, 1.0, "event", event.time, monitor=event.experiment or event.run_id),)
     drift = event.drift
     if drift is None or event.cause is not Cause.DRIFT:
         return ()
@@ -60,67 +83,84 @@ def monitors_of(event: Event) -> tuple[str, ...]:
     return tuple({name.casefold(): name for name in reversed(names) if name}.values())[::-1]
 
 
-# --- guards -----------------------------------------------------------------------------------------------
+# --- the whole --------------------------------------------------------------------------------------------
 
 
-def _cooldown(policy: Policy, history: History, now: datetime) -> Node:
-    length, last = policy.limits.cooldown, history.last_retraining_at
-    values: dict[str, Any] = {"cooldown_seconds": length.total_seconds(), "last": None}
-    if last is None:
-        return Node("cooldown", Verdict.YES, "the model was never retrained before", values)
-    ends = last + length
-    values |= {"last": last.isoformat(), "ends": ends.isoformat()}
-    if now >= ends:
-        return Node("cooldown", Verdict.YES, f"the cooldown of {length} ended at {_moment(ends)}", values)
-    return Node("cooldown", Verdict.NO, f"the cooldown of {length} lasts until {_moment(ends)}", values)
+def _outcome(verdict: Verdict, rules: EvidenceRules) -> Outcome:
+    match verdict:
+        case Verdict.YES:
+            return Outcome.RETRAIN
+        case Verdict.NO:
+            return Outcome.HOLD
+        case Verdict.UNKNOWN:
+            return Outcome(rules.on_missing)
+        case Verdict.ERROR:
+            return Outcome.ERROR
 
 
-def _in_flight(history: History) -> Node:
-    values = {"open_retraining": history.open_retraining}
-    if history.open_retraining is None:
-        return Node("in_flight", Verdict.YES, "no other retraining of the model is under way", values)
-    return Node("in_flight", Verdict.NO, f"retraining {history.open_retraining} is still under way", values)
+def _root(
+    policy: Policy, outcome: Outcome, conditions: Sequence[Node], children: tuple[Node, ...], now: datetime
+) -> Node:
+    verdict = Verdict.NO if outcome is Outcome.BLOCKED else all_of([node.verdict for node in conditions])
+    shadow = " (shadow: nothing is started)" if policy.mode == "shadow" else ""
+
+    def sentence() -> str:
+        # That no limit holds is no reason to retrain, and where a block decides nothing else does.
+        deciding = conditions[:1] if outcome in (Outcome.RETRAIN, Outcome.BLOCKED) else conditions
+        reasons = "; ".join(node.sentence for node in deciding if node.verdict is verdict)
+        return f"{outcome}{shadow}: {reasons}"
+
+    def values() -> dict[str, str]:
+        return {"model": policy.model, "outcome": str(outcome), "mode": policy.mode, "now": now.isoformat()}
+
+    return Node("decision", verdict, sentence, values, children)
+
+
+def _block(judge: Judge, facts: Facts) -> Node:
+    """NO when the block fires. What nobody measured does not block: monitors report breaches, not their absence."""
+    child = judge(facts)
+    verdict = {Verdict.YES: Verdict.NO, Verdict.NO: Verdict.YES}.get(child.verdict, child.verdict)
+    words = {Verdict.NO: "blocked", Verdict.YES: "not blocked"}.get(verdict, "not blocked, though it cannot tell")
+    return Node("block_when", verdict, lambda: f"{words}: {child.sentence}", None, (child,))
 
 
 def _forced(force: Force) -> Node:
-    sentence = f"asked for by {force.by}: {force.reason}; rules and cooldown do not count"
+    sentence = f"asked for by {force.by}: {force.reason}; rules, cooldown, counts and freezes do not count"
     return Node("force", Verdict.YES, sentence, {"by": force.by, "reason": force.reason})
-
-
-def _moment(at: datetime) -> str:
-    return at.isoformat(" ", "seconds")
 
 
 # --- evidence that does not count -------------------------------------------------------------------------
 
 
-def _fresh(
-    signals: tuple[Signal, ...], max_age: timedelta, now: datetime
-) -> tuple[tuple[Signal, ...], tuple[Signal, ...]]:
-    oldest, newest = now - max_age, now + CLOCK_SKEW
-    fresh = tuple(signal for signal in signals if oldest <= signal.at <= newest)
-    if len(fresh) == len(signals):
-        return fresh, ()
-    return fresh, tuple(signal for signal in signals if not oldest <= signal.at <= newest)
+def _counted(evidence: Evidence, rules: EvidenceRules, now: datetime) -> tuple[Sequence[Signal], tuple[Node, ...]]:
+    """The signals that count, and notes about those that do not and about what could not be had."""
+    oldest, newest, least = now - rules.max_age, now + CLOCK_SKEW, rules.min_rows
+    counted: list[Signal] = []
+    stale: list[Signal] = []
+    small: list[Signal] = []
+    for signal in evidence.signals:
+        if not oldest <= signal.at <= newest:
+            stale.append(signal)
+        elif least and signal.rows is not None and signal.rows < least:
+            small.append(signal)
+        else:
+            counted.append(signal)
+    if not (stale or small or evidence.missing):
+        return counted, ()
+    notes = tuple(_unavailable(missing) for missing in evidence.missing)
+    notes += _set_aside("stale_evidence", stale, f"older than {rules.max_age}, or from the future")
+    return counted, notes + _set_aside("small_evidence", small, f"computed from fewer than {least} rows")
 
 
-def _unavailable(missing: tuple[Missing, ...]) -> tuple[Node, ...]:
-    return tuple(
-        Node(
-            "missing_evidence",
-            Verdict.UNKNOWN,
-            f"{each.source} gave nothing: {each.reason}",
-            {"source": each.source, "reason": each.reason},
-        )
-        for each in missing
-    )
+def _unavailable(missing: Missing) -> Node:
+    told = f"{missing.source} gave nothing: {missing.reason}"
+    return Node("missing_evidence", Verdict.UNKNOWN, told, {"source": missing.source, "reason": missing.reason})
 
 
-def _set_aside(dropped: tuple[Signal, ...], max_age: timedelta) -> tuple[Node, ...]:
-    if not dropped:
+def _set_aside(rule: str, signals: Sequence[Signal], why: str) -> tuple[Node, ...]:
+    if not signals:
         return ()
-    values = {"signals": [{"metric": s.metric, "source": s.source, "at": s.at.isoformat()} for s in dropped]}
-    names = ", ".join(sorted({s.metric for s in dropped}))
-    count = f"{len(dropped)} signal{'s' if len(dropped) > 1 else ''} ({names})"
-    sentence = f"left out {count}: older than {max_age}, or from the future"
-    return (Node("stale_evidence", Verdict.UNKNOWN, sentence, values),)
+    values = {"signals": [{"metric": s.metric, "source": s.source, "at": s.at.isoformat()} for s in signals]}
+    names = ", ".join(sorted({s.metric for s in signals}))
+    count = f"{len(signals)} signal{'s' if len(signals) > 1 else ''} ({names})"
+    return (Node(rule, Verdict.UNKNOWN, f"left out {count}: {why}", values),)

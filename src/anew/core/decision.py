@@ -1,7 +1,7 @@
-"""Deciding whether to retrain: a pure function of policy, evidence, history and now, that returns its explanation."""
+"""The values of a decision: what it rests on, what it came to, and the tree that explains it."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -12,31 +12,80 @@ class Outcome(StrEnum):
 
     RETRAIN = "retrain"
     HOLD = "hold"
-    INSUFFICIENT_EVIDENCE = "insufficient-evidence"
+    BLOCKED = "blocked"  # the data or its monitor is bad: training on it would make things worse
+    INSUFFICIENT = "insufficient"  # the evidence at hand cannot tell
+    ERROR = "error"  # a rule could not be evaluated; somebody has to look
 
 
 class Verdict(StrEnum):
-    """What one rule of the tree said. Unknown means there was nothing to judge by: never a reason to retrain."""
+    """What one rule of the tree said. Unknown means there was nothing to judge by, error that judging failed:
+    neither is ever a reason to retrain.
+    """
 
     YES = "yes"
     NO = "no"
     UNKNOWN = "unknown"
+    ERROR = "error"
 
 
-@dataclass(frozen=True, slots=True)
 class Node:
-    """One rule of a decision: its verdict, one sentence for a person, the values compared, and the rules below it."""
+    """One rule of a decision: its verdict, one sentence for a person, the values compared, and the rules below it.
 
-    rule: str
-    verdict: Verdict
-    sentence: str
-    values: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    children: tuple["Node", ...] = ()
+    The sentence and the values may be given as functions. They are called when somebody looks, because most
+    decisions are made and never read: of many thousands a second, a person reads one.
+    """
+
+    __slots__ = ("_sentence", "_values", "children", "rule", "verdict")
+
+    def __init__(
+        self,
+        rule: str,
+        verdict: Verdict,
+        sentence: str | Callable[[], str],
+        values: Mapping[str, Any] | Callable[[], Mapping[str, Any]] | None = None,
+        children: tuple["Node", ...] = (),
+    ) -> None:
+        self.rule = rule
+        self.verdict = verdict
+        self.children = children
+        self._sentence = sentence
+        self._values = values
+
+    @property
+    def sentence(self) -> str:
+        """One sentence that says what was compared with what."""
+        if not isinstance(self._sentence, str):
+            self._sentence = self._sentence()
+        return self._sentence
+
+    @property
+    def values(self) -> Mapping[str, Any]:
+        """The values compared, as JSON data."""
+        if self._values is None:
+            self._values = {}
+        elif not isinstance(self._values, Mapping):
+            self._values = self._values()
+        return self._values
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Node) and self._content() == other._content()
+
+    def __hash__(self) -> int:
+        return hash((self.rule, self.verdict, self.sentence))
+
+    def __repr__(self) -> str:
+        return f"Node({self.rule!r}, {self.verdict!r}, {self.sentence!r}, children={self.children!r})"
+
+    def _content(self) -> tuple[Any, ...]:
+        return self.rule, self.verdict, self.sentence, dict(self.values), self.children
 
 
 @dataclass(frozen=True, slots=True)
 class Signal:
-    """One measured value about a model: from the event, from a monitor's tag, or from a query."""
+    """One measured value about a model: from the event, a monitor's history, a query, or computed by anew.
+
+    `rows` it was computed from; at or below `noise_floor` it says nothing, because so much comes about by chance.
+    """
 
     metric: str
     value: float | None
@@ -45,6 +94,8 @@ class Signal:
     feature: str | None = None
     threshold: float | None = None
     monitor: str | None = None
+    rows: int | None = None
+    noise_floor: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +114,38 @@ class Evidence:
     missing: tuple[Missing, ...] = ()
 
 
+class AttemptState(StrEnum):
+    """How an earlier retraining of the model ended, as far as limits care."""
+
+    OPEN = "open"
+    REGISTERED = "registered"
+    REJECTED = "rejected"  # its candidate did not pass the gate
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One retraining of the model. `charge` is what the budget was charged with, None when nobody noted it."""
+
+    id: str
+    at: datetime
+    state: AttemptState
+    charge: float | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class History:
-    """What the ledger knows of this model that bears on the decision."""
+    """What the ledger knows that bears on the decision: this model's retrainings, newest first, and how many of
+    other models are under way.
+    """
 
-    last_retraining_at: datetime | None = None
-    open_retraining: str | None = None
+    attempts: tuple[Attempt, ...] = ()
+    open_elsewhere: int = 0
+
+    @property
+    def last_retraining_at(self) -> datetime | None:
+        """When the newest retraining began."""
+        return self.attempts[0].at if self.attempts else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +158,8 @@ class Force:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The outcome with the tree that explains it."""
+    """The outcome with the tree that explains it. With `shadow` it is only recorded."""
 
     outcome: Outcome
     tree: Node
+    shadow: bool = False

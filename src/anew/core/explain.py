@@ -10,7 +10,8 @@ from typing import Any, cast
 
 from anew.core.decision import Decision, Node, Verdict
 
-MARKS: Mapping[Verdict, str] = {Verdict.YES: "✓", Verdict.NO: "✗", Verdict.UNKNOWN: "?"}
+MARKS: Mapping[Verdict, str] = {Verdict.YES: "✓", Verdict.NO: "✗", Verdict.UNKNOWN: "?", Verdict.ERROR: "!"}
+_LONGEST_NOTICE = 2000  # characters; chat services cut or refuse more
 
 _MARKDOWN = re.compile(r"([\\`*_\[\]|~#])")
 _COLUMNS = ("metric", "feature", "value", "limit", "source", "at")
@@ -53,6 +54,13 @@ def to_markdown(decision: Decision) -> str:
         head = ("| | metric | feature | value | limit | source | at |", "|---|---|---|---|---|---|---|")
         parts += ["## Values compared", "\n".join((*head, *dict.fromkeys(rows)))]
     return "\n\n".join(parts) + "\n"
+
+
+def to_notice(model: str, decision_id: str, decision: Decision) -> tuple[str, str]:
+    """Title and text of a notification: the outcome, the tree, and the command that tells more."""
+    text = "\n".join(tree_lines(decision.tree))
+    cut = text if len(text) <= _LONGEST_NOTICE else f"{text[:_LONGEST_NOTICE]}\n..."
+    return f"{model}: {decision.outcome}", f"{cut}\n\nanew explain {decision_id}"
 
 
 def _lines(node: Node, first: str, rest: str) -> Iterator[str]:

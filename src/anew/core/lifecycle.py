@@ -124,6 +124,7 @@ class Retraining:
     gate: GateResult | None = None
     new_version: str | None = None
     reason: str | None = None
+    charge: float | None = None  # what the policy's budget was charged with
 
     @property
     def is_open(self) -> bool:

@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
+from anew.core.decide import CompiledPolicy, compile_policy
 from anew.core.policy import Policy
 from anew.errors import UnknownModel
 
@@ -14,6 +16,12 @@ class Sourced:
     policy: Policy
     source: str
     sha256: str
+    compiled: CompiledPolicy
+
+    @classmethod
+    def of(cls, policy: Policy, source: str, sha256: str) -> Self:
+        """The policy, compiled once for all decisions to come."""
+        return cls(policy, source, sha256, compile_policy(policy))
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +38,10 @@ class Policies:
     def for_model(self, name: str) -> Policy:
         """The policy of this model. Raises UnknownModel, which names the models that have one."""
         return self._entry(name).policy
+
+    def compiled(self, model: str) -> CompiledPolicy:
+        """The policy of this model, ready to decide by. Raises UnknownModel."""
+        return self._entry(model).compiled
 
     def for_monitor(self, names: Sequence[str]) -> list[Policy]:
         """The policies that listen to any of these monitors; names are equal when they differ in case only."""

@@ -4,170 +4,19 @@ A policy names a model, what counts as evidence of drift, when that evidence is 
 to train, what the new model must prove, and where its tags deploy it.
 """
 
-import re
 from datetime import timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PlainSerializer,
-    TypeAdapter,
-    WithJsonSchema,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, TypeAdapter, field_validator, model_validator
+
+from anew.core.policy_evidence import EvidenceRules
+from anew.core.policy_limits import Limits
+from anew.core.policy_rules import Rule
+from anew.core.policy_types import Document, Duration, Name, Scalar, Text
 
 LINEAGE_PREFIX = "anew_"
-LONGEST = timedelta(days=3650)  # so that no policy can push `now - duration` out of the calendar
 
-_SHORT = re.compile(r"(\d{1,8})(s|m|h|d|w)", re.ASCII)
-_ISO = re.compile(
-    r"P(?=\w)(?:(?P<weeks>\d{1,8})W)?(?:(?P<days>\d{1,8})D)?"
-    r"(?:T(?=\d)(?:(?P<hours>\d{1,8})H)?(?:(?P<minutes>\d{1,8})M)?(?:(?P<seconds>\d{1,8}(?:\.\d{1,9})?)S)?)?",
-    re.ASCII,
-)
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-
-
-def parse_duration(value: object) -> timedelta:
-    """A duration of at most ten years from ISO 8601 (`PT1H`, `P30D`; no months or years, whose length varies) or
-    from a short form (`90s`, `30m`, `24h`, `7d`, `2w`). Raises ValueError.
-    """
-    duration = value if isinstance(value, timedelta) else _duration_of_text(value)
-    if not timedelta(0) <= duration <= LONGEST:
-        raise ValueError("must be a duration between 0s and P3650D")
-    return duration
-
-
-def _duration_of_text(value: object) -> timedelta:
-    if isinstance(value, str):
-        if short := _SHORT.fullmatch(value):
-            return timedelta(**{_UNITS[short[2]]: int(short[1])})
-        if iso := _ISO.fullmatch(value):
-            return timedelta(**{unit: float(count) for unit, count in iso.groupdict().items() if count is not None})
-    raise ValueError("must be a duration with its unit, such as 90s, 30m, 24h, 7d, PT1H or P30D")
-
-
-def duration_text(duration: timedelta) -> str:
-    """The duration in ISO 8601 without months and years, which parse_duration reads back."""
-    seconds = f"{duration.seconds}.{duration.microseconds:06}".rstrip("0").rstrip(".")
-    days = f"{duration.days}D" if duration.days else ""
-    return f"P{days}" if days and seconds == "0" else f"P{days}T{seconds}S"
-
-
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,254}$")]
-Text = Annotated[str, Field(min_length=1)]
 TagMap = dict[str, str]
-Duration = Annotated[
-    timedelta,
-    BeforeValidator(parse_duration),
-    PlainSerializer(duration_text, when_used="json"),
-    WithJsonSchema(
-        {
-            "type": "string",
-            "pattern": r"^(\d+[smhdw]|P(?=[\dT])(\d+W)?(\d+D)?(T(?=\d)(\d+H)?(\d+M)?(\d+(\.\d+)?S)?)?)$",
-            "examples": ["90s", "30m", "24h", "7d", "PT1H", "P30D"],
-        }
-    ),
-]
-Scalar = str | int | float | bool
-
-
-class Document(BaseModel):
-    """Base of everything a policy holds: frozen, and a key that nobody knows is an error."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
-
-
-# --- evidence ---------------------------------------------------------------------------------------------
-
-
-class LogQuery(Document):
-    """A KQL query of your own. Each row is one signal: columns `metric` and `value`, optionally `feature` and `at`."""
-
-    kind: Literal["log_analytics"]
-    query: Text = Field(description="KQL. `{model}` is replaced by the model's name.")
-    window: Duration = Field(
-        default=timedelta(days=30),
-        description="How far back the query may look, ISO 8601 (P30D).",
-    )
-    workspace_id: str | None = Field(
-        default=None, description="Log Analytics workspace; default: the one in the settings."
-    )
-
-
-class EvidenceRules(Document):
-    """What to gather besides the event itself."""
-
-    queries: tuple[LogQuery, ...] = ()
-    max_age: Duration = Field(default=timedelta(days=30), description="Signals older than this are left out.")
-
-
-# --- rules ------------------------------------------------------------------------------------------------
-
-
-class Threshold(Document):
-    """One metric beyond a value. Exactly one of `above` and `below`; equality is not a breach."""
-
-    kind: Literal["threshold"]
-    metric: Text = Field(
-        description="Compared without regard to case and underscores, as Azure spells one metric several ways."
-    )
-    above: float | None = Field(default=None, allow_inf_nan=False)
-    below: float | None = Field(default=None, allow_inf_nan=False)
-    feature: str | None = Field(default=None, description="Only this feature; default: any feature of the metric.")
-
-    @model_validator(mode="after")
-    def _one_direction(self) -> "Threshold":
-        if (self.above is None) == (self.below is None):
-            raise ValueError("give exactly one of 'above' and 'below'")
-        return self
-
-
-class MonitorBreach(Document):
-    """A monitor reported a breach, which is recomputed from value and threshold where both are known."""
-
-    kind: Literal["monitor_breach"]
-    signal: str | None = Field(
-        default=None,
-        description="Only this signal; default: any signal of this policy's monitors.",
-    )
-
-
-class AllOf(Document):
-    """Every rule fires."""
-
-    kind: Literal["all"]
-    rules: tuple["Rule", ...] = Field(min_length=1)
-
-
-class AnyOf(Document):
-    """At least one rule fires."""
-
-    kind: Literal["any"]
-    rules: tuple["Rule", ...] = Field(min_length=1)
-
-
-class Not(Document):
-    """The rule does not fire."""
-
-    kind: Literal["not"]
-    rule: "Rule"
-
-
-Rule = Annotated[Threshold | MonitorBreach | AllOf | AnyOf | Not, Field(discriminator="kind")]
-
-
-class Limits(Document):
-    """What holds a retraining back although the rules fire."""
-
-    cooldown: Duration = Field(
-        default=timedelta(hours=24),
-        description="Least time between two retrainings of the model.",
-    )
 
 
 # --- launchers --------------------------------------------------------------------------------------------
@@ -181,7 +30,7 @@ class DataFactoryLauncher(Document):
     kind: Literal["adf"]
     pipeline: Text
     factory: str | None = Field(default=None, description="Default: the factory in the settings.")
-    parameters: dict[str, Scalar] = {}
+    parameters: dict[str, Scalar] = Field(default={})
 
 
 class AzureMLLauncher(Document):
@@ -189,7 +38,7 @@ class AzureMLLauncher(Document):
 
     kind: Literal["aml"]
     job: Text
-    inputs: dict[str, Scalar] = {}
+    inputs: dict[str, Scalar] = Field(default={})
 
 
 Launcher = Annotated[DataFactoryLauncher | AzureMLLauncher, Field(discriminator="kind")]
@@ -200,6 +49,12 @@ class Retrain(Document):
 
     launcher: Launcher
     timeout: Duration = Field(default=timedelta(hours=12), description="A training that takes longer has failed.")
+    cost: float = Field(
+        default=0.1,
+        gt=0,
+        allow_inf_nan=False,
+        description="What one retraining costs, in accuracy x readings: 0.1 is worth ten points in one batch.",
+    )
     output: str = Field(default="model", description="The output of the training job that is the candidate.")
     output_type: Literal["mlflow_model", "custom_model"] = "mlflow_model"
 
@@ -213,7 +68,7 @@ class Evaluation(Document):
     """
 
     job: Text
-    inputs: dict[str, Scalar] = {}
+    inputs: dict[str, Scalar] = Field(default={})
     timeout: Duration = timedelta(hours=2)
 
 
@@ -242,7 +97,7 @@ class Gate(Document):
 class Register(Document):
     """Tags the new model version gets, besides anew's own lineage tags (`anew_*`)."""
 
-    tags: TagMap = {}
+    tags: TagMap = Field(default={})
 
     @field_validator("tags")
     @classmethod
@@ -304,7 +159,13 @@ class Policy(Document):
         min_length=1,
         description="Monitors that watch it: v1 dataset monitor names, v2 signal names or monitor experiment names.",
     )
+    mode: Literal["active", "shadow"] = Field(
+        default="active", description="shadow: decide for real, record it, and start nothing."
+    )
     evidence: EvidenceRules = EvidenceRules()
+    block_when: Rule | None = Field(
+        default=None, description="When this fires nothing is trained, whatever else fires: the data are bad."
+    )
     when: Rule
     limits: Limits = Limits()
     retrain: Retrain

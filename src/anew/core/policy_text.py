@@ -1,24 +1,29 @@
-"""From the text of a policy file to a Policy, or to a list of problems a person can act on.
+"""From the text of policy files to policies, or to a list of problems a person can act on.
 
-Each problem reads `file:line: path: offender; allowed values`, and all problems of a file are found at once.
+Each problem reads `file:line: path: offender; allowed values`, and all problems of a file are found at once. One file
+may hold one policy, or many models that share what stands beside `models`; `default.yaml` lies under them all.
 """
 
 import difflib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from functools import cache
-from typing import Any, get_args, get_type_hints
+from typing import Any, cast, get_args, get_type_hints
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from anew.core.policy import POLICY_ADAPTER, Document, Policy
-from anew.core.yaml_nodes import Located, Path, Problem, locate, nearest_line
+from anew.core.policy_layers import Layer, Located, in_order, layer_of, overlay
+from anew.core.yaml_nodes import Path, locate
 from anew.errors import InvalidPolicy
 
 SCHEMA_ID = "urn:anew:policy:v1"
-_UNION_KEYS = frozenset({"when", "rule", "launcher"})  # where pydantic puts the union's tag into an error's location
+MODELS = "models"
+_UNION_KEYS = frozenset(
+    {"when", "block_when", "rule", "launcher", "of", "over"}
+)  # whose location names the union's tag
+_LIST_KEYS = frozenset({"rules", "sources", "freeze"})  # the same for the items of these
 _WORDS = (
     ("a valid string", "text"),
     ("an object", "a mapping"),
@@ -29,44 +34,67 @@ _WORDS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
 class PolicyText:
-    """A policy with the lines its parts stand on, for checks that need more than the text."""
+    """A policy with the places its parts stand at, for checks that need more than the text."""
 
-    policy: Policy
-    source: str
-    lines: Mapping[Path, int]
+    def __init__(self, policy: Policy, layer: Layer) -> None:
+        self.policy = policy
+        self._layer = layer
 
     def problem(self, path: Path, message: str) -> str:
         """A problem at this path, worded as the parser words its own."""
-        return worded(self.source, Problem(nearest_line(self.lines, path), path, message))
+        return str(self._layer.located(path, message))
 
 
 def parse_policy(text: str, source: str) -> Policy:
-    """The policy a YAML text holds. Raises InvalidPolicy with every problem, each starting with `source:line`."""
-    return read_policy(text, source).policy
+    """The one policy a YAML text holds. Raises InvalidPolicy with every problem, each starting with `source:line`."""
+    policies = read_policies(text, source)
+    if len(policies) != 1:
+        raise InvalidPolicy((f"{source}:1: holds {len(policies)} policies, and one is expected",))
+    return policies[0].policy
 
 
-def read_policy(text: str, source: str) -> PolicyText:
-    """As parse_policy, and keeps the line of every path."""
-    located = locate(text)
-    problems = list(located.problems)
-    policy = None
-    if located.lines:
+def read_policies(text: str, source: str, defaults: Layer | None = None) -> tuple[PolicyText, ...]:
+    """The policies of a file, each laid over the defaults. Raises InvalidPolicy with the problems of all of them."""
+    file, problems = _located(text, source)
+    found: list[PolicyText] = []
+    for layer in _per_model(file) if file is not None else ():
+        whole = layer if defaults is None else overlay(defaults, layer)
         try:
-            policy = POLICY_ADAPTER.validate_json(json.dumps(located.data), strict=True, by_alias=True, by_name=False)
+            found.append(PolicyText(_validated(whole), whole))
         except ValidationError as error:
-            problems += _validation_problems(error, located)
-    if policy is None or problems:
-        raise InvalidPolicy(tuple(worded(source, problem) for problem in _in_order(problems)))
-    return PolicyText(policy, source, located.lines)
+            problems += _validation_problems(error, whole)
+    if problems:
+        raise InvalidPolicy(in_order(problems))
+    return tuple(found)
+
+
+def read_defaults(text: str, source: str) -> Layer:
+    """What lies under every policy of a folder. Its values are checked with each policy that inherits them. Raises
+    InvalidPolicy for a text that is no mapping, or that names a model.
+    """
+    layer, problems = _located(text, source)
+    if layer is not None and not isinstance(layer.data, dict):
+        problems.append(Located(source, 1, (), "must be a mapping"))
+    elif layer is not None:
+        own = sorted({"model", "monitors", MODELS} & cast("dict[str, Any]", layer.data).keys())
+        problems += [layer.located((name,), "is for one model; defaults are for all") for name in own]
+    if layer is None or problems:
+        raise InvalidPolicy(in_order(problems))
+    return layer
 
 
 def policy_schema() -> dict[str, Any]:
-    """JSON Schema (draft 2020-12) of a policy file, for editors."""
+    """JSON Schema (draft 2020-12) of a policy file, for editors. What a file lacks may come from `default.yaml`."""
     schema = Policy.model_json_schema(by_alias=True)
+    properties = dict(schema["properties"])
+    one_model = {"type": "object", "required": ["model"], "properties": properties, "additionalProperties": False}
+    schema["$defs"]["ModelOverrides"] = one_model
+    models = {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/ModelOverrides"}}
+    models["description"] = "Many models in one file; each may override what stands beside."
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": SCHEMA_ID}
-    return {**head, **schema, "title": "anew policy"}
+    whole = {"properties": {**properties, MODELS: models}, "required": ["apiVersion"], "title": "anew policy"}
+    return {**head, **schema, **whole}
 
 
 def schema_text() -> str:
@@ -74,41 +102,42 @@ def schema_text() -> str:
     return json.dumps(policy_schema(), indent=2) + "\n"
 
 
-def worded(source: str, problem: Problem) -> str:
-    """The problem as one line: `file:line: path: message`."""
-    where = path_text(problem.path)
-    return (
-        f"{source}:{problem.line}: {where}: {problem.message}"
-        if where
-        else f"{source}:{problem.line}: {problem.message}"
-    )
+def _located(text: str, source: str) -> tuple[Layer | None, list[Located]]:
+    located = locate(text)
+    layer = layer_of(located.data, located.lines, source, tuple(problem.path for problem in located.problems))
+    problems = [Located(source, problem.line, problem.path, problem.message) for problem in located.problems]
+    return (layer if located.lines else None), problems
 
 
-def path_text(path: Path) -> str:
-    """A path as people write it: `when.rules[0].kind`."""
-    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
-    return " ".join(text.removeprefix(".").split())
+def _per_model(file: Layer) -> Iterator[Layer]:
+    """The layers of a file's models: what stands beside `models`, with each of its items laid over."""
+    models = _child(file.data, MODELS)
+    if not isinstance(models, list) or not models:
+        yield file
+        return
+    shared = file.without(MODELS)
+    for index in range(len(cast("list[Any]", models))):
+        yield overlay(shared, file.below((MODELS, index)))
 
 
-def _in_order(problems: Iterable[Problem]) -> list[Problem]:
-    return sorted(problems, key=lambda problem: (problem.line, path_text(problem.path)))
+def _validated(layer: Layer) -> Policy:
+    return POLICY_ADAPTER.validate_json(json.dumps(layer.data), strict=True, by_alias=True, by_name=False)
 
 
 # --- pydantic's errors ------------------------------------------------------------------------------------
 
 
-def _validation_problems(error: ValidationError, located: Located) -> Iterator[Problem]:
+def _validation_problems(error: ValidationError, layer: Layer) -> Iterator[Located]:
     """Reword pydantic's errors, leaving out those that only follow from what the YAML reader already reported."""
-    known = [problem.path for problem in located.problems]
     grouped: dict[Path, list[ErrorDetails]] = {}
     for detail in error.errors(include_url=False):
         if detail["type"] == "too_short" and detail["input"]:
             continue  # only because its items are wrong, and each of them has its own error
-        path = _document_path(detail["loc"], located.data, missing=detail["type"] == "missing")
-        if not any(_follows(detail["type"], path, other) for other in known if other):
+        path = _document_path(detail["loc"], layer.data, missing=detail["type"] == "missing")
+        if not any(_follows(detail["type"], path, hole) for hole in layer.holes if hole):
             grouped.setdefault(path, []).append(detail)
     for path, details in grouped.items():
-        yield _reworded(path, details, located)
+        yield layer.located(*_reworded(path, details, layer.data))
 
 
 def _follows(kind: str, path: Path, known: Path) -> bool:
@@ -124,7 +153,7 @@ def _document_path(loc: Sequence[str | int], data: Any, *, missing: bool) -> Pat
         if tag_may_follow and part == _child(data, "kind"):
             tag_may_follow = False
             continue
-        tag_may_follow = part in _UNION_KEYS or (isinstance(part, int) and path[-1:] == ["rules"])
+        tag_may_follow = part in _UNION_KEYS or (isinstance(part, int) and bool(path) and path[-1] in _LIST_KEYS)
         if not missing and not _has(data, part):
             break
         path.append(part)
@@ -143,32 +172,22 @@ def _child(data: Any, part: str | int) -> Any:
         return None
 
 
-def _reworded(path: Path, details: list[ErrorDetails], located: Located) -> Problem:
+def _reworded(path: Path, details: list[ErrorDetails], data: Any) -> tuple[Path, str]:
     detail = details[0]
     context = detail.get("ctx", {})
     match detail["type"]:
         case "missing":
             message = "is required"
         case "extra_forbidden":
-            return _unknown(path[-1], _keys(path[:-1], located.data), located.line_of(path), path)
+            message = _unknown(path[-1], _keys(path[:-1], data))
         case "union_tag_invalid":
             path = (*path, "kind")
-            return _unknown(
-                context["tag"],
-                _quoted(context["expected_tags"]),
-                located.line_of(path),
-                path,
-            )
+            message = _unknown(context["tag"], _quoted(context["expected_tags"]))
         case "union_tag_not_found":
+            message = f"is required; allowed: {', '.join(_kinds(path, data))}"
             path = (*path, "kind")
-            message = f"is required; allowed: {', '.join(_kinds(path[:-1], located.data))}"
         case "literal_error":
-            return _unknown(
-                detail["input"],
-                _quoted(context["expected"]),
-                located.line_of(path),
-                path,
-            )
+            message = _unknown(detail["input"], _quoted(context["expected"]))
         case "value_error":
             message = str(context["error"])
         case "too_short" | "string_too_short":
@@ -177,7 +196,7 @@ def _reworded(path: Path, details: list[ErrorDetails], located: Located) -> Prob
             message = f"must be text, a number, true or false, not {_shown(detail['input'])}"
         case _:
             message = _plain(detail)
-    return Problem(located.line_of(path), path, message)
+    return path, message
 
 
 def _plain(detail: ErrorDetails) -> str:
@@ -187,12 +206,10 @@ def _plain(detail: ErrorDetails) -> str:
     return f"{said}, not {_shown(detail['input'])}"
 
 
-def _unknown(offender: object, allowed: Sequence[str], line: int, path: Path) -> Problem:
+def _unknown(offender: object, allowed: Sequence[str]) -> str:
     message = f"{_shown(offender)} is not known; allowed: {', '.join(allowed)}"
     close = difflib.get_close_matches(str(offender)[:100], allowed, n=1)
-    if close and len(allowed) > 1:
-        message += f"; did you mean '{close[0]}'?"
-    return Problem(line, path, message)
+    return f"{message}; did you mean '{close[0]}'?" if close and len(allowed) > 1 else message
 
 
 def _shown(value: object) -> str:

@@ -1,221 +1,209 @@
-"""Judging one rule against the evidence: three-valued (Kleene), so that what nobody measured never retrains a model."""
+"""Rules compiled to closures, once per policy. Judging is three-valued (Kleene) with errors beside: what nobody
+measured, and what failed to evaluate, never retrains a model.
+"""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any, Self
+from collections.abc import Callable, Sequence
+from functools import partial
 
-from anew.core.decision import Evidence, Node, Signal, Verdict
-from anew.core.policy import AllOf, AnyOf, MonitorBreach, Not, Rule, Threshold
-
-DETAILS_UNKNOWN = "breach"  # the metric of a signal whose monitor said "breached" and nothing anybody could read
-
-LOWER_IS_WORSE = frozenset(
-    {
-        "twosamplekolmogorovsmirnovtest",  # a p-value
-        "pearsonschisquaredtest",  # a p-value
-        "normalizeddiscountedcumulativegain",
-        "accuracy",
-        "precision",
-        "recall",
-    }
+from anew.core.comparison import Comparison, compare, finite_or_none, node_of, number
+from anew.core.decision import Node, Signal, Verdict
+from anew.core.facts import Facts, newest_of
+from anew.core.metrics import MONITOR_FAILED, Worse, canonical_metric, direction_of
+from anew.core.policy_rules import (
+    AllOf,
+    AnyOf,
+    Cel,
+    Cusum,
+    GainCusum,
+    KOfN,
+    MonitorBreach,
+    MonitorFailed,
+    Not,
+    PerformanceDrop,
+    Rule,
+    ShareOfFeatures,
+    Threshold,
+    WeightedFeatures,
 )
-_LOWER_IS_WORSE_PREFIX = "aggregated"  # the GenAI scores: AggregatedGroundednessPassRate and the like
-_SYNONYMS = {
-    "chisquaredtest": "pearsonschisquaredtest",
-    "mae": "meanabsoluteerror",
-    "mse": "meansquarederror",
-    "rmse": "rootmeansquarederror",
-}
+from anew.core.rules_cel import judge_cel
+from anew.core.rules_over_time import judge_cusum, judge_gain_cusum, judge_k_of_n, judge_performance_drop, still_beyond
+from anew.core.verdicts import all_of, any_of
+
+Judge = Callable[[Facts], Node]
 
 
-@lru_cache(maxsize=1024)
-def canonical_metric(name: str) -> str:
-    """One spelling for a metric: Azure writes `two_sample_kolmogorov_smirnov_test` in YAML and
-    `TwoSampleKolmogorovSmirnovTest` in outputs and tags.
-    """
-    plain = name.replace("_", "").replace(" ", "").casefold()
-    return _SYNONYMS.get(plain, plain)
-
-
-def lower_is_worse(metric: str) -> bool:
-    """Whether a monitor's metric is breached below its threshold, by the metric's definition.
-
-    Azure's own component compares Accuracy, Precision and Recall the other way round (azureml-assets,
-    `evaluate_metrics_threshold.py`), so that a *good* accuracy is tagged as a breach: that is not followed here.
-    """
-    name = canonical_metric(metric)
-    return name in LOWER_IS_WORSE or name.startswith(_LOWER_IS_WORSE_PREFIX)
-
-
-MOST_SHOWN = 3  # comparisons in one sentence; the node's values hold them all
-
-
-def judge(rule: Rule, evidence: Evidence) -> Node:
-    """The verdict of this rule, with the verdicts of the rules below it. Signals must be fresh already."""
+def compile_rule(rule: Rule, cost: float) -> Judge:
+    """The function that judges this rule. `cost` of a retraining is for the rules that weigh it."""
     match rule:
         case Threshold():
-            return _judge_threshold(rule, evidence)
+            return _threshold(rule)
         case MonitorBreach():
-            return _judge_breach(rule, evidence)
-        case AllOf():
-            return _judge_all(tuple(judge(below, evidence) for below in rule.rules))
-        case AnyOf():
-            return _judge_any(tuple(judge(below, evidence) for below in rule.rules))
+            return _monitor_breach(rule)
+        case AllOf() | AnyOf():
+            return _of_many(rule, tuple(compile_rule(below, cost) for below in rule.rules))
         case Not():
-            return _judge_not(judge(rule.rule, evidence))
+            return _opposite(compile_rule(rule.rule, cost))
+        case Cel():
+            return partial(judge_cel, rule, rule.compiled())
+        case _:
+            return _over_time(rule, cost)
 
 
-def all_of(verdicts: Iterable[Verdict]) -> Verdict:
-    """Kleene conjunction: one no decides, else one unknown leaves it open."""
-    seen = set(verdicts)
-    return Verdict.NO if Verdict.NO in seen else Verdict.UNKNOWN if Verdict.UNKNOWN in seen else Verdict.YES
-
-
-def any_of(verdicts: Iterable[Verdict]) -> Verdict:
-    """Kleene disjunction: one yes decides, else one unknown leaves it open."""
-    seen = set(verdicts)
-    return Verdict.YES if Verdict.YES in seen else Verdict.UNKNOWN if Verdict.UNKNOWN in seen else Verdict.NO
+def _over_time(rule: MonitorFailed | KOfN | Cusum | PerformanceDrop | GainCusum, cost: float) -> Judge:
+    match rule:
+        case MonitorFailed():
+            return _monitor_failed
+        case KOfN():
+            return partial(judge_k_of_n, rule, compile_rule(rule.of, cost))
+        case Cusum():
+            return partial(judge_cusum, rule)
+        case PerformanceDrop():
+            return partial(judge_performance_drop, rule)
+        case GainCusum():
+            return partial(judge_gain_cusum, rule, rule.cost or cost)
 
 
 # --- rules over rules -------------------------------------------------------------------------------------
 
 
-def _judge_all(children: tuple[Node, ...]) -> Node:
-    verdict = all_of(child.verdict for child in children)
-    words = {Verdict.YES: "every rule fires", Verdict.NO: "not every rule fires", Verdict.UNKNOWN: "cannot tell"}
-    return Node("all", verdict, f"{words[verdict]}: {_deciding(children, verdict)}", children=children)
+def _of_many(rule: AllOf | AnyOf, judges: tuple[Judge, ...]) -> Judge:
+    name, combine = ("all", all_of) if isinstance(rule, AllOf) else ("any", any_of)
+    words = {
+        "all": {Verdict.YES: "every rule fires", Verdict.NO: "not every rule fires"},
+        "any": {Verdict.YES: "a rule fires", Verdict.NO: "no rule fires"},
+    }[name] | {Verdict.UNKNOWN: "cannot tell", Verdict.ERROR: "a rule failed"}
+
+    def judge(facts: Facts) -> Node:
+        children = tuple([each(facts) for each in judges])
+        verdict = combine([child.verdict for child in children])
+        return Node(name, verdict, lambda: f"{words[verdict]}: {_deciding(children, verdict)}", None, children)
+
+    return judge
 
 
-def _judge_any(children: tuple[Node, ...]) -> Node:
-    verdict = any_of(child.verdict for child in children)
-    words = {Verdict.YES: "a rule fires", Verdict.NO: "no rule fires", Verdict.UNKNOWN: "cannot tell"}
-    return Node("any", verdict, f"{words[verdict]}: {_deciding(children, verdict)}", children=children)
+def _opposite(inner: Judge) -> Judge:
+    flipped = {Verdict.YES: Verdict.NO, Verdict.NO: Verdict.YES}
 
+    def judge(facts: Facts) -> Node:
+        child = inner(facts)
+        verdict = flipped.get(child.verdict, child.verdict)
+        return Node("not", verdict, lambda: f"the opposite of: {child.sentence}", None, (child,))
 
-def _judge_not(child: Node) -> Node:
-    flipped = {Verdict.YES: Verdict.NO, Verdict.NO: Verdict.YES, Verdict.UNKNOWN: Verdict.UNKNOWN}
-    return Node("not", flipped[child.verdict], f"the opposite of: {child.sentence}", children=(child,))
+    return judge
 
 
 def _deciding(children: tuple[Node, ...], verdict: Verdict) -> str:
     return "; ".join(child.sentence for child in children if child.verdict is verdict)
 
 
-# --- rules over signals -----------------------------------------------------------------------------------
+# --- thresholds -------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class _Comparison:
-    """One signal held against a limit; without a limit the monitor's own word counts."""
-
-    signal: Signal
-    limit: float | None
-    below: bool
-    verdict: Verdict
-
-    @classmethod
-    def of(cls, signal: Signal, limit: float | None, *, below: bool) -> Self:
-        value = signal.value
-        if value is None or not math.isfinite(value):
-            verdict = Verdict.UNKNOWN
-        elif limit is None or (value < limit if below else value > limit):
-            verdict = Verdict.YES
-        else:
-            verdict = Verdict.NO
-        return cls(signal, limit, below, verdict)
-
-    def sentence(self) -> str:
-        signal = self.signal
-        name = signal.metric if signal.feature is None else f"{signal.metric} of {signal.feature}"
-        origin = f"({signal.source}, {signal.at.date().isoformat()})"
-        if signal.metric == DETAILS_UNKNOWN:
-            return f"{signal.monitor or 'a monitor'} reported a breach, but no value that can be read {origin}"
-        if signal.value is None or not math.isfinite(signal.value):
-            return f"{name} has no value {origin}"
-        if self.limit is None:
-            return f"{name} {_number(signal.value)} is a breach on the monitor's word, no threshold known {origin}"
-        value, limit = _numbers(signal.value, self.limit)
-        fires = "is" if self.verdict is Verdict.YES else "is not"
-        return f"{name} {value} {fires} {'below' if self.below else 'above'} {limit} {origin}"
-
-    def values(self) -> dict[str, Any]:
-        """The comparison as JSON; what is not a finite number is null."""
-        signal, value = self.signal, self.signal.value
-        return {
-            "metric": signal.metric,
-            "feature": signal.feature,
-            "source": signal.source,
-            "monitor": signal.monitor,
-            "at": signal.at.isoformat(),
-            "value": value if value is not None and math.isfinite(value) else None,
-            "breach": "below" if self.below else "above",
-            "limit": self.limit,
-            "verdict": str(self.verdict),
-        }
-
-
-def _judge_threshold(rule: Threshold, evidence: Evidence) -> Node:
-    metric, below = canonical_metric(rule.metric), rule.above is None
-    limit = rule.below if below else rule.above
-    compared = [
-        _Comparison.of(signal, limit, below=below)
-        for signal in _newest(
-            signal
-            for signal in evidence.signals
-            if canonical_metric(signal.metric) == metric and (rule.feature is None or signal.feature == rule.feature)
-        )
-    ]
+def _threshold(rule: Threshold) -> Judge:
+    metric, worse, limit = canonical_metric(rule.metric), rule.worse, rule.limit
     of = f" of feature {rule.feature}" if rule.feature else ""
-    asked = {"metric": rule.metric, "feature": rule.feature, "below" if below else "above": limit}
-    return _judge_compared("threshold", compared, f"there is no value of {rule.metric}{of}", asked)
+    asked = {"metric": rule.metric, "feature": rule.feature, str(worse): limit}
+    absent = f"there is no value of {rule.metric}{of}"
+    match rule.over:
+        case ShareOfFeatures():
+            return lambda facts: _share(rule, _every_feature(facts, metric))
+        case WeightedFeatures():
+            return lambda facts: _weighted(rule, _every_feature(facts, metric))
+        case None if rule.clears_at is not None:
+            return lambda facts: still_beyond(rule, facts)
+        case None:
+            feature = rule.feature
+
+            def judge(facts: Facts) -> Node:
+                compared = [
+                    compare(signal, limit, worse)
+                    for signal in facts.newest(metric)
+                    if feature is None or signal.feature == feature
+                ]
+                return node_of("threshold", _any(compared), compared, absent, asked)
+
+            return judge
 
 
-def _judge_breach(rule: MonitorBreach, evidence: Evidence) -> Node:
+def _every_feature(facts: Facts, metric: str) -> list[Signal]:
+    # A monitor's breach tag lists the breaching features only: nobody can tell a share, or a mean, from that.
+    return [signal for signal in facts.newest(metric) if signal.feature is not None and signal.source != "event"]
+
+
+def _share(rule: Threshold, signals: Sequence[Signal]) -> Node:
+    assert isinstance(rule.over, ShareOfFeatures)
+    compared = [compare(signal, rule.limit, rule.worse) for signal in signals]
+    beyond = sum(each.verdict is Verdict.YES for each in compared)
+    unknown = sum(each.verdict is Verdict.UNKNOWN for each in compared)
+    needed = rule.over.at_least * len(compared)
+    verdict = Verdict.UNKNOWN
+    if compared and (beyond >= needed or beyond + unknown < needed):
+        verdict = Verdict.YES if beyond >= needed else Verdict.NO
+    told = f"{beyond} of {len(compared)} features have {rule.metric} {rule.worse} {number(rule.limit)}"
+    asked = {"metric": rule.metric, str(rule.worse): rule.limit, "at_least": rule.over.at_least}
+    return Node(
+        "threshold",
+        verdict,
+        f"{told}; {rule.over.at_least:.0%} are asked for" if compared else f"no source has {rule.metric} by feature",
+        lambda: {**asked, "beyond": beyond, "compared": [each.values() for each in compared]},
+    )
+
+
+def _weighted(rule: Threshold, signals: Sequence[Signal]) -> Node:
+    assert isinstance(rule.over, WeightedFeatures)
+    weights = rule.over.weights
+    values = {signal.feature: finite_or_none(signal.value) for signal in signals if signal.feature in weights}
+    absent = [feature for feature in weights if values.get(feature) is None]
+    asked = {"metric": rule.metric, str(rule.worse): rule.limit, "weights": dict(weights), "measured": values}
+    if absent:
+        return Node("threshold", Verdict.UNKNOWN, f"there is no {rule.metric} of {', '.join(absent)}", asked)
+    mean = sum(weight * (values[feature] or 0.0) for feature, weight in weights.items()) / sum(weights.values())
+    fires = mean > rule.limit if rule.worse is Worse.ABOVE else mean < rule.limit
+    told = f"the weighted mean of {rule.metric}, {number(mean)}, {'is' if fires else 'is not'} {rule.worse}"
+    verdict = Verdict.YES if fires else Verdict.NO
+    return Node("threshold", verdict, f"{told} {number(rule.limit)}", asked | {"mean": mean})
+
+
+# --- monitors ---------------------------------------------------------------------------------------------
+
+
+def _monitor_breach(rule: MonitorBreach) -> Judge:
     wanted = None if rule.signal is None else rule.signal.casefold()
-    compared = [
-        _against_own_threshold(signal)
-        for signal in _newest(evidence.signals)
-        if signal.monitor is not None and (wanted is None or signal.monitor.casefold() == wanted)
-    ]
     absent = f"there is no signal of {'a monitor' if rule.signal is None else f'the monitor {rule.signal}'}"
-    return _judge_compared("monitor_breach", compared, absent, {"signal": rule.signal})
+    asked = {"signal": rule.signal}
+
+    def judge(facts: Facts) -> Node:
+        compared = [
+            _against_own_threshold(signal)
+            for signal in newest_of(facts.signals)
+            if signal.monitor is not None
+            and signal.metric != MONITOR_FAILED
+            and (wanted is None or signal.monitor.casefold() == wanted)
+        ]
+        return node_of("monitor_breach", _any(compared), compared, absent, asked)
+
+    return judge
 
 
-def _against_own_threshold(signal: Signal) -> _Comparison:
+def _against_own_threshold(signal: Signal) -> Comparison:
     """A threshold that is not a number (feature attribution monitors write NaN) is as good as none."""
     limit = signal.threshold if signal.threshold is not None and math.isfinite(signal.threshold) else None
-    return _Comparison.of(signal, limit, below=lower_is_worse(signal.metric))
+    return compare(signal, limit, direction_of(signal.metric) or Worse.ABOVE)
 
 
-def _judge_compared(rule: str, compared: Sequence[_Comparison], absent: str, asked: Mapping[str, Any]) -> Node:
-    verdict = any_of(each.verdict for each in compared) if compared else Verdict.UNKNOWN
-    deciding = [each.sentence() for each in compared if each.verdict is verdict]
-    shown = "; ".join(deciding[:MOST_SHOWN]) + (
-        f"; and {len(deciding) - MOST_SHOWN} more" if deciding[MOST_SHOWN:] else ""
-    )
-    return Node(rule, verdict, shown or absent, {**asked, "compared": [each.values() for each in compared]})
+def _monitor_failed(facts: Facts) -> Node:
+    failed = facts.by_metric.get(canonical_metric(MONITOR_FAILED), ())
+    if not failed:
+        return Node("monitor_failed", Verdict.NO, "no monitor of this policy failed")
+    last = failed[-1]
+    reported = max((s.at for s in facts.signals if s.monitor is not None and s.metric != MONITOR_FAILED), default=None)
+    who, when = last.monitor or "a monitor", last.at.isoformat(" ", "seconds")
+    if reported is not None and reported > last.at:
+        again = reported.isoformat(" ", "seconds")
+        return Node("monitor_failed", Verdict.NO, f"{who} failed at {when}, and a report came at {again}")
+    return Node("monitor_failed", Verdict.YES, f"{who} failed at {when}, and has not reported since")
 
 
-def _newest(signals: Iterable[Signal]) -> list[Signal]:
-    """For each series, the signals of its latest instant: normally one, and all of them when several tie."""
-    latest: dict[tuple[str | None, ...], list[Signal]] = {}
-    for signal in signals:
-        series = (canonical_metric(signal.metric), signal.feature, signal.source, signal.monitor)
-        known = latest.get(series)
-        if known is None or signal.at > known[0].at:
-            latest[series] = [signal]
-        elif signal.at == known[0].at:
-            known.append(signal)
-    return [signal for tied in latest.values() for signal in tied]
-
-
-def _number(value: float) -> str:
-    return f"{value:.6g}"
-
-
-def _numbers(value: float, limit: float) -> tuple[str, str]:
-    """Both short, unless short they would look the same."""
-    short = _number(value), _number(limit)
-    return short if value == limit or short[0] != short[1] else (repr(value), repr(limit))
+def _any(compared: Sequence[Comparison]) -> Verdict:
+    return any_of([each.verdict for each in compared]) if compared else Verdict.UNKNOWN

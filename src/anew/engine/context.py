@@ -6,7 +6,15 @@ from datetime import timedelta
 
 from anew.core.events import Workspace
 from anew.core.policies import Policies
-from anew.engine.ports import Endpoints, Jobs, Ledger, Metrics, MissedEvents, ModelRegistry, TrainingLauncher
+from anew.engine.ports import (
+    Endpoints,
+    EvidenceSource,
+    Jobs,
+    Ledger,
+    MissedEvents,
+    ModelRegistry,
+    TrainingLauncher,
+)
 
 
 @dataclass(frozen=True)
@@ -22,7 +30,7 @@ class Timing:
 
 @dataclass(frozen=True)
 class Engine:
-    """The ports a use-case may touch. `launchers` is by the `kind` of a policy's launcher."""
+    """The ports a use-case may touch. `launchers` and `sources` are by the `kind` a policy names."""
 
     ledger: Ledger
     policies: Policies
@@ -31,7 +39,7 @@ class Engine:
     jobs: Jobs
     registry: ModelRegistry
     endpoints: Endpoints
-    metrics: Metrics
+    sources: Mapping[str, EvidenceSource]
     missed: MissedEvents
     actor: str = "anew"
     timing: Timing = Timing()

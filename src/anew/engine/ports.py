@@ -12,7 +12,8 @@ from typing import Any, Protocol
 from anew.core.decision import Signal
 from anew.core.events import Cause, Event
 from anew.core.lifecycle import Retraining, RetrainingState, Rollout, RolloutState
-from anew.core.policy import Deploy, Launcher, LogQuery
+from anew.core.policy import Deploy, Launcher, Policy
+from anew.core.policy_evidence import EvidenceSource as SourceDocument
 
 # --- the ledger -------------------------------------------------------------------------------------------
 
@@ -65,6 +66,7 @@ class DecisionRecord:
     evidence: Mapping[str, Any]
     covers: tuple[str, ...]
     retraining_id: str | None = None
+    shadow: bool = False  # only recorded: the policy was on trial
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +107,8 @@ class Ledger(Protocol):
     9. `record_decision` settles the entries in `settles`, by default all it covers; the others stay open for the
        models that have yet to decide about them.
     10. A list cut off by its limit keeps the newest; retrainings and rollouts come oldest first.
+    11. `recent` gives the entries received at `since` or later, settled or not, oldest first; `decisions` those made
+        at `until` or before, newest first.
     """
 
     def receive(self, events: Sequence[Event], source: Source, now: datetime) -> Receipt: ...
@@ -116,6 +120,7 @@ class Ledger(Protocol):
     def release(self, keys: Sequence[str]) -> None: ...
     def settle(self, keys: Sequence[str], outcome: str, now: datetime, subject_id: str | None = None) -> None: ...
     def unsettled(self, causes: Collection[Cause]) -> list[InboxEntry]: ...
+    def recent(self, causes: Collection[Cause], since: datetime) -> list[InboxEntry]: ...
     def mark_hinted(self, keys: Sequence[str], now: datetime) -> None: ...
     def entry(self, key_or_event_id: str) -> InboxEntry | None: ...
     def entries(self, limit: int = 50) -> list[InboxEntry]: ...
@@ -124,7 +129,9 @@ class Ledger(Protocol):
         self, record: DecisionRecord, retraining: Retraining | None, actor: str, settles: Collection[str] | None = None
     ) -> None: ...
     def decision(self, decision_id: str) -> DecisionRecord | None: ...
-    def decisions(self, model: str | None = None, limit: int = 50) -> list[DecisionRecord]: ...
+    def decisions(
+        self, model: str | None = None, limit: int = 50, until: datetime | None = None
+    ) -> list[DecisionRecord]: ...
 
     def retraining(self, retraining_id: str) -> Retraining | None: ...
     def retraining_by_job(self, run: str) -> Retraining | None: ...
@@ -271,10 +278,14 @@ class Endpoints(Protocol):
     ) -> tuple[str | None, Any]: ...
 
 
-class Metrics(Protocol):
-    """Measurements kept in Log Analytics. Raises AzureUnavailable, or AzureRefused for a query that cannot run."""
+class EvidenceSource(Protocol):
+    """Measurements about a policy's model, by the kind of source a policy names.
 
-    def query(self, query: LogQuery, model: str, now: datetime) -> list[Signal]: ...
+    1. `read` changes nothing, and gives only what was measured at `now` or before.
+    2. Raises TemporaryError when it could not be asked just now; AzureRefused or InvalidTable when it cannot answer.
+    """
+
+    def read(self, source: SourceDocument, policy: Policy, now: datetime) -> list[Signal]: ...
 
 
 class MissedEvents(Protocol):

@@ -2,17 +2,17 @@
 
 import hashlib
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
-from anew.core.decide import decide, monitors_of, signals_of
-from anew.core.decision import Decision, Evidence, Force, History, Missing, Outcome, Signal
+from anew.core.decide import decide, monitors_of
+from anew.core.decision import Decision, Evidence, Force, Outcome
 from anew.core.events import Cause, Event
 from anew.core.explain import to_json
-from anew.core.lifecycle import OPEN_RETRAINING, Retraining, RetrainingMove
+from anew.core.lifecycle import Retraining, RetrainingMove
 from anew.core.policy import Policy
 from anew.engine.context import Engine
+from anew.engine.evidence import evidence_json, gather_evidence, history_of
 from anew.engine.intake import ACTS_ON
 from anew.engine.ports import DecisionRecord, InboxEntry, Receipt, Source, TrainingOrder
 from anew.engine.transition import move_retraining, note_retraining
@@ -33,11 +33,14 @@ class Decided:
 
 @dataclass(frozen=True, slots=True)
 class RetrainReport:
-    """What one pass did. `deferred` names what could not be decided now and stays in the inbox."""
+    """What one pass did. `deferred` names what could not be decided now and stays in the inbox, `waiting` the models
+    whose policy gives other events some time to come.
+    """
 
     decided: tuple[Decided, ...] = ()
     unwatched: tuple[str, ...] = ()
     deferred: tuple[str, ...] = ()
+    waiting: tuple[str, ...] = ()
 
 
 def request_retraining(
@@ -67,8 +70,12 @@ def retrain(engine: Engine, now: datetime) -> RetrainReport:
         engine.ledger.settle([entry.key], _nobody_watches(entry.event), now)
     decided: list[Decided] = []
     deferred: list[str] = []
+    patient: list[str] = []
     for model in dict.fromkeys(model for models in waiting.values() for model in models):
         about = [entry for entry in entries if model in waiting[entry.key]]
+        if _others_may_come(engine.policies.for_model(model), about, now):
+            patient.append(model)
+            continue
         settles = [entry.key for entry in about if waiting[entry.key] == [model]]
         try:
             decided.append(_decide_one(engine, engine.policies.for_model(model), about, settles, now))
@@ -79,7 +86,14 @@ def retrain(engine: Engine, now: datetime) -> RetrainReport:
             waiting[entry.key].remove(model)
     if undecided := [key for key, models in waiting.items() if models]:
         engine.ledger.release(undecided)
-    return RetrainReport(tuple(decided), tuple(entry.key for entry in unwatched), tuple(deferred))
+    return RetrainReport(tuple(decided), tuple(entry.key for entry in unwatched), tuple(deferred), tuple(patient))
+
+
+def _others_may_come(policy: Policy, about: Sequence[InboxEntry], now: datetime) -> bool:
+    """Whether the policy wants to wait for more events of a storm; a person's request is not kept waiting."""
+    if any(entry.cause is Cause.MANUAL for entry in about):
+        return False
+    return now < min(entry.received_at for entry in about) + policy.evidence.coalesce
 
 
 def _waiting_models(engine: Engine, entries: Sequence[InboxEntry]) -> dict[str, list[str]]:
@@ -119,9 +133,11 @@ def _decide_one(
     engine: Engine, policy: Policy, entries: Sequence[InboxEntry], settles: Collection[str], now: datetime
 ) -> Decided:
     evidence = gather_evidence(engine, policy, [entry.event for entry in entries], now)
-    decision = decide(policy, evidence, _history(engine, policy.model), now, _force(entries))
+    compiled = engine.policies.compiled(policy.model)
+    decision = decide(compiled, evidence, history_of(engine, policy), now, _force(entries))
     decision_id = _decision_id(policy.model, entries)
-    retraining = _intended(decision_id, policy, now) if decision.outcome is Outcome.RETRAIN else None
+    starts = decision.outcome is Outcome.RETRAIN and not decision.shadow
+    retraining = _intended(decision_id, policy, now) if starts else None
     record = DecisionRecord(
         id=decision_id,
         model=policy.model,
@@ -130,31 +146,14 @@ def _decide_one(
         policy_source=engine.policies.source_of(policy.model),
         policy_hash=engine.policies.hash_of(policy.model),
         tree=to_json(decision.tree),
-        evidence=_evidence_json(evidence),
+        evidence=evidence_json(evidence),
         covers=tuple(entry.key for entry in entries),
         retraining_id=retraining.id if retraining else None,
+        shadow=decision.shadow,
     )
     engine.ledger.record_decision(record, retraining, engine.actor, settles)
     launched = launch(engine, retraining, now) if retraining else None
     return Decided(record, decision, evidence, launched)
-
-
-def gather_evidence(engine: Engine, policy: Policy, events: Sequence[Event], now: datetime) -> Evidence:
-    """Signals of the events and of the policy's queries; what Azure refuses is missing. Raises TemporaryError."""
-    signals: list[Signal] = [signal for event in events for signal in signals_of(event)]
-    missing: list[Missing] = []
-    for query in policy.evidence.queries:
-        try:
-            signals.extend(engine.metrics.query(query, policy.model, now))
-        except AzureRefused as error:
-            missing.append(Missing("log_analytics", str(error)))
-    return Evidence(tuple(signals), tuple(missing))
-
-
-def _history(engine: Engine, model: str) -> History:
-    known = engine.ledger.retrainings(model=model)
-    still_open = next((item.id for item in known if item.state in OPEN_RETRAINING), None)
-    return History(max((item.created_at for item in known), default=None), still_open)
 
 
 def _force(entries: Sequence[InboxEntry]) -> Force | None:
@@ -182,14 +181,8 @@ def _intended(decision_id: str, policy: Policy, now: datetime) -> Retraining:
         evaluation_job=f"anew-{policy.model}-{token}-evaluate",
         created_at=now,
         state_since=now,
+        charge=policy.limits.budget.per_retraining if policy.limits.budget else None,
     )
-
-
-def _evidence_json(evidence: Evidence) -> dict[str, Any]:
-    return {
-        "signals": [{**asdict(signal), "at": signal.at.isoformat()} for signal in evidence.signals],
-        "missing": [asdict(item) for item in evidence.missing],
-    }
 
 
 # --- launching --------------------------------------------------------------------------------------------

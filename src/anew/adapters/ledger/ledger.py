@@ -144,6 +144,14 @@ class SqlLedger:
         )
         return [to_entry(row) for row in self._read(statement, "unsettled")]
 
+    def recent(self, causes: Collection[Cause], since: datetime) -> list[InboxEntry]:
+        statement = (
+            sa.select(t.inbox)
+            .where(t.inbox.c.received_at >= since, t.inbox.c.cause.in_(list(causes)))
+            .order_by(t.inbox.c.seq)
+        )
+        return [to_entry(row) for row in self._read(statement, "recent")]
+
     def mark_hinted(self, keys: Sequence[str], now: datetime) -> None:
         with self._write("mark hinted") as connection:
             connection.execute(sa.update(t.inbox).where(t.inbox.c.key.in_(keys)).values(hinted_at=now))
@@ -187,8 +195,12 @@ class SqlLedger:
         rows = self._read(sa.select(t.decisions).where(t.decisions.c.id == decision_id), "decision")
         return to_decision(rows[0]) if rows else None
 
-    def decisions(self, model: str | None = None, limit: int = 50) -> list[DecisionRecord]:
+    def decisions(
+        self, model: str | None = None, limit: int = 50, until: datetime | None = None
+    ) -> list[DecisionRecord]:
         statement = sa.select(t.decisions).order_by(t.decisions.c.decided_at.desc()).limit(limit)
+        if until is not None:
+            statement = statement.where(t.decisions.c.decided_at <= until)
         if model is not None:
             statement = statement.where(t.decisions.c.model == model)
         return [to_decision(row) for row in self._read(statement, "decisions")]

@@ -68,6 +68,7 @@ decisions = sa.Table(
     sa.Column("evidence", sa.JSON, nullable=False),
     sa.Column("covers", sa.JSON, nullable=False),
     sa.Column("retraining_id", sa.String(64)),
+    sa.Column("shadow", sa.Boolean, nullable=False),
     sa.Index("decisions_by_model", "model", "decided_at"),
 )
 
@@ -90,6 +91,7 @@ retrainings = sa.Table(
     sa.Column("gate", sa.JSON(none_as_null=True)),
     sa.Column("new_version", sa.String(64)),
     sa.Column("reason", sa.Text),
+    sa.Column("charge", sa.Float),
 )
 _open = retrainings.c.state.in_(sorted(OPEN_RETRAINING))
 sa.Index(

@@ -33,6 +33,7 @@ def upgrade() -> None:
         sa.Column("evidence", sa.JSON(), nullable=False),
         sa.Column("covers", sa.JSON(), nullable=False),
         sa.Column("retraining_id", sa.String(length=64), nullable=True),
+        sa.Column("shadow", sa.Boolean(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_index("decisions_by_model", "decisions", ["model", "decided_at"], unique=False)
@@ -84,6 +85,7 @@ def upgrade() -> None:
         sa.Column("gate", sa.JSON(none_as_null=True), nullable=True),
         sa.Column("new_version", sa.String(length=64), nullable=True),
         sa.Column("reason", sa.Text(), nullable=True),
+        sa.Column("charge", sa.Float(), nullable=True),
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("decision_id"),
         sa.UniqueConstraint("evaluation_job"),

@@ -1,0 +1,113 @@
+"""One signal held against a limit: the verdict, and how a person is told of it."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from anew.core.decision import Node, Signal, Verdict
+from anew.core.metrics import DETAILS_UNKNOWN, Worse
+
+MOST_SHOWN = 3  # comparisons in one sentence; the node's values hold them all
+
+
+class Comparison(NamedTuple):
+    """One signal, the limit it was held against (None: the monitor's own word counts) and the verdict."""
+
+    signal: Signal
+    limit: float | None
+    worse: Worse
+    verdict: Verdict
+
+    def sentence(self) -> str:
+        """The comparison for a person, with where and when the value comes from."""
+        signal = self.signal
+        origin = f"({signal.source}, {signal.at.date().isoformat()})"
+        if signal.metric == DETAILS_UNKNOWN:
+            return f"{signal.monitor or 'a monitor'} reported a breach, but no value that can be read {origin}"
+        if signal.value is None or not math.isfinite(signal.value):
+            return f"{named(signal)} has no value {origin}"
+        if self.limit is None:
+            said = "is a breach on the monitor's word, no threshold known"
+            return f"{named(signal)} {number(signal.value)} {said} {origin}"
+        value, limit = numbers(signal.value, self.limit)
+        if self.verdict is Verdict.UNKNOWN:
+            rows = "" if signal.rows is None else f" of {signal.rows} rows"
+            floor = number(signal.noise_floor or 0.0)
+            return f"{named(signal)} {value} is within the noise{rows} (up to {floor}), too few for {limit} {origin}"
+        fires = "is" if self.verdict is Verdict.YES else "is not"
+        return f"{named(signal)} {value} {fires} {self.worse} {limit} {origin}"
+
+    def values(self) -> dict[str, Any]:
+        """The comparison as JSON; what is not a finite number is null."""
+        signal = self.signal
+        return {
+            "metric": signal.metric,
+            "feature": signal.feature,
+            "source": signal.source,
+            "monitor": signal.monitor,
+            "at": signal.at.isoformat(),
+            "value": finite_or_none(signal.value),
+            "rows": signal.rows,
+            "noise_floor": finite_or_none(signal.noise_floor),
+            "breach": str(self.worse),
+            "limit": self.limit,
+            "verdict": str(self.verdict),
+        }
+
+
+def compare(signal: Signal, limit: float | None, worse: Worse) -> Comparison:
+    """The signal held against the limit. A value that is missing, not finite, or within its noise is unknown."""
+    value = signal.value
+    if value is None or not math.isfinite(value):
+        verdict = Verdict.UNKNOWN
+    elif limit is None:
+        verdict = Verdict.YES
+    elif worse is Worse.ABOVE:
+        verdict = _above(value, limit, signal.noise_floor)
+    else:
+        verdict = Verdict.YES if value < limit else Verdict.NO
+    return Comparison(signal, limit, worse, verdict)
+
+
+def _above(value: float, limit: float, floor: float | None) -> Verdict:
+    # When chance alone reaches the limit, a value that chance can explain says neither yes nor no.
+    if floor is not None and value <= floor and floor >= limit:
+        return Verdict.UNKNOWN
+    return Verdict.YES if value > limit else Verdict.NO
+
+
+def node_of(rule: str, verdict: Verdict, compared: Sequence[Comparison], absent: str, asked: Mapping[str, Any]) -> Node:
+    """The node of a rule about signals: it tells of the comparisons that decided."""
+    return Node(
+        rule,
+        verdict,
+        lambda: _told(compared, verdict) or absent,
+        lambda: {**asked, "compared": [each.values() for each in compared]},
+    )
+
+
+def _told(compared: Sequence[Comparison], verdict: Verdict) -> str:
+    deciding = [each for each in compared if each.verdict is verdict] or compared
+    more = f"; and {len(deciding) - MOST_SHOWN} more" if len(deciding) > MOST_SHOWN else ""
+    return "; ".join(each.sentence() for each in deciding[:MOST_SHOWN]) + more
+
+
+def named(signal: Signal) -> str:
+    """The metric, and the feature if there is one."""
+    return signal.metric if signal.feature is None else f"{signal.metric} of {signal.feature}"
+
+
+def number(value: float) -> str:
+    """A short number."""
+    return f"{value:.6g}"
+
+
+def numbers(value: float, limit: float) -> tuple[str, str]:
+    """Both short, unless short they would look the same."""
+    short = number(value), number(limit)
+    return short if value == limit or short[0] != short[1] else (repr(value), repr(limit))
+
+
+def finite_or_none(value: float | None) -> float | None:
+    """The number, None for one that JSON cannot hold."""
+    return value if value is not None and math.isfinite(value) else None

@@ -1,0 +1,109 @@
+"""Limits as nodes of a decision: what holds a retraining back although the rules fire. YES lets it pass."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from anew.core.comparison import number
+from anew.core.decision import AttemptState, History, Node, Verdict
+from anew.core.policy_limits import Budget, Freeze, Limits, MaxRetrainings
+
+_LONGEST_COOLDOWN = timedelta(days=365)  # however often a candidate was rejected, the model gets another chance
+_NEVER_RETRAINED = Node("cooldown", Verdict.YES, "the model was never retrained before")
+_NONE_IN_FLIGHT = Node("in_flight", Verdict.YES, "no other retraining of the model is under way")
+
+
+def judge_limits(limits: Limits, history: History, now: datetime) -> tuple[Node, ...]:
+    """The limits that a person who insists may set aside."""
+    nodes = [_cooldown(limits, history, now)]
+    if limits.max_retrainings is not None:
+        nodes.append(_max_retrainings(limits.max_retrainings, history, now))
+    nodes.extend(_freeze(freeze, now) for freeze in limits.freeze)
+    return tuple(nodes)
+
+
+def judge_hard_limits(limits: Limits, history: History, now: datetime) -> tuple[Node, ...]:
+    """The limits that nobody may set aside: one retraining at a time, the budget, how many at once."""
+    nodes = [_in_flight(history)]
+    if limits.budget is not None:
+        nodes.append(_budget(limits.budget, history, now))
+    if limits.max_concurrent is not None:
+        nodes.append(_max_concurrent(limits.max_concurrent, history))
+    return tuple(nodes)
+
+
+def cooldown_of(limits: Limits, history: History) -> timedelta:
+    """The cooldown with its back-off: times the factor for each rejected candidate since the last that passed."""
+    if limits.backoff_after_rejection == 1.0:
+        return limits.cooldown
+    rejected = 0
+    for attempt in history.attempts:
+        if attempt.state is AttemptState.REGISTERED:
+            break
+        rejected += attempt.state is AttemptState.REJECTED
+    factor = min(limits.backoff_after_rejection**rejected, 1e6)
+    return max(limits.cooldown, min(limits.cooldown * factor, _LONGEST_COOLDOWN))
+
+
+def _cooldown(limits: Limits, history: History, now: datetime) -> Node:
+    last, length = history.last_retraining_at, cooldown_of(limits, history)
+    if last is None:
+        return _NEVER_RETRAINED
+    ends = last + length
+
+    def values() -> dict[str, Any]:
+        return {"cooldown_seconds": length.total_seconds(), "last": last.isoformat(), "ends": ends.isoformat()}
+
+    if now >= ends:
+        return Node("cooldown", Verdict.YES, lambda: f"the cooldown of {length} ended at {_moment(ends)}", values)
+    because = "" if length == limits.cooldown else f", made longer than {limits.cooldown} by rejected candidates,"
+    return Node(
+        "cooldown", Verdict.NO, lambda: f"the cooldown of {length}{because} lasts until {_moment(ends)}", values
+    )
+
+
+def _max_retrainings(most: MaxRetrainings, history: History, now: datetime) -> Node:
+    recent = sum(attempt.at > now - most.window for attempt in history.attempts)
+    verdict = Verdict.YES if recent < most.count else Verdict.NO
+    told = f"{recent} retrainings in the last {most.window}; at most {most.count} are allowed"
+    return Node("max_retrainings", verdict, told, {"count": most.count, "recent": recent})
+
+
+def _freeze(freeze: Freeze, now: datetime) -> Node:
+    held = freeze.holds(now)
+    told = f"{'frozen' if held else 'no freeze now'}: {freeze.why} ({freeze.kind}, {freeze.timezone})"
+    return Node("freeze", Verdict.NO if held else Verdict.YES, told)
+
+
+def _budget(budget: Budget, history: History, now: datetime) -> Node:
+    recent = [attempt for attempt in history.attempts if attempt.at > now - budget.window]
+    unknown = [attempt.id for attempt in recent if attempt.charge is None]
+    spent = sum(attempt.charge or 0.0 for attempt in recent)
+    asked = {"unit": budget.unit, "limit": budget.limit, "spent": spent, "per_retraining": budget.per_retraining}
+    if unknown:
+        told = f"what {', '.join(unknown)} cost is not known, so the budget counts as used up"
+        return Node("budget", Verdict.NO, told, asked)
+    fits = spent + budget.per_retraining <= budget.limit
+    sums = f"{number(spent)} + {number(budget.per_retraining)} of {number(budget.limit)} {budget.unit}"
+    told = f"{sums} in {budget.window}: {'within' if fits else 'over'} the budget"
+    return Node("budget", Verdict.YES if fits else Verdict.NO, told, asked)
+
+
+def _in_flight(history: History) -> Node:
+    running = None
+    for attempt in history.attempts:
+        if attempt.state is AttemptState.OPEN:
+            running = attempt.id
+    if running is None:
+        return _NONE_IN_FLIGHT
+    told = f"retraining {running} is still under way"
+    return Node("in_flight", Verdict.NO, told, {"open_retraining": running})
+
+
+def _max_concurrent(most: int, history: History) -> Node:
+    verdict = Verdict.YES if history.open_elsewhere < most else Verdict.NO
+    told = f"{history.open_elsewhere} retrainings of other models are under way; at most {most} may be at once"
+    return Node("max_concurrent", verdict, told, {"open": history.open_elsewhere, "most": most})
+
+
+def _moment(at: datetime) -> str:
+    return at.isoformat(" ", "seconds")
