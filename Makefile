@@ -3,13 +3,14 @@ UV_VERSION := 0.13.9
 PYTHON ?= python3.11
 BIN := .venv/bin
 
-.PHONY: help setup demo test lint format bench
+.PHONY: help setup demo test lint format bench bench-policies
 
 help:
 	@echo "make demo    watch a model drift, retrain and go live, without an Azure account"
 	@echo "make test    lint, types, import contracts and all tests"
 	@echo "make lint    ruff, pyright, import-linter"
 	@echo "make bench   the figures the README quotes"
+	@echo "make bench-policies   when to retrain: policies replayed on real streams (STREAMS='file:label:batch ...' adds yours)"
 
 setup: .venv/.installed
 
@@ -40,3 +41,6 @@ format: setup
 
 bench: setup
 	@$(BIN)/python -m bench
+
+bench-policies: setup
+	@$(BIN)/python -m bench.policies $(STREAMS)

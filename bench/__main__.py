@@ -1,10 +1,17 @@
-"""`python -m bench [latency|demo|help]`: without a name, all of them."""
+"""`python -m bench [help|decisions|drift|latency|demo|stalls]`: without a name, all of them."""
 
 import sys
 
-from bench import cold_demo, help_time, latency
+from bench import cold_demo, decisions, drift_metrics, help_time, latency, prefect_stalls
 
-BENCHES = {"help": help_time.main, "latency": latency.main, "demo": cold_demo.main}
+BENCHES = {
+    "help": help_time.main,
+    "decisions": decisions.main,
+    "drift": drift_metrics.main,
+    "latency": latency.main,
+    "demo": cold_demo.main,
+    "stalls": prefect_stalls.main,
+}
 
 
 def main() -> None:

@@ -31,6 +31,10 @@ async def retrain(
     for decided in report.decided:
         logger.info("%s: %s", decided.record.id, decided.decision.tree.sentence)
         await show_decision(decided)
+        if decided.untold:
+            logger.warning("nobody was told of %s: %s", decided.record.id, decided.untold)
+    for patient in report.waiting:
+        logger.info("%s: waits for more events before it decides", patient)
     for deferred in report.deferred:
         logger.warning("not decided yet, stays in the inbox: %s", deferred)
     return [decided.record.id for decided in report.decided]

@@ -18,11 +18,10 @@ from anew.adapters.memory import (
     MemoryEndpoint,
     MemoryEndpoints,
     MemoryJobs,
-    MemoryMissedEvents,
     MemoryRegistry,
-    MemorySource,
     memory_launchers,
 )
+from anew.adapters.memory_evidence import MemoryMissedEvents, MemoryNotifier, MemorySource
 from anew.core.decision import Signal
 from anew.core.events import Cause, Drift, Event, EventType, Workspace
 from anew.core.lifecycle import Retraining, Rollout
@@ -158,6 +157,7 @@ def make_engine(azure: MemoryAzure, ledger: Ledger, *documents: Policy) -> Engin
         endpoints=MemoryEndpoints(azure),
         sources={"log_analytics": MemorySource(azure)},
         missed=MemoryMissedEvents(azure),
+        notifier=MemoryNotifier(),
         actor="test",
     )
 

@@ -46,6 +46,10 @@ class PrefectUnavailable(TemporaryError):
     """The Prefect server did not take a hint or a flow run; the ledger still holds the work."""
 
 
+class NotificationFailed(TemporaryError):
+    """Somebody could not be told. What they would have been told of happened, and is in the ledger."""
+
+
 class LedgerUnavailable(TemporaryError):
     """The ledger's database could not be read or written just now."""
 
@@ -82,6 +86,12 @@ class InvalidTable(PermanentError, ValueError):
     """Rows, or a stored profile of rows, cannot be read or cannot be used for what was asked."""
 
     advice = "Look at the file named, then try again"
+
+
+class InvalidStream(PermanentError):
+    """A file cannot be replayed: it is unreadable, a column is missing, or it has too few batches."""
+
+    advice = "A stream is a Parquet or CSV file with features, a label column, and a batch column or rows per batch"
 
 
 class InvalidEvaluation(PermanentError, ValueError):

@@ -50,6 +50,12 @@ class Prefect(_Section):
     auth: SecretStr | None = None
 
 
+class Notify(_Section):
+    """Who is told of decisions: Apprise addresses, each with its token."""
+
+    urls: tuple[SecretStr, ...] = ()
+
+
 class Settings(BaseSettings):
     """Everything anew reads from outside."""
 
@@ -64,6 +70,7 @@ class Settings(BaseSettings):
     azure: Azure = Azure()
     webhook: Webhook = Webhook()
     prefect: Prefect = Prefect()
+    notify: Notify = Notify()
     ledger: str = Field(default="sqlite:///.anew/ledger.db", description="SQLAlchemy URL.")
     policies: Path = Path("policies")
 

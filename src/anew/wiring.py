@@ -3,14 +3,16 @@
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from anew.adapters.ledger import SqlLedger
 from anew.adapters.policy_folder import load_policies
 from anew.engine.context import Engine
+from anew.engine.ports import EvidenceSource
 from anew.settings import Settings
 
 if TYPE_CHECKING:
@@ -18,6 +20,10 @@ if TYPE_CHECKING:
     from azure.mgmt.datafactory import DataFactoryManagementClient
     from azure.mgmt.eventgrid import EventGridManagementClient
     from azure.monitor.query import LogsQueryClient
+
+    from anew.adapters.log_analytics import LogAnalytics
+
+ALL_SOURCES = frozenset({"log_analytics", "monitor_history", "drift", "gain"})
 
 
 @dataclass(frozen=True)
@@ -103,6 +109,42 @@ def logs_client(access: AzureAccess) -> "LogsQueryClient":
     return LogsQueryClient(access.credential, **base, **access.options())
 
 
+def log_analytics(settings: Settings, access: AzureAccess) -> "LogAnalytics":
+    """Log Analytics, whose client is made when first needed."""
+    from anew.adapters.log_analytics import LogAnalytics
+
+    return LogAnalytics(cache(lambda: logs_client(access)), settings.azure.log_analytics_workspace_id)
+
+
+def evidence_sources(settings: Settings, kinds: Collection[str]) -> dict[str, EvidenceSource]:
+    """The sources of these kinds. A vendor's SDK is imported only for a kind that needs it."""
+    sources: dict[str, EvidenceSource] = {}
+    if "drift" in kinds:
+        from anew.adapters.drift_of_window import DriftOfWindows
+
+        sources["drift"] = DriftOfWindows()
+    if "gain" in kinds:
+        from anew.adapters.gain_of_retraining import GainsOfRetraining
+
+        sources["gain"] = GainsOfRetraining(Path(".anew/cache"))
+    if not {"log_analytics", "monitor_history"}.intersection(kinds):
+        return sources
+    access = azure_access(settings)
+    if "log_analytics" in kinds:
+        sources["log_analytics"] = log_analytics(settings, access)
+    if "monitor_history" in kinds:
+        from anew.adapters.monitor_history import AzureMonitorHistory
+
+        client = cache(lambda: ml_client(settings, access))
+        sources["monitor_history"] = AzureMonitorHistory(client, access.credential, cloud=settings.azure.cloud)
+    return sources
+
+
+def ledger_to_read(settings: Settings) -> SqlLedger:
+    """The ledger as it is, or an empty one where none was made yet."""
+    return SqlLedger.open_to_read(settings.ledger)
+
+
 def open_ledger(settings: Settings) -> SqlLedger:
     """The ledger of the settings, its schema brought up to date."""
     return SqlLedger.open(settings.ledger)
@@ -113,13 +155,12 @@ def build_engine(settings: Settings, actor: str) -> Engine:
     access = azure_access(settings)
     from anew.adapters.azure_ml import AzureMLJobs, AzureMLRegistry, AzureMLTraining
     from anew.adapters.data_factory import DataFactoryTraining
-    from anew.adapters.log_analytics import LogAnalytics
     from anew.adapters.missed_events import AzureMissedEvents
+    from anew.adapters.notify import AppriseNotifier
     from anew.adapters.online_endpoints import OnlineEndpoints
 
     ml = cache(lambda: ml_client(settings, access))
     jobs = AzureMLJobs(ml)
-    logs = LogAnalytics(cache(lambda: logs_client(access)), settings.azure.log_analytics_workspace_id)
     policies = load_policies(settings.policies)
     factory = data_factory_client(settings, access)
     return Engine(
@@ -133,7 +174,8 @@ def build_engine(settings: Settings, actor: str) -> Engine:
         jobs=jobs,
         registry=AzureMLRegistry(ml),
         endpoints=OnlineEndpoints(ml),
-        sources={"log_analytics": logs},
-        missed=AzureMissedEvents(logs, ml, settings.workspace),
+        sources=evidence_sources(settings, ALL_SOURCES),
+        missed=AzureMissedEvents(log_analytics(settings, access), ml, settings.workspace),
+        notifier=AppriseNotifier(settings.notify.urls),
         actor=actor,
     )

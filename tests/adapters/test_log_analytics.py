@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from anew.adapters.log_analytics import LogAnalytics
+from anew.core.decision import History
 from anew.core.policy_evidence import LogQuery
 from anew.emulator.cloud import timestamp
 from anew.errors import AzureRefused, AzureUnavailable
@@ -36,7 +37,7 @@ def query(text: str = ACCURACY, *, hours: int = 24) -> LogQuery:
 
 
 def test_rows_within_the_window_become_signals(clients: RealClients) -> None:
-    signals = clients.log_analytics.read(query(), policy("price"), NOW)
+    signals = clients.log_analytics.read(query(), policy("price"), History(), NOW)
 
     seen = {(each.metric, each.value, each.feature, each.at, each.source) for each in signals}
     assert seen == {
@@ -46,17 +47,17 @@ def test_rows_within_the_window_become_signals(clients: RealClients) -> None:
 
 
 def test_longer_window_reaches_further_back(clients: RealClients) -> None:
-    assert len(clients.log_analytics.read(query(hours=72), policy("price"), NOW)) == 3
+    assert len(clients.log_analytics.read(query(hours=72), policy("price"), History(), NOW)) == 3
 
 
 def test_query_without_rows_has_no_signals(clients: RealClients) -> None:
-    assert clients.log_analytics.read(query(), policy("unknown-model"), NOW) == []
+    assert clients.log_analytics.read(query(), policy("unknown-model"), History(), NOW) == []
 
 
 def test_row_without_a_value_or_a_time_is_a_signal_without_a_value_of_now(clients: RealClients) -> None:
     text = 'AppMetrics | take 1 | project metric = "accuracy", value = real(null)'
 
-    [signal] = clients.log_analytics.read(query(text, hours=72), policy("price"), NOW)
+    [signal] = clients.log_analytics.read(query(text, hours=72), policy("price"), History(), NOW)
 
     assert (signal.value, signal.at, signal.feature) == (None, NOW, None)
 
@@ -71,20 +72,20 @@ def test_row_without_a_value_or_a_time_is_a_signal_without_a_value_of_now(client
 )
 def test_query_that_cannot_be_answered_is_refused(clients: RealClients, text: str, reason: str) -> None:
     with pytest.raises(AzureRefused, match=reason):
-        clients.log_analytics.read(query(text), policy("price"), NOW)
+        clients.log_analytics.read(query(text), policy("price"), History(), NOW)
 
 
 def test_partial_answer_is_no_answer(clients: RealClients) -> None:
     clients.azure.control.set_modes(log_query_partial_rows=1)
     try:
         with pytest.raises(AzureUnavailable, match="in part"):
-            clients.log_analytics.read(query(), policy("price"), NOW)
+            clients.log_analytics.read(query(), policy("price"), History(), NOW)
     finally:
         clients.azure.control.set_modes(log_query_partial_rows=0)
 
 
 def test_query_without_a_workspace_is_refused_with_advice(clients: RealClients) -> None:
     with pytest.raises(AzureRefused) as refused:
-        LogAnalytics(lambda: clients.logs, None).read(query(), policy("price"), NOW)
+        LogAnalytics(lambda: clients.logs, None).read(query(), policy("price"), History(), NOW)
 
     assert "log_analytics_workspace_id" in refused.value.advice

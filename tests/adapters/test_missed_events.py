@@ -9,7 +9,7 @@ import pytest
 from anew.core.event_parsing import parse_event
 from anew.core.events import Cause, Event
 from anew.emulator.monitor_runs import Monitor, Observation, report
-from anew.emulator.monitors import Breach
+from anew.emulator.monitors import Reading
 from anew.emulator.state import Document
 from tests.contract.azure_worlds import RealClients, real_clients
 from tests.emulator.support import WORKSPACE_ID
@@ -29,7 +29,7 @@ def monitor_speaks(clients: RealClients, kind: Kind, name: str, *, coefficient: 
     published: list[Document] = []
     clients.azure.cloud.on_event(published.append)
     now = datetime.now(UTC)
-    breaches = [Breach("a", "NormalizedWassersteinDistance", coefficient, 0.3)] if coefficient > 0.3 else []
+    breaches = [Reading("a", "NormalizedWassersteinDistance", coefficient, 0.3)] if coefficient > 0.3 else []
     seen = Observation(coefficient, breaches, now - HOUR, now)
     report(clients.azure.cloud, WORKSPACE_ID, Monitor(kind, name, 0.3, 100), seen)
     parsed = [parse_event(event) for event in published]

@@ -44,7 +44,8 @@ def test_minimal_policy_gets_the_documented_defaults() -> None:
             "kind: treshold, metric: acc",
             (
                 "p.yaml:8: when.rules[1].kind: 'treshold' is not known; "
-                "allowed: threshold, monitor_breach, monitor_failed, k_of_n, cusum, performance_drop, gain_cusum, cel, "
+                "allowed: threshold, monitor_breach, monitor_failed, k_of_n, cusum, performance_drop, gain_cusum, "
+                "adaptive_gain_cusum, cel, "
                 "all, any, not; did you mean 'threshold'?"
             ),
         ),
@@ -92,7 +93,7 @@ def test_minimal_policy_gets_the_documented_defaults() -> None:
             "",
             (
                 "p.yaml:4: when.kind: is required; allowed: threshold, monitor_breach, monitor_failed, k_of_n, cusum, "
-                "performance_drop, gain_cusum, cel, all, any, not"
+                "performance_drop, gain_cusum, adaptive_gain_cusum, cel, all, any, not"
             ),
         ),
         ("{stage: staging}", "{1: staging}", "p.yaml:15: deploy[1].match: the key '1' is not text; put it in quotes"),

@@ -20,10 +20,10 @@ from anew.emulator.client import Monitor
 from anew.emulator.monitor_runs import BREACH_TAG
 from anew.emulator.monitors import (
     METRICS,
-    Breach,
+    Reading,
     breach_message,
     drift_coefficient,
-    feature_breaches,
+    feature_readings,
     matthews_correlation,
     population_stability_index,
 )
@@ -197,7 +197,7 @@ def test_drift_coefficient_is_low_without_and_one_with_a_total_change() -> None:
 
 
 def test_breach_message_is_the_text_of_azure_ml() -> None:
-    message = breach_message("s1", [Breach("1", "metics", 4.6, 5.6)])
+    message = breach_message("s1", [Reading("1", "metics", 4.6, 5.6)])
     assert message == (
         "The signal 's1' has failed due to one or more features violating metric thresholds.\n"
         "The feature names and their corresponding computed metric values violating the threshold are \n"
@@ -207,7 +207,8 @@ def test_breach_message_is_the_text_of_azure_ml() -> None:
 
 def test_metric_equal_to_its_threshold_is_no_breach() -> None:
     rows = np.arange(20.0).reshape(-1, 1)
-    assert feature_breaches(["a"], rows, rows, metric="NormalizedWassersteinDistance", threshold=0.0) == []
+    [reading] = feature_readings(["a"], rows, rows, metric="NormalizedWassersteinDistance", threshold=0.0)
+    assert (reading.value, reading.is_breach) == (0.0, False)
 
 
 def test_matthews_correlation_is_one_zero_or_minus_one_at_the_corners() -> None:

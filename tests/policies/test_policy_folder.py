@@ -123,7 +123,7 @@ def test_problems_of_all_files_come_together(folder: Path) -> None:
     said = problems(folder)
     assert f"{folder}/one.yaml:4: when.kind: 'monitor_breech' is not known" in said
     assert f"{folder}/two.yaml:8: evaluate.job: there is no file 'jobs/nowhere.yml'" in said
-    assert f"{folder}/three.yaml: is not UTF-8" in said
+    assert f"{folder}/three.yaml:1: is not UTF-8" in said
 
 
 def test_two_policies_for_one_model_are_a_problem_that_names_both(folder: Path) -> None:

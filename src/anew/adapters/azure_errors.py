@@ -14,6 +14,8 @@ from azure.core.exceptions import (
 
 from anew.errors import AzureNotFound, AzureRefused, AzureUnavailable
 
+CREDENTIAL_ADVICE = "Sign in (az login) or check the managed identity's role, then run: anew status"
+
 _SHOWN = 300
 _MAY_PASS = frozenset({408, 409, 425, 429})
 
@@ -30,14 +32,10 @@ def translated(where: str) -> Generator[None]:
         raise AzureNotFound(f"{where}: {shown(error)}") from error
     except ClientAuthenticationError as error:
         raise AzureRefused(
-            f"{where}: Azure did not accept the credential: {shown(error)}",
-            advice="Sign in (az login) or check the managed identity's role, then run: anew status",
+            f"{where}: Azure did not accept the credential: {shown(error)}", advice=CREDENTIAL_ADVICE
         ) from error
     except HttpResponseError as error:
-        status = error.status_code or 0
-        if status >= 500 or status in _MAY_PASS:
-            raise AzureUnavailable(f"{where}: HTTP {status}: {shown(error)}") from error
-        raise AzureRefused(f"{where}: HTTP {status}: {shown(error)}") from error
+        raise by_status(where, error.status_code or 0, shown(error)) from error
     except (ServiceRequestError, ServiceResponseError) as error:
         raise AzureUnavailable(f"{where}: no answer: {shown(error)}") from error
     except AzureError as error:
@@ -45,7 +43,26 @@ def translated(where: str) -> Generator[None]:
         raise AzureRefused(f"{where}: {shown(error)}") from error
 
 
+def may_pass(status: int) -> bool:
+    """Whether asking again may be answered better than with this HTTP status."""
+    return status >= 500 or status in _MAY_PASS
+
+
+def by_status(where: str, status: int, text: str) -> AzureUnavailable | AzureRefused:
+    """The error for an answer of this HTTP status, with what it said."""
+    message = f"{where}: HTTP {status}: {text}"
+    if may_pass(status):
+        return AzureUnavailable(message)
+    if status == 404:
+        return AzureNotFound(message)
+    return AzureRefused(message, advice=CREDENTIAL_ADVICE if status in {401, 403} else "")
+
+
 def shown(error: Exception) -> str:
     """The first line of an SDK error, capped. SDK messages carry no request headers or bodies of ours."""
-    text = (getattr(error, "message", None) or str(error)).strip()
-    return (text.splitlines() or [type(error).__name__])[0][:_SHOWN]
+    return first_line(getattr(error, "message", None) or str(error)) or type(error).__name__
+
+
+def first_line(text: str) -> str:
+    """The first line of a text somebody else wrote, capped."""
+    return next(iter(text.strip().splitlines()), "")[:_SHOWN]

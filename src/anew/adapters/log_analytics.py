@@ -1,5 +1,6 @@
 """Measurements and missed events from Log Analytics, through pandas."""
 
+import math
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -8,7 +9,7 @@ import pandas as pd
 from azure.monitor.query import LogsQueryClient, LogsQueryPartialResult
 
 from anew.adapters.azure_errors import translated
-from anew.core.decision import Signal
+from anew.core.decision import History, Signal
 from anew.core.policy import Policy
 from anew.core.policy_evidence import EvidenceSource, LogQuery
 from anew.errors import AzureRefused, AzureUnavailable
@@ -33,7 +34,7 @@ class LogAnalytics:
         self._client = client
         self._workspace_id = workspace_id
 
-    def read(self, source: EvidenceSource, policy: Policy, now: datetime) -> list[Signal]:
+    def read(self, source: EvidenceSource, policy: Policy, history: History, now: datetime) -> list[Signal]:
         assert isinstance(source, LogQuery)
         text = source.query.replace("{model}", policy.model)
         frame = self.frame(text, source.workspace_id, source.window, now)
@@ -78,7 +79,7 @@ def _text(value: Any) -> str | None:
 
 def _number(value: Any) -> float | None:
     number = None if value is None else pd.to_numeric(value, errors="coerce")
-    return None if number is None or pd.isna(number) else float(number)
+    return None if number is None or pd.isna(number) or not math.isfinite(number) else float(number)
 
 
 def _moment(value: Any, otherwise: datetime) -> datetime:

@@ -4,18 +4,15 @@ Nothing happens in it by itself: jobs end and deployments become ready when `set
 """
 
 from collections import Counter
-from collections.abc import Collection, Generator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from anew.core.decide import monitors_of
 from anew.core.decision import Signal
-from anew.core.events import Cause, Event
-from anew.core.policy import AzureMLLauncher, DataFactoryLauncher, Deploy, Policy
-from anew.core.policy_evidence import EvidenceSource
+from anew.core.events import Event
+from anew.core.policy import AzureMLLauncher, DataFactoryLauncher, Deploy
 from anew.core.tags import RETRAINING_TAG, version_order
 from anew.engine.ports import (
     DeploymentState,
@@ -366,34 +363,3 @@ class MemoryEndpoints:
         if found is None:
             raise AzureNotFound(f"there is no endpoint {endpoint}")
         return found
-
-
-class MemorySource:
-    """Implements EvidenceSource for any kind: the answer is the signals the model has within the source's window."""
-
-    def __init__(self, azure: MemoryAzure) -> None:
-        self._azure = azure
-
-    def read(self, source: EvidenceSource, policy: Policy, now: datetime) -> list[Signal]:
-        with self._azure.call("source.read"):
-            signals = self._azure.signals.get(policy.model, [])
-            window = policy.evidence.max_age if source.kind == "drift" else source.window
-            return [signal for signal in signals if now - window <= signal.at <= now]
-
-
-class MemoryMissedEvents:
-    """Drift that Azure knows of."""
-
-    def __init__(self, azure: MemoryAzure) -> None:
-        self._azure = azure
-
-    def drift(self, monitors: Collection[str], since: datetime, now: datetime) -> list[Event]:
-        watched = {name.casefold() for name in monitors}
-        with self._azure.call("missed.drift"):
-            return [
-                event
-                for event in self._azure.happened
-                if event.cause is Cause.DRIFT
-                and since <= event.time <= now
-                and watched & {name.casefold() for name in monitors_of(event)}
-            ]

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from anew.core.policies import Policies, Sourced
 from anew.core.policy import AzureMLLauncher, Deploy, Policy
-from anew.core.policy_evidence import DriftOfWindow, EvidenceSource
+from anew.core.policy_evidence import DriftOfWindow, EvidenceSource, GainOfRetraining
 from anew.core.policy_layers import Layer, overlay
 from anew.core.policy_text import PolicyText, read_defaults, read_policies
 from anew.core.policy_types import Document
@@ -27,6 +27,9 @@ class _File:
     raw: bytes
 
 
+_Found = tuple[PolicyText, Sourced]
+
+
 def load_policies(folder: Path) -> Policies:
     """Every `*.yaml` and `*.yml` directly in the folder, laid over its `default.yaml`, paths made absolute.
 
@@ -41,16 +44,21 @@ def load_policy_files(files: Sequence[Path], base: Layer | None = None, *, check
     `check_paths=False` leaves alone what the policies point to: a replay needs no job files. Raises InvalidPolicy.
     """
     problems: list[str] = []
-    entries: list[Sourced] = []
+    found: list[_Found] = []
     for file in files:
         try:
-            entries += _load(file, base, check_paths=check_paths)
+            found += _load(file, base, check_paths=check_paths)
         except InvalidPolicy as error:
             problems += error.problems
-    problems += _doubles(entries)
+    problems += _doubles(found)
     if problems:
         raise InvalidPolicy(tuple(dict.fromkeys(problems)))
-    return Policies(tuple(entries))
+    return Policies(tuple(entry for _, entry in found))
+
+
+def read_defaults_file(path: Path) -> Layer:
+    """A `default.yaml`. Raises InvalidPolicy."""
+    return read_defaults(_read(path).text, str(path))
 
 
 def _files(folder: Path) -> list[Path]:
@@ -65,19 +73,19 @@ def _files(folder: Path) -> list[Path]:
     return files
 
 
-def _load(path: Path, base: Layer | None, *, check_paths: bool) -> list[Sourced]:
+def _load(path: Path, base: Layer | None, *, check_paths: bool) -> list[_Found]:
     file, defaults = _read(path), _defaults_beside(path)
     below = base if defaults is None else defaults[1] if base is None else overlay(base, defaults[1])
     # What a decision was made by is the file and the defaults under it.
     digest = hashlib.sha256(file.raw + (defaults[0].raw if defaults else b"")).hexdigest()
     found = read_policies(file.text, str(path), below)
     if not check_paths:
-        return [Sourced.of(parsed.policy, str(path), digest) for parsed in found]
+        return [(parsed, Sourced.of(parsed.policy, str(path), digest)) for parsed in found]
     problems: list[str] = []
-    entries: list[Sourced] = []
+    entries: list[_Found] = []
     for parsed in found:
         try:
-            entries.append(Sourced.of(_with_absolute_paths(parsed, path.parent), str(path), digest))
+            entries.append((parsed, Sourced.of(_with_absolute_paths(parsed, path.parent), str(path), digest)))
         except InvalidPolicy as error:
             problems += error.problems
     if problems:
@@ -89,27 +97,28 @@ def _defaults_beside(path: Path) -> tuple[_File, Layer] | None:
     for name in DEFAULTS:
         beside = path.parent / name
         if path.name not in DEFAULTS and beside.is_file():
-            file = _read(beside)
-            return file, read_defaults(file.text, str(beside))
+            return _read(beside), read_defaults_file(beside)
     return None
 
 
 def _read(path: Path) -> _File:
     try:
         raw = path.read_bytes()
-        return _File(path, raw.decode("utf-8-sig"), raw)
     except OSError as error:
         raise InvalidPolicy((f"{path}: cannot be read: {error.strerror}",)) from error
+    try:
+        return _File(path, raw.decode("utf-8-sig"), raw)
     except UnicodeDecodeError as error:
-        raise InvalidPolicy((f"{path}: is not UTF-8 text: byte {error.start}",)) from error
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise InvalidPolicy((f"{path}:{line}: is not UTF-8 text: byte {error.start}",)) from error
 
 
-def _doubles(entries: list[Sourced]) -> Iterator[str]:
+def _doubles(found: Sequence[_Found]) -> Iterator[str]:
     first: dict[str, str] = {}
-    for entry in entries:
+    for parsed, entry in found:
         model = entry.policy.model
         if model in first:
-            yield f"{entry.source}: model: '{model}' already has a policy in {first[model]}"
+            yield parsed.problem(("model",), f"'{model}' already has a policy in {first[model]}")
         first.setdefault(model, entry.source)
 
 
@@ -159,6 +168,8 @@ def _with_absolute_paths(parsed: PolicyText, folder: Path) -> Policy:
 
 def _absolute_data(source: EvidenceSource, folder: Path) -> EvidenceSource:
     # Data may come and go: whether it is there is asked with each decision, and told there.
+    if isinstance(source, GainOfRetraining):
+        return _with(source, {"data": _located(source.data, folder)})
     if not isinstance(source, DriftOfWindow):
         return source
     return _with(source, {"reference": _located(source.reference, folder), "window": _located(source.window, folder)})

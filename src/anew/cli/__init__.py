@@ -17,10 +17,14 @@ app.command("anew.cli.emulator:emulator", name="emulator", help="Run local Azure
 app.command("anew.cli.status:status", name="status", help="Show what is open, decided and waiting.")
 app.command("anew.cli.explain:explain", name="explain", help="Explain why it did, or did not, retrain.")
 
-policy = App(name="policy", help="Check policies and print their schema.")
-policy.command("anew.cli.policy:check", name="check", help="Check every policy in a folder.")
+policy = App(name="policy", help="Check policies, try them, and replay them over history.")
+policy.command("anew.cli.policy:check", name="check", help="Check policies: file, line, path and allowed values.")
+policy.command("anew.cli.policy_explain:explain", name="explain", help="Say what a policy would decide now.")
+policy.command("anew.cli.policy_backtest:backtest", name="backtest", help="Replay policies over your history.")
 policy.command("anew.cli.policy:schema", name="schema", help="Print the JSON Schema of a policy.")
 app.command(policy)
+
+app.command("anew.cli.profile:profile", name="profile", help="Store the profile of reference rows, for drift.")
 
 event = App(name="event", help="Parse events and subscribe to them.")
 event.command("anew.cli.event:parse", name="parse", help="Print the events of a file, normalised, one JSON line each.")

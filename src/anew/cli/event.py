@@ -4,6 +4,8 @@ import sys
 from pathlib import Path
 
 from anew.cli.output import print_json
+from anew.core.events import Event, Ignored, Parsed, Rejected
+from anew.errors import MalformedBody
 from anew.settings import load_settings
 
 
@@ -18,16 +20,9 @@ def parse(file: str, *, json: bool = True) -> int:
         Lines are always JSON; accepted so that every command takes it.
     """
     from anew.core.event_json import event_line
-    from anew.core.event_parsing import parse_body
-    from anew.core.events import Event, Ignored
-    from anew.errors import MalformedBody
 
-    try:
-        body = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
-    except OSError as error:
-        raise MalformedBody(f"{file}: {error.strerror or error}") from error
     rejected = 0
-    for number, parsed in enumerate(parse_body(body), start=1):
+    for number, parsed in enumerate(_parsed(file), start=1):
         if isinstance(parsed, Event):
             print_json(event_line(parsed))
         elif isinstance(parsed, Ignored):
@@ -37,6 +32,25 @@ def parse(file: str, *, json: bool = True) -> int:
             rejected += 1
             sys.stderr.write(f"event {number}: rejected: {parsed.reason}\n")
     return 2 if rejected else 0
+
+
+def read_events(file: str) -> list[Event]:
+    """The events of a file, or of standard input for `-`. Raises MalformedBody for one that is no event."""
+    events: list[Event] = []
+    for number, parsed in enumerate(_parsed(file), start=1):
+        if isinstance(parsed, Rejected):
+            raise MalformedBody(f"{file}: event {number}: {parsed.reason}", advice="Run: anew event parse FILE")
+        events.append(parsed.event if isinstance(parsed, Ignored) else parsed)
+    return events
+
+
+def _parsed(file: str) -> list[Parsed]:
+    from anew.core.event_parsing import parse_body
+
+    try:
+        return parse_body(sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes())
+    except OSError as error:
+        raise MalformedBody(f"{file}: {error.strerror or error}") from error
 
 
 def subscribe(url: str, *, name: str = "anew", cloud_events: bool = False, json: bool = False) -> None:

@@ -1,57 +1,73 @@
 """`anew explain`: why did, or didn't, it retrain?"""
 
+from datetime import UTC, datetime
+from pathlib import Path
+
 from rich.console import Console
-from rich.tree import Tree
 
 from anew.cli.output import print_json
-from anew.core.decision import Node, Verdict
+from anew.cli.trees import rich_tree
 from anew.core.event_json import event_line
 from anew.core.explain import from_json
-from anew.engine.story import Story, tell
+from anew.engine.ports import InboxEntry, Ledger
+from anew.engine.story import Story, tell, tell_of_model
+from anew.errors import InvalidPolicy, UnknownModel
 from anew.settings import load_settings
 from anew.wiring import open_ledger
 
-_MARK = {
-    Verdict.YES: "[green]✓[/]",
-    Verdict.NO: "[red]✗[/]",
-    Verdict.UNKNOWN: "[yellow]?[/]",
-    Verdict.ERROR: "[red]![/]",
-}
 
-
-def explain(id: str, *, json: bool = False) -> None:
-    """Explain a decision: the rules, the values compared, the events it covers and what came of it.
+def explain(id: str, *, at: datetime | None = None, json: bool = False) -> None:
+    """Explain why it did, or did not, retrain: the rules, the values compared, the events, and what came of it.
 
     Parameters
     ----------
     id
-        An event, decision, retraining or rollout id, an external run, or a model (its newest decision).
+        An event, decision, retraining or rollout id, an external run, or a model.
+    at
+        For a model: the moment asked about; default: now. Without an offset it is UTC.
     json
         Print one JSON object.
     """
-    story = tell(open_ledger(load_settings()), id)
+    settings = load_settings()
+    story = _story(open_ledger(settings), settings.policies, id, at)
     if json:
         print_json(_as_json(story))
     else:
         _show(Console(highlight=False), story)
 
 
+def _story(ledger: Ledger, folder: Path, id: str, at: datetime | None) -> Story:
+    moment = datetime.now(UTC) if at is None else at.replace(tzinfo=UTC) if at.tzinfo is None else at
+    known = bool(ledger.decisions(model=id, limit=1))
+    watched = _monitors(folder, id)
+    if known or watched is not None:
+        return tell_of_model(ledger, id, watched or (), moment)
+    return tell(ledger, id)
+
+
+def _monitors(folder: Path, model: str) -> tuple[str, ...] | None:
+    from anew.adapters.policy_folder import load_policies
+
+    try:
+        return load_policies(folder).for_model(model).monitors
+    except (InvalidPolicy, UnknownModel):
+        return None  # the ledger can be asked about models whose policy is gone, or broken
+
+
 def _as_json(story: Story) -> dict[str, object]:
     return {
-        "events": [
-            {
-                **event_line(entry.event),
-                "source": entry.source,
-                "deliveries": entry.deliveries,
-                "outcome": entry.outcome,
-            }
-            for entry in story.events
-        ],
+        "events": [_heard(entry) for entry in story.events],
         "decision": story.decision,
         "retraining": story.retraining,
         "rollouts": list(story.rollouts),
         "audit": list(story.audit),
+        "ignored": [_heard(entry) for entry in story.ignored],
     }
+
+
+def _heard(entry: InboxEntry) -> dict[str, object]:
+    told = {"source": entry.source, "deliveries": entry.deliveries, "outcome": entry.outcome}
+    return {**event_line(entry.event), **told}
 
 
 def _show(console: Console, story: Story) -> None:
@@ -61,11 +77,13 @@ def _show(console: Console, story: Story) -> None:
             f"[bold]{decision.outcome}[/] {decision.model}  {decision.id}  {decision.decided_at:%Y-%m-%d %H:%M:%S}Z"
         )
         console.print(f"policy {decision.policy_source} ({decision.policy_hash[:19]})")
-        console.print(_tree(from_json(decision.tree)))
+        console.print(rich_tree(from_json(decision.tree)))
+    else:
+        console.print("nothing was decided")
     for entry in story.events:
-        seen = f"{entry.source}, {entry.deliveries} deliver{'y' if entry.deliveries == 1 else 'ies'}"
-        what = f"{entry.event.type.rpartition('.')[2]} {entry.event.subject}"
-        console.print(f"event  {what} ({seen}): {entry.outcome or 'waits in the inbox'}", soft_wrap=True)
+        _show_entry(console, "event  ", entry)
+    for entry in story.ignored:
+        _show_entry(console, "[yellow]no part[/]", entry)
     if story.retraining:
         item = story.retraining
         console.print(
@@ -81,12 +99,7 @@ def _show(console: Console, story: Story) -> None:
         console.print(f"[dim]{row.at:%H:%M:%S}  {row.subject} {row.subject_id} {row.what} by {row.actor}[/]")
 
 
-def _tree(node: Node) -> Tree:
-    tree = Tree(f"{_MARK[node.verdict]} {node.sentence}")
-    _grow(tree, node)
-    return tree
-
-
-def _grow(tree: Tree, node: Node) -> None:
-    for child in node.children:
-        _grow(tree.add(f"{_MARK[child.verdict]} {child.sentence}"), child)
+def _show_entry(console: Console, label: str, entry: InboxEntry) -> None:
+    seen = f"{entry.source}, {entry.deliveries} deliver{'y' if entry.deliveries == 1 else 'ies'}"
+    what = f"{entry.event.type.rpartition('.')[2]} {entry.event.subject}"
+    console.print(f"{label} {what} ({seen}): {entry.outcome or 'waits in the inbox'}", soft_wrap=True)

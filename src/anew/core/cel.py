@@ -36,10 +36,13 @@ class CompiledExpression:
         for name, value in values.items():
             if not math.isfinite(value):
                 return CelError(f"{name} is not a finite number")
-        outcome = self._expression.eval(data=dict(values))
+        try:
+            outcome = self._expression.eval(data=dict(values))
+        except RuntimeError as error:  # such as more steps than CEL's budget allows
+            return CelError(_one_line(str(error)))
         if outcome.type().name() == "BOOL":
             return bool(outcome.value())
-        return CelError(" ".join(str(outcome.value()).split())[:200])
+        return CelError(_one_line(str(outcome.value())))
 
 
 @lru_cache(maxsize=1024)
@@ -57,6 +60,10 @@ def compile_expression(text: str, variables: tuple[str, ...]) -> CompiledExpress
     if expression.return_type().name() != "BOOL":
         raise ValueError(f"must be a bool, and is {expression.return_type().name().lower()}")
     return CompiledExpression(text, variables, expression)
+
+
+def _one_line(said: str) -> str:
+    return " ".join(said.split())[:200]
 
 
 def _plain(said: str) -> str:

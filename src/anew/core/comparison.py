@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from statistics import fmean
 from typing import Any, NamedTuple
 
 from anew.core.decision import Node, Signal, Verdict
@@ -65,7 +66,7 @@ def compare(signal: Signal, limit: float | None, worse: Worse) -> Comparison:
     elif worse is Worse.ABOVE:
         verdict = _above(value, limit, signal.noise_floor)
     else:
-        verdict = Verdict.YES if value < limit else Verdict.NO
+        verdict = _below(value, limit, signal.noise_floor)
     return Comparison(signal, limit, worse, verdict)
 
 
@@ -74,6 +75,13 @@ def _above(value: float, limit: float, floor: float | None) -> Verdict:
     if floor is not None and value <= floor and floor >= limit:
         return Verdict.UNKNOWN
     return Verdict.YES if value > limit else Verdict.NO
+
+
+def _below(value: float, limit: float, floor: float | None) -> Verdict:
+    # The floor of a p-value is the level at which so many readings would not come about by chance.
+    if floor is not None and floor <= value < limit:
+        return Verdict.UNKNOWN
+    return Verdict.YES if value < limit else Verdict.NO
 
 
 def node_of(rule: str, verdict: Verdict, compared: Sequence[Comparison], absent: str, asked: Mapping[str, Any]) -> Node:
@@ -106,6 +114,14 @@ def numbers(value: float, limit: float) -> tuple[str, str]:
     """Both short, unless short they would look the same."""
     short = number(value), number(limit)
     return short if value == limit or short[0] != short[1] else (repr(value), repr(limit))
+
+
+def mean_of(values: Sequence[float]) -> float:
+    """The mean of at least one finite number; not a number where they are too large to be added up."""
+    try:
+        return fmean(values)
+    except OverflowError:
+        return math.nan
 
 
 def finite_or_none(value: float | None) -> float | None:

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from anew.core.decision import Decision, Evidence, Force, History, Missing, Node, Outcome, Signal, Verdict
 from anew.core.events import Cause, Event
-from anew.core.facts import Facts, arrange
+from anew.core.facts import Facts, arrange, series_of
 from anew.core.limits import judge_hard_limits, judge_limits
 from anew.core.metrics import DETAILS_UNKNOWN, MONITOR_FAILED
 from anew.core.policy import Policy
@@ -14,6 +14,8 @@ from anew.core.policy_evidence import EvidenceRules
 from anew.core.rules import Judge, compile_rule
 from anew.core.verdicts import all_of
 
+_BLOCK = "block_when"
+_STOPS = {Verdict.NO: Outcome.BLOCKED, Verdict.ERROR: Outcome.ERROR}
 CLOCK_SKEW = timedelta(minutes=10)  # how far in the future a signal may be and still be believed
 
 
@@ -48,13 +50,13 @@ def decide(
     rules = compiled.when(facts)
     soft, hard = judge_limits(policy.limits, history, now), judge_hard_limits(policy.limits, history, now)
     conditions = (rules, *soft, *hard) if force is None else (_forced(force), *hard)
-    blocked = () if compiled.block_when is None else (_block(compiled.block_when, facts),)
-    if blocked and blocked[0].verdict is Verdict.NO:
-        outcome, conditions = Outcome.BLOCKED, (*blocked, *conditions)
+    block = None if compiled.block_when is None else _block(compiled.block_when, facts)
+    if block is not None and block.verdict in _STOPS:
+        outcome, conditions = _STOPS[block.verdict], (block, *conditions)
     else:
         outcome = _outcome(all_of([node.verdict for node in conditions]), policy.evidence)
-    others = () if outcome is Outcome.BLOCKED else blocked
-    children = (*conditions, *others, *((rules, *soft) if force else ()), *notes)
+        notes = notes if block is None else (block, *notes)
+    children = (*conditions, *((rules, *soft) if force else ()), *notes)
     return Decision(outcome, _root(policy, outcome, conditions, children, now), policy.mode == "shadow")
 
 
@@ -101,12 +103,13 @@ def _outcome(verdict: Verdict, rules: EvidenceRules) -> Outcome:
 def _root(
     policy: Policy, outcome: Outcome, conditions: Sequence[Node], children: tuple[Node, ...], now: datetime
 ) -> Node:
-    verdict = Verdict.NO if outcome is Outcome.BLOCKED else all_of([node.verdict for node in conditions])
+    blocked = conditions[0].rule == _BLOCK
+    verdict = conditions[0].verdict if blocked else all_of([node.verdict for node in conditions])
     shadow = " (shadow: nothing is started)" if policy.mode == "shadow" else ""
 
     def sentence() -> str:
         # That no limit holds is no reason to retrain, and where a block decides nothing else does.
-        deciding = conditions[:1] if outcome in (Outcome.RETRAIN, Outcome.BLOCKED) else conditions
+        deciding = conditions[:1] if blocked or outcome is Outcome.RETRAIN else conditions
         reasons = "; ".join(node.sentence for node in deciding if node.verdict is verdict)
         return f"{outcome}{shadow}: {reasons}"
 
@@ -117,11 +120,13 @@ def _root(
 
 
 def _block(judge: Judge, facts: Facts) -> Node:
-    """NO when the block fires. What nobody measured does not block: monitors report breaches, not their absence."""
+    """NO when the block fires. What nobody measured does not block, because monitors report breaches and not their
+    absence; a block that cannot be evaluated does.
+    """
     child = judge(facts)
     verdict = {Verdict.YES: Verdict.NO, Verdict.NO: Verdict.YES}.get(child.verdict, child.verdict)
     words = {Verdict.NO: "blocked", Verdict.YES: "not blocked"}.get(verdict, "not blocked, though it cannot tell")
-    return Node("block_when", verdict, lambda: f"{words}: {child.sentence}", None, (child,))
+    return Node(_BLOCK, verdict, lambda: f"{words}: {child.sentence}", None, (child,))
 
 
 def _forced(force: Force) -> Node:
@@ -133,18 +138,26 @@ def _forced(force: Force) -> Node:
 
 
 def _counted(evidence: Evidence, rules: EvidenceRules, now: datetime) -> tuple[Sequence[Signal], tuple[Node, ...]]:
-    """The signals that count, and notes about those that do not and about what could not be had."""
+    """The signals that count, and notes about those that do not and about what could not be had.
+
+    A series whose newest reading is too old does not count; older readings of a fresh one are its history.
+    """
     oldest, newest, least = now - rules.max_age, now + CLOCK_SKEW, rules.min_rows
     counted: list[Signal] = []
+    early: list[Signal] = []
     stale: list[Signal] = []
     small: list[Signal] = []
     for signal in evidence.signals:
-        if not oldest <= signal.at <= newest:
-            stale.append(signal)
-        elif least and signal.rows is not None and signal.rows < least:
+        if least and signal.rows is not None and signal.rows < least:
             small.append(signal)
+        elif signal.at > newest:
+            stale.append(signal)
         else:
-            counted.append(signal)
+            (counted if signal.at >= oldest else early).append(signal)
+    if early:
+        alive = {(signal.metric, *series_of(signal)) for signal in counted}
+        for signal in early:
+            (counted if (signal.metric, *series_of(signal)) in alive else stale).append(signal)
     if not (stale or small or evidence.missing):
         return counted, ()
     notes = tuple(_unavailable(missing) for missing in evidence.missing)

@@ -1,8 +1,8 @@
 """The evidence of one decision, arranged for rules: signals by metric, in the order of time."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
+from typing import NamedTuple
 
 from anew.core.decision import History, Signal
 from anew.core.metrics import canonical_metric
@@ -10,13 +10,12 @@ from anew.core.metrics import canonical_metric
 Series = tuple[str | None, str, str | None]
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(NamedTuple):
     """What a rule may look at. Signals have passed the checks of age and rows already."""
 
     history: History
     now: datetime
-    by_metric: Mapping[str, Sequence[Signal]] = field(default_factory=dict[str, Sequence[Signal]])
+    by_metric: Mapping[str, Sequence[Signal]]
 
     @property
     def signals(self) -> Iterable[Signal]:
@@ -29,10 +28,10 @@ class Facts:
         return signals if len(signals) < 2 else newest_of(signals)
 
     def readings(self, metric: str, feature: str | None = None) -> dict[Series, list[Signal]]:
-        """The readings of a metric since the model was last retrained, series by series, oldest first. Readings
-        before are about another model.
+        """The readings of a metric since the newest version was trained, series by series, oldest first. Readings
+        before are about another model; a retraining that failed or was rejected changed nothing.
         """
-        since = self.history.last_retraining_at
+        since = self.history.model_since
         series: dict[Series, list[Signal]] = {}
         for signal in self.by_metric.get(metric, ()):
             if (since is None or signal.at > since) and (feature is None or signal.feature == feature):

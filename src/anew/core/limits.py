@@ -8,6 +8,7 @@ from anew.core.decision import AttemptState, History, Node, Verdict
 from anew.core.policy_limits import Budget, Freeze, Limits, MaxRetrainings
 
 _LONGEST_COOLDOWN = timedelta(days=365)  # however often a candidate was rejected, the model gets another chance
+_ROUNDING = 1 + 1e-9  # so that three times 0.1 fits into 0.3
 _NEVER_RETRAINED = Node("cooldown", Verdict.YES, "the model was never retrained before")
 _NONE_IN_FLIGHT = Node("in_flight", Verdict.YES, "no other retraining of the model is under way")
 
@@ -35,13 +36,13 @@ def cooldown_of(limits: Limits, history: History) -> timedelta:
     """The cooldown with its back-off: times the factor for each rejected candidate since the last that passed."""
     if limits.backoff_after_rejection == 1.0:
         return limits.cooldown
-    rejected = 0
+    length = limits.cooldown
     for attempt in history.attempts:
-        if attempt.state is AttemptState.REGISTERED:
+        if attempt.state is AttemptState.REGISTERED or length >= _LONGEST_COOLDOWN:
             break
-        rejected += attempt.state is AttemptState.REJECTED
-    factor = min(limits.backoff_after_rejection**rejected, 1e6)
-    return max(limits.cooldown, min(limits.cooldown * factor, _LONGEST_COOLDOWN))
+        if attempt.state is AttemptState.REJECTED:
+            length = min(length * limits.backoff_after_rejection, _LONGEST_COOLDOWN)
+    return length
 
 
 def _cooldown(limits: Limits, history: History, now: datetime) -> Node:
@@ -82,7 +83,7 @@ def _budget(budget: Budget, history: History, now: datetime) -> Node:
     if unknown:
         told = f"what {', '.join(unknown)} cost is not known, so the budget counts as used up"
         return Node("budget", Verdict.NO, told, asked)
-    fits = spent + budget.per_retraining <= budget.limit
+    fits = spent + budget.per_retraining <= budget.limit * _ROUNDING
     sums = f"{number(spent)} + {number(budget.per_retraining)} of {number(budget.limit)} {budget.unit}"
     told = f"{sums} in {budget.window}: {'within' if fits else 'over'} the budget"
     return Node("budget", Verdict.YES if fits else Verdict.NO, told, asked)

@@ -162,6 +162,9 @@ class Policy(Document):
     mode: Literal["active", "shadow"] = Field(
         default="active", description="shadow: decide for real, record it, and start nothing."
     )
+    notify_on: tuple[Literal["retrain", "hold", "blocked", "insufficient", "error"], ...] = Field(
+        default=("retrain", "blocked", "error"), description="Outcomes that people are told of (settings: notify.urls)."
+    )
     evidence: EvidenceRules = EvidenceRules()
     block_when: Rule | None = Field(
         default=None, description="When this fires nothing is trained, whatever else fires: the data are bad."

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from anew.core.policy_types import Document, Duration, Text
+from anew.core.policy_types import Document, Duration, LocalMoment, Text
 
 
 class LogQuery(Document):
@@ -57,14 +57,35 @@ class DriftOfWindow(Document):
     )
 
 
-EvidenceSource = Annotated[LogQuery | MonitorHistory | DriftOfWindow, Field(discriminator="kind")]
+class GainOfRetraining(Document):
+    """What a newly trained model would gain, measured by small surrogate models on labelled batches (classification).
+    Needs the extra `local`, and some seconds: surrogates are trained for each of the newest 42 batches.
+    """
+
+    kind: Literal["gain"]
+    data: Text = Field(description="Parquet or CSV file of labelled rows, which grows batch by batch.")
+    label: Text = Field(description="The label column; rows without a label do not count yet.")
+    batch: Text = Field(description="The column that names a row's batch.")
+    time: str | None = Field(
+        default=None, description="The column with a row's time; default: the batch column, which is then a date."
+    )
+    window: int = Field(default=8, ge=1, le=1000, description="How many batches a model is trained on.")
+    trained_until: LocalMoment | None = Field(
+        default=None,
+        description="UTC; the newest row that the first version saw. Default: the model saw the oldest batches here.",
+    )
+
+
+EvidenceSource = Annotated[LogQuery | MonitorHistory | DriftOfWindow | GainOfRetraining, Field(discriminator="kind")]
 
 
 class EvidenceRules(Document):
     """What to gather, and which of it counts."""
 
     sources: tuple[EvidenceSource, ...] = ()
-    max_age: Duration = Field(default=timedelta(days=30), description="Signals older than this are left out.")
+    max_age: Duration = Field(
+        default=timedelta(days=30), description="A series whose newest value is older does not count."
+    )
     min_rows: int = Field(
         default=0, ge=0, description="Signals computed from fewer rows are left out; rows nobody told of are not."
     )

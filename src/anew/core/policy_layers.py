@@ -1,6 +1,7 @@
 """Documents laid over each other, each value remembering the file and line it came from."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -70,6 +71,17 @@ class Layer:
         holes = tuple(hole[length:] for hole in self.holes if hole[:length] == prefix)
         return Layer(data, origins, self.source, holes)
 
+    def items(self) -> Iterator["Layer"]:
+        """The items of the list this is, each as a layer of its own."""
+        count = len(cast("list[Any]", self.data))
+        origins: list[dict[Path, Origin]] = [{} for _ in range(count)]
+        for path, origin in self.origins.items():
+            if path and isinstance(path[0], int):
+                origins[path[0]][path[1:]] = origin
+        for index in range(count):
+            holes = tuple(hole[1:] for hole in self.holes if hole[:1] == (index,))
+            yield Layer(self.data[index], origins[index], self.source, holes)
+
 
 def layer_of(data: Any, lines: Mapping[Path, int], source: str, holes: tuple[Path, ...] = ()) -> Layer:
     """The layer of one file."""
@@ -78,25 +90,29 @@ def layer_of(data: Any, lines: Mapping[Path, int], source: str, holes: tuple[Pat
 
 def overlay(base: Layer, over: Layer) -> Layer:
     """`over` laid on `base`: mappings are merged key by key, unless they are of different `kind`; all else replaces."""
-    origins = dict(base.origins)
-    data = _merged(base.data, over.data, (), origins)
+    replaced: set[Path] = set()
+    data = _merged(base.data, over.data, (), replaced)
+    origins = {path: origin for path, origin in base.origins.items() if not _is_within(path, replaced)}
     origins.update(over.origins)
     return Layer(data, origins, over.source, (*base.holes, *over.holes))
 
 
-def _merged(base: Any, over: Any, path: Path, origins: dict[Path, Origin]) -> Any:
+def _merged(base: Any, over: Any, path: Path, replaced: set[Path]) -> Any:
     if not isinstance(base, dict) or not isinstance(over, dict) or _kinds_differ(base, over):  # pyright: ignore[reportUnknownArgumentType]
-        for known in [known for known in origins if known[: len(path)] == path and path]:
-            del origins[known]
+        replaced.add(path)
         return over
     merged = dict(cast("dict[str, Any]", base))
     for key, value in cast("dict[str, Any]", over).items():
-        merged[key] = _merged(merged[key], value, (*path, key), origins) if key in merged else value
+        merged[key] = _merged(merged[key], value, (*path, key), replaced) if key in merged else value
     return merged
 
 
+def _is_within(path: Path, replaced: AbstractSet[Path]) -> bool:
+    return any(path[:length] in replaced for length in range(len(path) + 1))
+
+
 def _kinds_differ(base: Mapping[str, Any], over: Mapping[str, Any]) -> bool:
-    return "kind" in over and base.get("kind") != over["kind"]
+    return "kind" in over and "kind" in base and base["kind"] != over["kind"]
 
 
 def path_text(path: Path) -> str:

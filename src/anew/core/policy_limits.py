@@ -1,5 +1,6 @@
 """What may hold a retraining back although the rules fire: cooldown, counts, budget, freezes."""
 
+import re
 from datetime import datetime, time, timedelta
 from functools import lru_cache
 from typing import Annotated, Literal
@@ -7,11 +8,12 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema, model_validator
 
-from anew.core.policy_types import Document, Duration, Text
+from anew.core.policy_types import Document, Duration, LocalMoment, Text
 
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 WEEKDAYS: tuple[Weekday, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _MIDNIGHT = "24:00"
+_CLOCK = re.compile(r"\d\d:\d\d", re.ASCII)
 
 
 @lru_cache(maxsize=1)
@@ -25,25 +27,13 @@ def _known_zone(value: object) -> object:
     return value
 
 
-def _local_moment(value: object) -> datetime:
-    if isinstance(value, datetime):
-        return value
-    try:
-        moment = datetime.fromisoformat(value) if isinstance(value, str) else None
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is not None:
-        raise ValueError("must be a local date, or date and time, that exists, such as 2026-12-24 or 2026-12-24T18:00")
-    return moment
-
-
 def _clock(value: object) -> time:
     if isinstance(value, time):
         return value
     try:
         if value == _MIDNIGHT:
             return time(0)
-        if isinstance(value, str) and len(value) == 5:
+        if isinstance(value, str) and _CLOCK.fullmatch(value):
             return time.fromisoformat(value)
     except ValueError:
         pass
@@ -51,12 +41,6 @@ def _clock(value: object) -> time:
 
 
 TimeZone = Annotated[str, BeforeValidator(_known_zone)]
-LocalMoment = Annotated[
-    datetime,
-    BeforeValidator(_local_moment),
-    PlainSerializer(datetime.isoformat, when_used="json"),
-    WithJsonSchema({"type": "string", "examples": ["2026-12-24", "2026-12-24T18:00"]}),
-]
 Clock = Annotated[
     time,
     BeforeValidator(_clock),

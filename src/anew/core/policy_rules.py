@@ -75,7 +75,9 @@ class Threshold(Document):
         given = [name for name in ("above", "below", "worse_than") if getattr(self, name) is not None]
         if len(given) != 1:
             raise ValueError("give exactly one of 'above', 'below' and 'worse_than'")
-        if given != ["worse_than"]:
+        if given == ["worse_than"]:
+            _direction_needed(self.metric)
+        else:
             _checked_direction(self.metric, Worse(given[0]))
         if self.feature is not None and self.over is not None:
             raise ValueError("give 'feature' or 'over', not both")
@@ -118,6 +120,8 @@ class KOfN(Document):
     def _k_is_possible(self) -> "KOfN":
         if self.k > self.n:
             raise ValueError(f"'k' must be at most 'n': {self.k} of {self.n} cannot be")
+        if isinstance(self.of, Threshold) and self.of.clears_at is not None:
+            raise ValueError("'clears_at' is a memory of its own: it does not go into 'k_of_n'")
         return self
 
 
@@ -185,6 +189,30 @@ class GainCusum(Document):
     cost: float | None = Field(default=None, gt=0, allow_inf_nan=False, description="Default: `retrain.cost`.")
 
 
+class AdaptiveGainCusum(Document):
+    """Gain-CUSUM that adapts to the model: while nothing proves that its versions age, the gains must add up to more
+    than chance brings; once that is proven, they count in full. The defaults were fixed on some streams and checked
+    on others (docs/reference/backtest.md). Signals: those of evidence `kind: gain`.
+    """
+
+    kind: Literal["adaptive_gain_cusum"]
+    share: float = Field(default=0.5, gt=0, le=10, description="Of the cost, while ageing is not proven.")
+    allowance: float = Field(default=0.75, ge=0, le=10, description="Standard errors taken off each gain meanwhile.")
+    hurdle: float = Field(default=5.0, ge=0, le=100, description="Standard errors the sum has to reach meanwhile.")
+    proof: float = Field(default=4.0, ge=0, le=100, description="Standard errors of ageing that prove it.")
+    proven_share: float = Field(default=0.9, gt=0, le=10, description="Of the cost, once ageing is proven.")
+    carry: float = Field(default=0.5, ge=0, le=1, description="Of the newest gains, for batches with late labels.")
+    own_record: float = Field(
+        default=0.3, ge=0, le=1, description="Of what the model lost beyond its surrogates, once ageing is proven."
+    )
+    cost: float | None = Field(default=None, gt=0, allow_inf_nan=False, description="Default: `retrain.cost`.")
+
+    @property
+    def metric(self) -> str:
+        """What it looks at."""
+        return "gain"
+
+
 class Variable(Document):
     """A number for a CEL expression: the newest value of a metric, of one feature or aggregated over features."""
 
@@ -234,23 +262,64 @@ class Not(Document):
 
 
 Rule = Annotated[
-    Threshold | MonitorBreach | MonitorFailed | KOfN | Cusum | PerformanceDrop | GainCusum | Cel | AllOf | AnyOf | Not,
+    Threshold
+    | MonitorBreach
+    | MonitorFailed
+    | KOfN
+    | Cusum
+    | PerformanceDrop
+    | GainCusum
+    | AdaptiveGainCusum
+    | Cel
+    | AllOf
+    | AnyOf
+    | Not,
     Field(discriminator="kind"),
 ]
 
 
 def metrics_of(rule: Rule) -> frozenset[str]:
     """The canonical names of all metrics the rule asks for; a monitor's breach may be about any."""
-    match rule:
-        case AllOf() | AnyOf():
-            return frozenset[str]().union(*(metrics_of(below) for below in rule.rules))
-        case Not():
-            return metrics_of(rule.rule)
+    return frozenset[str]().union(*(_metrics_of_leaf(leaf) for leaf in leaves_of(rule)))
+
+
+def _metrics_of_leaf(leaf: Rule) -> frozenset[str]:
+    match leaf:
         case KOfN():
-            return metrics_of(rule.of)
+            return metrics_of(leaf.of)
         case Cel():
-            return frozenset(canonical_metric(each.metric) for each in rule.variables.values())
-        case MonitorBreach() | MonitorFailed():
+            return frozenset(canonical_metric(each.metric) for each in leaf.variables.values())
+        case MonitorBreach() | MonitorFailed() | AllOf() | AnyOf() | Not():
             return frozenset()
         case _:
-            return frozenset({canonical_metric(rule.metric)})
+            return frozenset({canonical_metric(leaf.metric)})
+
+
+def leaves_of(rule: Rule) -> tuple[Rule, ...]:
+    """The rule taken apart: what stands below `all`, `any` and `not`."""
+    match rule:
+        case AllOf() | AnyOf():
+            return tuple(leaf for below in rule.rules for leaf in leaves_of(below))
+        case Not():
+            return leaves_of(rule.rule)
+        case _:
+            return (rule,)
+
+
+def asks_monitors(rule: Rule) -> bool:
+    """Whether the rule depends on what monitors report."""
+    return any(isinstance(leaf.of if isinstance(leaf, KOfN) else leaf, MonitorBreach) for leaf in leaves_of(rule))
+
+
+def looks_back(rule: Rule) -> bool:
+    """Whether the rule needs readings before the newest."""
+    return any(
+        isinstance(leaf, KOfN | Cusum | PerformanceDrop | GainCusum | AdaptiveGainCusum)
+        or (isinstance(leaf, Threshold) and leaf.clears_at is not None)
+        for leaf in leaves_of(rule)
+    )
+
+
+def weighs_cost(rule: Rule) -> bool:
+    """Whether the rule depends on what a retraining costs."""
+    return any(isinstance(leaf, GainCusum | AdaptiveGainCusum) and leaf.cost is None for leaf in leaves_of(rule))

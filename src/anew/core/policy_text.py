@@ -8,6 +8,7 @@ import difflib
 import json
 from collections.abc import Iterator, Sequence
 from functools import cache
+from itertools import islice
 from typing import Any, cast, get_args, get_type_hints
 
 from pydantic import ValidationError
@@ -20,6 +21,8 @@ from anew.errors import InvalidPolicy
 
 SCHEMA_ID = "urn:anew:policy:v1"
 MODELS = "models"
+MOST_PROBLEMS = 1000
+MOST_VALUES = 500_000  # of all models of a file together
 _UNION_KEYS = frozenset(
     {"when", "block_when", "rule", "launcher", "of", "over"}
 )  # whose location names the union's tag
@@ -55,8 +58,13 @@ def parse_policy(text: str, source: str) -> Policy:
 
 
 def read_policies(text: str, source: str, defaults: Layer | None = None) -> tuple[PolicyText, ...]:
-    """The policies of a file, each laid over the defaults. Raises InvalidPolicy with the problems of all of them."""
+    """The policies of a file, each laid over the defaults. Raises InvalidPolicy with the problems of all of them (of
+    very many, the first).
+    """
     file, problems = _located(text, source)
+    if file is not None and (refusal := _unusable_models(file, defaults)):
+        problems.append(file.located((MODELS,), refusal))
+        file = None
     found: list[PolicyText] = []
     for layer in _per_model(file) if file is not None else ():
         whole = layer if defaults is None else overlay(defaults, layer)
@@ -64,6 +72,8 @@ def read_policies(text: str, source: str, defaults: Layer | None = None) -> tupl
             found.append(PolicyText(_validated(whole), whole))
         except ValidationError as error:
             problems += _validation_problems(error, whole)
+        if len(problems) >= MOST_PROBLEMS:
+            break
     if problems:
         raise InvalidPolicy(in_order(problems))
     return tuple(found)
@@ -109,15 +119,26 @@ def _located(text: str, source: str) -> tuple[Layer | None, list[Located]]:
     return (layer if located.lines else None), problems
 
 
+def _unusable_models(file: Layer, defaults: Layer | None) -> str | None:
+    """Why a policy for each of the file's models cannot be made, if it has any. What they share is multiplied."""
+    if not _has(file.data, MODELS):
+        return None
+    models = file.data[MODELS]
+    if not isinstance(models, list) or not models:
+        return f"must be a list of at least one model, not {_shown(models)}"
+    count = len(cast("list[Any]", models))
+    values = count * (len(file.without(MODELS).origins) + (len(defaults.origins) if defaults else 0))
+    return None if values <= MOST_VALUES else f"{count} models share {values} values; split the file"
+
+
 def _per_model(file: Layer) -> Iterator[Layer]:
     """The layers of a file's models: what stands beside `models`, with each of its items laid over."""
-    models = _child(file.data, MODELS)
-    if not isinstance(models, list) or not models:
+    if not _has(file.data, MODELS):
         yield file
         return
     shared = file.without(MODELS)
-    for index in range(len(cast("list[Any]", models))):
-        yield overlay(shared, file.below((MODELS, index)))
+    for model in file.below((MODELS,)).items():
+        yield overlay(shared, model)
 
 
 def _validated(layer: Layer) -> Policy:
@@ -130,7 +151,7 @@ def _validated(layer: Layer) -> Policy:
 def _validation_problems(error: ValidationError, layer: Layer) -> Iterator[Located]:
     """Reword pydantic's errors, leaving out those that only follow from what the YAML reader already reported."""
     grouped: dict[Path, list[ErrorDetails]] = {}
-    for detail in error.errors(include_url=False):
+    for detail in islice(error.errors(include_url=False), MOST_PROBLEMS):
         if detail["type"] == "too_short" and detail["input"]:
             continue  # only because its items are wrong, and each of them has its own error
         path = _document_path(detail["loc"], layer.data, missing=detail["type"] == "missing")

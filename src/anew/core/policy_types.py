@@ -1,7 +1,7 @@
 """What every part of a policy document is made of: the strict base, names, and durations with their unit."""
 
 import re
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
@@ -58,6 +58,26 @@ Duration = Annotated[
             "examples": ["90s", "30m", "24h", "7d", "PT1H", "P30D"],
         }
     ),
+]
+
+
+def _local_moment(value: object) -> datetime:
+    if isinstance(value, datetime):
+        return value
+    try:
+        moment = datetime.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is not None:
+        raise ValueError("must be a local date, or date and time, that exists, such as 2026-12-24 or 2026-12-24T18:00")
+    return moment
+
+
+LocalMoment = Annotated[
+    datetime,
+    BeforeValidator(_local_moment),
+    PlainSerializer(datetime.isoformat, when_used="json"),
+    WithJsonSchema({"type": "string", "examples": ["2026-12-24", "2026-12-24T18:00"]}),
 ]
 
 

@@ -6,11 +6,12 @@ import math
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from anew.core.comparison import Comparison, compare, finite_or_none, node_of, number
+from anew.core.comparison import Comparison, compare, node_of, number
 from anew.core.decision import Node, Signal, Verdict
 from anew.core.facts import Facts, newest_of
 from anew.core.metrics import MONITOR_FAILED, Worse, canonical_metric, direction_of
 from anew.core.policy_rules import (
+    AdaptiveGainCusum,
     AllOf,
     AnyOf,
     Cel,
@@ -27,6 +28,7 @@ from anew.core.policy_rules import (
     WeightedFeatures,
 )
 from anew.core.rules_cel import judge_cel
+from anew.core.rules_gain import judge_adaptive_gain_cusum
 from anew.core.rules_over_time import judge_cusum, judge_gain_cusum, judge_k_of_n, judge_performance_drop, still_beyond
 from anew.core.verdicts import all_of, any_of
 
@@ -50,7 +52,9 @@ def compile_rule(rule: Rule, cost: float) -> Judge:
             return _over_time(rule, cost)
 
 
-def _over_time(rule: MonitorFailed | KOfN | Cusum | PerformanceDrop | GainCusum, cost: float) -> Judge:
+def _over_time(
+    rule: MonitorFailed | KOfN | Cusum | PerformanceDrop | GainCusum | AdaptiveGainCusum, cost: float
+) -> Judge:
     match rule:
         case MonitorFailed():
             return _monitor_failed
@@ -62,6 +66,8 @@ def _over_time(rule: MonitorFailed | KOfN | Cusum | PerformanceDrop | GainCusum,
             return partial(judge_performance_drop, rule)
         case GainCusum():
             return partial(judge_gain_cusum, rule, rule.cost or cost)
+        case AdaptiveGainCusum():
+            return partial(judge_adaptive_gain_cusum, rule, rule.cost or cost)
 
 
 # --- rules over rules -------------------------------------------------------------------------------------
@@ -134,13 +140,16 @@ def _every_feature(facts: Facts, metric: str) -> list[Signal]:
 def _share(rule: Threshold, signals: Sequence[Signal]) -> Node:
     assert isinstance(rule.over, ShareOfFeatures)
     compared = [compare(signal, rule.limit, rule.worse) for signal in signals]
-    beyond = sum(each.verdict is Verdict.YES for each in compared)
-    unknown = sum(each.verdict is Verdict.UNKNOWN for each in compared)
-    needed = rule.over.at_least * len(compared)
+    of_feature: dict[str | None, list[Verdict]] = {}
+    for each in compared:
+        of_feature.setdefault(each.signal.feature, []).append(each.verdict)
+    verdicts = [any_of(series) for series in of_feature.values()]
+    beyond, unknown, features = verdicts.count(Verdict.YES), verdicts.count(Verdict.UNKNOWN), len(verdicts)
     verdict = Verdict.UNKNOWN
-    if compared and (beyond >= needed or beyond + unknown < needed):
-        verdict = Verdict.YES if beyond >= needed else Verdict.NO
-    told = f"{beyond} of {len(compared)} features have {rule.metric} {rule.worse} {number(rule.limit)}"
+    # Divided, because a product such as 0.07 * 100 may come out above the 7 that it is.
+    if verdicts and (beyond / features >= rule.over.at_least or (beyond + unknown) / features < rule.over.at_least):
+        verdict = Verdict.YES if beyond / features >= rule.over.at_least else Verdict.NO
+    told = f"{beyond} of {features} features have {rule.metric} {rule.worse} {number(rule.limit)}"
     asked = {"metric": rule.metric, str(rule.worse): rule.limit, "at_least": rule.over.at_least}
     return Node(
         "threshold",
@@ -153,16 +162,25 @@ def _share(rule: Threshold, signals: Sequence[Signal]) -> Node:
 def _weighted(rule: Threshold, signals: Sequence[Signal]) -> Node:
     assert isinstance(rule.over, WeightedFeatures)
     weights = rule.over.weights
-    values = {signal.feature: finite_or_none(signal.value) for signal in signals if signal.feature in weights}
-    absent = [feature for feature in weights if values.get(feature) is None]
+    values = {feature: _worst_of(feature, signals, rule.worse) for feature in weights}
+    absent = [feature for feature, value in values.items() if value is None]
     asked = {"metric": rule.metric, str(rule.worse): rule.limit, "weights": dict(weights), "measured": values}
     if absent:
         return Node("threshold", Verdict.UNKNOWN, f"there is no {rule.metric} of {', '.join(absent)}", asked)
-    mean = sum(weight * (values[feature] or 0.0) for feature, weight in weights.items()) / sum(weights.values())
+    total = sum(weights.values())
+    mean = sum(weight * (values[feature] or 0.0) for feature, weight in weights.items()) / total
+    if not (math.isfinite(mean) and math.isfinite(total)):
+        return Node("threshold", Verdict.UNKNOWN, f"the weighted mean of {rule.metric} is too large a number", asked)
     fires = mean > rule.limit if rule.worse is Worse.ABOVE else mean < rule.limit
     told = f"the weighted mean of {rule.metric}, {number(mean)}, {'is' if fires else 'is not'} {rule.worse}"
     verdict = Verdict.YES if fires else Verdict.NO
     return Node("threshold", verdict, f"{told} {number(rule.limit)}", asked | {"mean": mean})
+
+
+def _worst_of(feature: str, signals: Sequence[Signal], worse: Worse) -> float | None:
+    """The worst value of a feature that several sources measured."""
+    values = [s.value for s in signals if s.feature == feature and s.value is not None and math.isfinite(s.value)]
+    return (max if worse is Worse.ABOVE else min)(values, default=None)
 
 
 # --- monitors ---------------------------------------------------------------------------------------------

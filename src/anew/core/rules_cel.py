@@ -1,15 +1,15 @@
 """Judging a CEL expression: its variables are taken from the newest signals; what is missing is unknown."""
 
 import math
-from statistics import fmean
 
 from anew.core.cel import HOURS_SINCE, NEVER, RETRAININGS, CelError, CompiledExpression
+from anew.core.comparison import mean_of
 from anew.core.decision import Node, Verdict
 from anew.core.facts import Facts
 from anew.core.metrics import canonical_metric
 from anew.core.policy_rules import Cel, Variable
 
-_AGGREGATES = {"max": max, "min": min, "mean": fmean}
+_AGGREGATES = {"max": max, "min": min, "mean": mean_of}
 
 
 def judge_cel(rule: Cel, expression: CompiledExpression, facts: Facts) -> Node:
@@ -41,6 +41,8 @@ def _value_of(variable: Variable, facts: Facts) -> float | None:
         for signal in facts.newest(canonical_metric(variable.metric))
         if signal.value is not None and (variable.feature is None or signal.feature == variable.feature)
     ]
+    if not all(map(math.isfinite, found)):  # max and min of such depend on the order
+        return math.nan
     return float(_AGGREGATES[variable.aggregate](found)) if found else None
 
 

@@ -4,10 +4,11 @@ All of them start anew with each retraining of the model: readings before it are
 """
 
 import math
-from collections.abc import Callable, Sequence
-from statistics import NormalDist, fmean
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from statistics import NormalDist
 
-from anew.core.comparison import Comparison, compare, finite_or_none, named, node_of, number
+from anew.core.comparison import Comparison, compare, finite_or_none, mean_of, named, node_of, number
 from anew.core.decision import Node, Signal, Verdict
 from anew.core.facts import Facts, arrange
 from anew.core.metrics import MONITOR_FAILED, Worse, canonical_metric, direction_of
@@ -23,7 +24,7 @@ def judge_k_of_n(rule: KOfN, inner: Callable[[Facts], Node], facts: Facts) -> No
     nodes = [inner(arrange(signals, facts.history, facts.now)) for signals in instants]
     fired = sum(node.verdict is Verdict.YES for node in nodes)
     unclear = sum(node.verdict not in (Verdict.YES, Verdict.NO) for node in nodes)
-    if not nodes:
+    if unclear == len(nodes):
         verdict = Verdict.UNKNOWN
     elif fired >= rule.k:
         verdict = Verdict.YES
@@ -37,7 +38,7 @@ def _about(rule: Threshold | MonitorBreach, facts: Facts) -> list[Signal]:
     if isinstance(rule, Threshold):
         series = facts.readings(canonical_metric(rule.metric), rule.feature).values()
         return [signal for readings in series for signal in readings]
-    since = facts.history.last_retraining_at
+    since = facts.history.model_since
     return [
         signal
         for signal in facts.signals
@@ -81,7 +82,7 @@ def _with_memory(rule: Threshold, readings: Sequence[Signal]) -> Comparison:
 def judge_cusum(rule: Cusum, facts: Facts) -> Node:
     """Page's one-sided CUSUM of each series; YES when the sum of any of them has reached the limit."""
     sign = 1.0 if rule.bad_side is Worse.ABOVE else -1.0
-    series = facts.readings(canonical_metric(rule.metric), rule.feature).values()
+    series = _measured(facts.readings(canonical_metric(rule.metric), rule.feature).values())
     sums = [
         (readings[-1], _summed([sign * (v - rule.target) - rule.slack for v in _values(readings)]))
         for readings in series
@@ -91,23 +92,21 @@ def judge_cusum(rule: Cusum, facts: Facts) -> Node:
 
 def judge_gain_cusum(rule: GainCusum, cost: float, facts: Facts) -> Node:
     """The gains that were let pass, beyond their noise, against the share of the cost at which retraining pays."""
-    series = facts.readings(canonical_metric(rule.metric)).values()
+    series = _measured(facts.readings(canonical_metric(rule.metric)).values())
     sums = [(readings[-1], _summed([_beyond_noise(rule, signal) for signal in readings])) for readings in series]
     asked = {"cost": cost, "share": rule.share, "allowance": rule.allowance}
     return _judge_sums("gain_cusum", rule.metric, sums, rule.share * cost, asked)
 
 
 def _beyond_noise(rule: GainCusum, signal: Signal) -> float:
-    value = finite_or_none(signal.value)
-    if value is None:
-        return 0.0
-    return value - (rule.allowance * math.sqrt(0.25 / signal.rows) if signal.rows else 0.0)
+    value = signal.value or 0.0
+    return value - (rule.allowance * math.sqrt(0.25 / signal.rows) if signal.rows and signal.rows > 0 else 0.0)
 
 
 def _summed(steps: Sequence[float]) -> float:
     total = 0.0
     for step in steps:
-        total = max(0.0, total + step)
+        total = min(max(0.0, total + step), sys.float_info.max)
     return total
 
 
@@ -123,6 +122,12 @@ def _judge_sums(
     return Node(rule, Verdict.YES if fires else Verdict.NO, told, values)
 
 
+def _measured(series: Iterable[Sequence[Signal]]) -> list[list[Signal]]:
+    """Each series without the readings that are no numbers; a series of nothing else is none."""
+    numbers = ([signal for signal in readings if finite_or_none(signal.value) is not None] for readings in series)
+    return [readings for readings in numbers if readings]
+
+
 def _values(readings: Sequence[Signal]) -> list[float]:
     return [value for signal in readings if (value := finite_or_none(signal.value)) is not None]
 
@@ -134,8 +139,8 @@ def judge_performance_drop(rule: PerformanceDrop, facts: Facts) -> Node:
     """YES when the newest readings are worse than the baseline by more than the drop, and by more than chance."""
     matured = facts.now - rule.label_delay
     nodes = [
-        _drop_of([signal for signal in readings if signal.at <= matured and _values([signal])], rule)
-        for readings in facts.readings(canonical_metric(rule.metric)).values()
+        _drop_of([signal for signal in readings if signal.at <= matured], rule)
+        for readings in _measured(facts.readings(canonical_metric(rule.metric)).values())
     ]
     if not nodes:
         absent = f"there is no value of {rule.metric} since the last retraining"
@@ -150,14 +155,17 @@ def _drop_of(readings: Sequence[Signal], rule: PerformanceDrop) -> Node:
     if not newest or (rule.baseline is None and len(first) < rule.baseline_readings):
         told = f"{len(readings)} readings of {rule.metric} have their labels; a baseline and a newer one are needed"
         return Node("performance_drop", Verdict.UNKNOWN, told, {"readings": len(readings)})
-    before = rule.baseline if rule.baseline is not None else fmean(_values(first))
-    now = fmean(_values(newest))
+    before = rule.baseline if rule.baseline is not None else mean_of(_values(first))
+    now = mean_of(_values(newest))
     fall = (before - now) if direction_of(rule.metric) is Worse.BELOW else (now - before)
-    chance = NormalDist().inv_cdf(rule.confidence) * math.hypot(_standard_error(first), _standard_error(newest))
+    values: dict[str, float | None] = {"before": finite_or_none(before), "now": finite_or_none(now), "drop": rule.drop}
+    if not math.isfinite(fall):
+        return Node("performance_drop", Verdict.UNKNOWN, f"the values of {rule.metric} are too large numbers", values)
+    chance = _chance(before, now, _per_row(first), _per_row(newest), rule.confidence)
     fires = fall > rule.drop and fall > chance
     told = f"{named(newest[-1])} went from {number(before)} to {number(now)}, {number(abs(fall))} {_worse(fall)}"
     allowed = f"{number(rule.drop)} is allowed" + (f", and chance explains {number(chance)}" if chance else "")
-    values = {"before": before, "now": now, "fall": fall, "chance": chance, "drop": rule.drop}
+    values |= {"fall": fall, "chance": chance}
     return Node("performance_drop", Verdict.YES if fires else Verdict.NO, f"{told}; {allowed}", values)
 
 
@@ -165,11 +173,21 @@ def _worse(fall: float) -> str:
     return "worse" if fall > 0 else "better"
 
 
-def _standard_error(readings: Sequence[Signal]) -> float:
-    """Of the mean of shares (0..1) whose rows are known; 0 for anything else."""
-    values = _values(readings)
-    rows = [signal.rows for signal in readings]
-    if not values or not all(rows) or not all(0 <= value <= 1 for value in values):
+def _chance(before: float, now: float, rows_before: float, rows_now: float, confidence: float) -> float:
+    """How far two shares (0..1) of one and the same model fall apart by chance, given 1 / rows of both (0: unknown).
+
+    The variance is that of their common value, since a share of 0 or 1 from a few rows would seem to have none; and
+    shares of a few rows are steps, hence the correction for continuity.
+    """
+    either = rows_before + rows_now
+    if confidence == 0.5 or not either or not (0 <= before <= 1 and 0 <= now <= 1):
         return 0.0
-    variances = [value * (1 - value) / (count or 1) for value, count in zip(values, rows, strict=True)]
-    return math.sqrt(sum(variances)) / len(variances)
+    common = before if not rows_before else now if not rows_now else (before * rows_now + now * rows_before) / either
+    return NormalDist().inv_cdf(confidence) * math.sqrt(common * (1 - common) * either) + either / 2
+
+
+def _per_row(readings: Sequence[Signal]) -> float:
+    """1 / the rows that the mean of these readings is worth; 0 where the rows are not known."""
+    rows = [signal.rows for signal in readings if signal.rows is not None and signal.rows > 0]
+    known = bool(rows) and len(rows) == len(readings)
+    return sum(1 / count for count in rows) / len(rows) ** 2 if known else 0.0

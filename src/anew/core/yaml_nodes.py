@@ -16,9 +16,11 @@ from yaml.resolver import Resolver
 MAX_CHARACTERS: Final = 1_000_000
 MAX_EVENTS: Final = 50_000
 MAX_DEPTH: Final = 40
+MAX_NUMBER: Final = 100  # characters
 
 _CORE = "tag:yaml.org,2002:"
 _AS_TEXT = frozenset({_CORE + "str", _CORE + "timestamp", _CORE + "value"})  # a date stays the text it was written as
+_UNUSABLE: Final = object()
 _LOADER: Final[Any] = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
 
 Path = tuple[str | int, ...]
@@ -189,14 +191,12 @@ class _Reader:
             return self._refuse_tag(node, path)
         if implied in _AS_TEXT:
             return text
-        try:
-            value = self._constructor.construct_object(node)
-        except (ValueError, yaml.YAMLError):  # such as more digits than Python converts
-            self._problem(
-                node,
-                path,
-                f"{text[:40]!r} is not a number anybody can use; put text in quotes",
-            )
+        try:  # a number of many digits, or of many parts like 1:30:00, takes long, or further than JSON goes
+            value = self._constructor.construct_object(node) if len(text) <= MAX_NUMBER else _UNUSABLE
+        except (ValueError, yaml.YAMLError):
+            value = _UNUSABLE
+        if value is _UNUSABLE:
+            self._problem(node, path, f"{text[:40]!r} is not a number anybody can use; put text in quotes")
             return None
         if isinstance(value, float) and not math.isfinite(value):
             self._problem(node, path, f"must be a finite number, not {text[:40]}")

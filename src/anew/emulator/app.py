@@ -22,6 +22,7 @@ from anew.emulator import (
     job_runner,
     jobs,
     log_analytics,
+    mlflow,
     models,
     online_deployments,
     online_endpoints,
@@ -44,10 +45,11 @@ SERVICES: Final = (
     data_factory,
     event_grid,
     log_analytics,
+    mlflow,
     streams,
     control,
 )
-BEARER_PATHS: Final = ("/subscriptions/", "/v1/", "/history/")
+BEARER_PATHS: Final = ("/subscriptions/", "/v1/", "/history/", "/mlflow/")
 HEAVY_MODULES: Final = ("sklearn.ensemble", "pandas", "duckdb_kql")
 
 

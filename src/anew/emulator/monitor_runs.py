@@ -6,12 +6,13 @@ A silent monitor does all of it except that its events are lost on the way.
 import time
 import uuid
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final, Literal
 
 from anew.emulator import ml_events
 from anew.emulator.cloud import Cloud, timestamp
-from anew.emulator.monitors import Breach, breach_message
+from anew.emulator.metric_runs import next_step, publish_metrics
+from anew.emulator.monitors import Reading, breach_message
 from anew.emulator.state import Document
 
 BREACH_TAG: Final = "azureml_modelmonitor_threshold_breached"
@@ -36,12 +37,21 @@ class Monitor:
 
 @dataclass(frozen=True)
 class Observation:
-    """What a monitor saw: the coefficient, the features over the threshold, and the time the batch covers."""
+    """What a monitor saw: the coefficient, the metric of every feature, and the time the batch covers.
+
+    `later` is how many batches follow at once, whose times must fit in between this one and now.
+    """
 
     coefficient: float
-    breaches: list[Breach]
+    readings: list[Reading]
     start: datetime
     end: datetime
+    later: int = 0
+
+    @property
+    def breaches(self) -> list[Reading]:
+        """The features over their threshold."""
+        return [reading for reading in self.readings if reading.is_breach]
 
 
 def report(cloud: Cloud, workspace_id: str, monitor: Monitor, seen: Observation) -> str | None:
@@ -102,6 +112,8 @@ def _model_monitor_run(cloud: Cloud, workspace_id: str, monitor: Monitor, seen: 
     tags = {BREACH_TAG: breach_message(signal, seen.breaches)} if seen.breaches else {}
     properties = {"azureml.pipelinerunid": root}
     record_run(cloud, workspace_id, root, experiment=monitor.name, status="Running", tags={}, properties={})
+    # The step that keeps the series comes before the one that evaluates thresholds.
+    _keep_series(cloud, workspace_id, monitor.name, signal, seen)
     event_id: str | None = None
     for status in ("Running", "Finalizing", "Completed"):
         current: dict[str, str] = {} if status == "Running" else tags
@@ -133,6 +145,22 @@ def _model_monitor_run(cloud: Cloud, workspace_id: str, monitor: Monitor, seen: 
     record_run(cloud, workspace_id, root, experiment=monitor.name, status="Completed", tags={}, properties={})
     _log_status(cloud, workspace_id, root, None, "Completed")
     return event_id if tags else None
+
+
+def _keep_series(cloud: Cloud, workspace_id: str, monitor: str, signal: str, seen: Observation) -> None:
+    # One long-lived run for each feature and metric, its tags and metrics those of azureml-assets'
+    # run_metrics_utils.py; the step is the time of the monitor's run.
+    ran_at = seen.end - timedelta(seconds=seen.later)
+    step = next_step(cloud, workspace_id, monitor, monitor, ran_at)
+    for reading in seen.readings:
+        tags = {
+            "azureml.monitor_name": monitor,
+            "azureml.signal_name": signal,
+            "azureml.feature_name": reading.feature,
+            "azureml.metric_name": reading.metric,
+        }
+        metrics = {"value": reading.value, "threshold": reading.threshold}
+        publish_metrics(cloud, workspace_id, monitor, tags, metrics, step)
 
 
 def _log_status(cloud: Cloud, workspace_id: str, run_id: str, parent: str | None, status: str) -> None:

@@ -20,13 +20,18 @@ _LEAST_DEVIATION: Final = 0.001
 
 
 @dataclass(frozen=True)
-class Breach:
-    """A feature whose metric is over its threshold."""
+class Reading:
+    """What a monitor measured of one feature, and the threshold it holds that against."""
 
     feature: str
     metric: str
     value: float
     threshold: float
+
+    @property
+    def is_breach(self) -> bool:
+        """Whether the value is above the threshold; equality is not a breach."""
+        return self.value > self.threshold
 
 
 def drift_coefficient(baseline: Rows, current: Rows, *, seed: int = 0) -> float:
@@ -95,18 +100,18 @@ METRICS: Final[Mapping[str, Callable[[Column, Column], float]]] = {
 }
 
 
-def feature_breaches(
+def feature_readings(
     names: Sequence[str], baseline: Rows, current: Rows, *, metric: str, threshold: float
-) -> list[Breach]:
-    """The features whose metric is above the threshold; equality is not a breach."""
+) -> list[Reading]:
+    """The metric of every feature."""
     compute = METRICS[metric]
-    values = [compute(baseline[:, index], current[:, index]) for index in range(len(names))]
     return [
-        Breach(name, metric, value, threshold) for name, value in zip(names, values, strict=True) if value > threshold
+        Reading(name, metric, compute(baseline[:, index], current[:, index]), threshold)
+        for index, name in enumerate(names)
     ]
 
 
-def breach_message(signal: str, breaches: Sequence[Breach]) -> str:
+def breach_message(signal: str, breaches: Sequence[Reading]) -> str:
     """The text Azure ML's evaluate_metrics_threshold component leaves in a run's tag: prose and a Python list."""
     lines = [
         json.dumps(
@@ -130,6 +135,9 @@ def breach_message(signal: str, breaches: Sequence[Breach]) -> str:
 def _histograms(baseline: Column, current: Column) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     bins = int(np.ceil(np.log2(min(len(baseline), len(current))) + 1))
     low, high = min(baseline.min(), current.min()), max(baseline.max(), current.max())
+    if np.any(np.diff(np.linspace(low, high, bins + 1)) <= 0):
+        # No room for so many bins: one holds everything, as it does for a constant.
+        low, high = low - 0.5, high + 0.5
     first, second = (np.histogram(sample, bins=bins, range=(low, high))[0] for sample in (baseline, current))
     return first.astype(np.float64), second.astype(np.float64)
 

@@ -108,9 +108,8 @@ class World:
             left = len(table) // stream["batch_rows"] - stream["next_batch"]
             if request.batches > left:
                 raise ArmError(400, "StreamExhausted", f"The stream '{name}' has {left} batches left.")
-            return JSONResponse(
-                {"batches": [self._advance_one(stream, table, request) for _ in range(request.batches)]}
-            )
+            following = range(request.batches - 1, -1, -1)
+            return JSONResponse({"batches": [self._advance_one(stream, table, request, later) for later in following]})
 
     def reset_baseline(self, call: ArmCall) -> Response:
         """Measure drift from now on against other rows."""
@@ -129,7 +128,7 @@ class World:
             raise not_found(f"/emulator/streams/{name}")
         return stream
 
-    def _advance_one(self, stream: Document, table: "Table", request: AdvanceRequest) -> Document:
+    def _advance_one(self, stream: Document, table: "Table", request: AdvanceRequest, later: int) -> Document:
         batch = _next_batch(stream, table, request.monitor)
         accuracy, deployment = self._score(batch.rows, request)
         stream["next_batch"] += 1
@@ -143,7 +142,7 @@ class World:
             "batch": str(batch.number),
         }
         log_metric(self._cloud, "accuracy", accuracy, properties)
-        seen = _observe(batch, request.monitor)
+        seen = _observe(batch, request.monitor, later)
         event_id = report(self._cloud, request.workspace_id, request.monitor, seen) if request.monitor else None
         return {
             "batch": batch.number,
@@ -195,15 +194,15 @@ def _publish(cloud: Cloud, call: ArmCall) -> Response:
     return JSONResponse({"id": event["id"]})
 
 
-def _observe(batch: _Batch, monitor: Monitor | None) -> Observation:
-    from anew.emulator.monitors import Breach, drift_coefficient, feature_breaches
+def _observe(batch: _Batch, monitor: Monitor | None, later: int) -> Observation:
+    from anew.emulator.monitors import Reading, drift_coefficient, feature_readings
 
     coefficient = drift_coefficient(batch.baseline.features, batch.rows.features, seed=batch.number)
-    breaches: list[Breach] = []
+    readings: list[Reading] = []
     if monitor is not None and monitor.kind == "model":
         names, baseline, current = batch.rows.columns, batch.baseline.features, batch.rows.features
-        breaches = feature_breaches(names, baseline, current, metric=monitor.metric, threshold=monitor.threshold)
-    return Observation(coefficient, breaches, batch.start, datetime.now(UTC))
+        readings = feature_readings(names, baseline, current, metric=monitor.metric, threshold=monitor.threshold)
+    return Observation(coefficient, readings, batch.start, datetime.now(UTC), later)
 
 
 def _next_batch(stream: Document, table: "Table", monitor: Monitor | None) -> _Batch:

@@ -1,6 +1,7 @@
 """Workspaces, of which every one exists, and the discovery document that tells the SDK where its services are."""
 
 from typing import Final
+from urllib.parse import urlsplit
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -33,7 +34,7 @@ def workspace(cloud: Cloud, workspace_id: str) -> Document:
             "workspaceId": stable_id(workspace_id),
             "provisioningState": "Succeeded",
             "discoveryUrl": f"{cloud.base_url}/discovery",
-            "mlFlowTrackingUri": f"azureml://{LOCATION}.api.azureml.ms/mlflow/v1.0{workspace_id}",
+            "mlFlowTrackingUri": f"azureml://{urlsplit(cloud.base_url).netloc}/mlflow/v1.0{workspace_id}",
             "publicNetworkAccess": "Enabled",
             "storageAccount": f"{provider}/Microsoft.Storage/storageAccounts/local",
             "keyVault": f"{provider}/Microsoft.KeyVault/vaults/local",

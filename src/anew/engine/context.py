@@ -13,6 +13,7 @@ from anew.engine.ports import (
     Ledger,
     MissedEvents,
     ModelRegistry,
+    Notifier,
     TrainingLauncher,
 )
 
@@ -41,5 +42,6 @@ class Engine:
     endpoints: Endpoints
     sources: Mapping[str, EvidenceSource]
     missed: MissedEvents
+    notifier: Notifier
     actor: str = "anew"
     timing: Timing = Timing()

@@ -1,18 +1,23 @@
 """Gathering what a decision rests on: what events said, what the policy's sources measured, what the ledger knows."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
+from anew.core.comparison import finite_or_none
 from anew.core.decide import monitors_of, signals_of
-from anew.core.decision import Attempt, AttemptState, Evidence, History, Missing, Outcome
+from anew.core.decision import Attempt, AttemptState, Evidence, History, Missing, Outcome, Signal
 from anew.core.events import Cause, Event
 from anew.core.lifecycle import OPEN_RETRAINING, Retraining, RetrainingState
 from anew.core.policy import Policy
-from anew.engine.context import Engine
+from anew.engine.ports import EvidenceSource, Ledger
 from anew.errors import AzureRefused, InvalidTable
 
+Sources = Mapping[str, EvidenceSource]
+
+_MEASURED = "drift"
+_REMEMBERED = 100  # decisions
 _ATTEMPTS = {
     RetrainingState.REGISTERED: AttemptState.REGISTERED,
     RetrainingState.REJECTED: AttemptState.REJECTED,
@@ -20,42 +25,73 @@ _ATTEMPTS = {
 }
 
 
-def gather_evidence(engine: Engine, policy: Policy, events: Sequence[Event], now: datetime) -> Evidence:
+def gather_evidence(
+    ledger: Ledger, sources: Sources, policy: Policy, events: Sequence[Event], history: History, now: datetime
+) -> Evidence:
     """Signals of the events, of monitors that failed lately, and of the policy's sources. What Azure refuses, and data
     nobody can read, is missing. Raises TemporaryError.
     """
-    signals = [signal for event in (*events, *_failed_monitors(engine, policy, now)) for signal in signals_of(event)]
+    signals = [signal for event in (*events, *_failed_monitors(ledger, policy, now)) for signal in signals_of(event)]
+    signals.extend(_remembered(ledger, policy, now))
     missing: list[Missing] = []
     for source in policy.evidence.sources:
         try:
-            signals.extend(engine.sources[source.kind].read(source, policy, now))
+            signals.extend(sources[source.kind].read(source, policy, history, now))
         except (AzureRefused, InvalidTable) as error:
             missing.append(Missing(source.kind, str(error)))
     return Evidence(tuple(signals), tuple(missing))
 
 
-def history_of(engine: Engine, policy: Policy) -> History:
+def history_of(ledger: Ledger, policy: Policy) -> History:
     """The model's retrainings, newest first, and how many of other models are under way. A policy in shadow mode has
     the retrainings it would have had.
     """
-    elsewhere = sum(item.model != policy.model for item in engine.ledger.retrainings(OPEN_RETRAINING))
+    elsewhere = sum(item.model != policy.model for item in ledger.retrainings(OPEN_RETRAINING))
     if policy.mode == "shadow":
-        return History(_shadow_attempts(engine, policy), elsewhere)
-    known = engine.ledger.retrainings(model=policy.model)
+        return History(_shadow_attempts(ledger, policy), elsewhere)
+    known = ledger.retrainings(model=policy.model)
     return History(tuple(_attempt(item) for item in reversed(known)), elsewhere)
 
 
 def evidence_json(evidence: Evidence) -> dict[str, Any]:
     """The evidence as JSON data, for the record of a decision."""
     return {
-        "signals": [{**asdict(signal), "at": signal.at.isoformat()} for signal in evidence.signals],
+        "signals": [_as_json(signal) for signal in evidence.signals],
         "missing": [asdict(item) for item in evidence.missing],
     }
 
 
-def _failed_monitors(engine: Engine, policy: Policy, now: datetime) -> list[Event]:
+def _as_json(signal: Signal) -> dict[str, Any]:
+    values = {**signal._asdict(), "at": signal.at.isoformat()}
+    return {name: finite_or_none(value) if isinstance(value, float) else value for name, value in values.items()}
+
+
+def _remembered(ledger: Ledger, policy: Policy, now: datetime) -> list[Signal]:
+    """What anew measured itself for earlier decisions: of these readings nobody else keeps a history."""
+    if not any(source.kind == _MEASURED for source in policy.evidence.sources):
+        return []
+    oldest = now - policy.evidence.max_age
+    return [
+        signal
+        for record in reversed(ledger.decisions(policy.model, limit=_REMEMBERED))
+        if record.decided_at >= oldest
+        for signal in _signals(record.evidence)
+        if signal.source == _MEASURED and signal.at < now
+    ]
+
+
+def _signals(stored: Mapping[str, Any]) -> list[Signal]:
+    return [_signal(item) for item in stored["signals"]]
+
+
+def _signal(item: Mapping[str, Any]) -> Signal:
+    values: dict[str, Any] = {**item, "at": datetime.fromisoformat(item["at"])}
+    return Signal(**values)
+
+
+def _failed_monitors(ledger: Ledger, policy: Policy, now: datetime) -> list[Event]:
     watched = {name.casefold() for name in policy.monitors}
-    failed = engine.ledger.recent([Cause.MONITOR_FAILED], now - policy.evidence.max_age)
+    failed = ledger.recent([Cause.MONITOR_FAILED], now - policy.evidence.max_age)
     return [entry.event for entry in failed if watched & {name.casefold() for name in monitors_of(entry.event)}]
 
 
@@ -63,10 +99,10 @@ def _attempt(item: Retraining) -> Attempt:
     return Attempt(item.id, item.created_at, _ATTEMPTS.get(item.state, AttemptState.OPEN), item.charge)
 
 
-def _shadow_attempts(engine: Engine, policy: Policy) -> tuple[Attempt, ...]:
+def _shadow_attempts(ledger: Ledger, policy: Policy) -> tuple[Attempt, ...]:
     charge = policy.limits.budget.per_retraining if policy.limits.budget else None
     return tuple(
         Attempt(record.id, record.decided_at, AttemptState.REGISTERED, charge)
-        for record in engine.ledger.decisions(policy.model, limit=1000)
+        for record in ledger.decisions(policy.model, limit=1000)
         if record.shadow and record.outcome == Outcome.RETRAIN
     )

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Protocol
 
-from anew.core.decision import Signal
+from anew.core.decision import History, Signal
 from anew.core.events import Cause, Event
 from anew.core.lifecycle import Retraining, RetrainingState, Rollout, RolloutState
 from anew.core.policy import Deploy, Launcher, Policy
@@ -285,7 +285,7 @@ class EvidenceSource(Protocol):
     2. Raises TemporaryError when it could not be asked just now; AzureRefused or InvalidTable when it cannot answer.
     """
 
-    def read(self, source: SourceDocument, policy: Policy, now: datetime) -> list[Signal]: ...
+    def read(self, source: SourceDocument, policy: Policy, history: History, now: datetime) -> list[Signal]: ...
 
 
 class MissedEvents(Protocol):
@@ -295,6 +295,15 @@ class MissedEvents(Protocol):
     """
 
     def drift(self, monitors: Collection[str], since: datetime, now: datetime) -> list[Event]: ...
+
+
+class Notifier(Protocol):
+    """Tells people. Raises NotificationFailed.
+
+    1. `tell` is called after what it tells of was recorded, and at most once: it may be lost, never repeated.
+    """
+
+    def tell(self, title: str, text: str) -> None: ...
 
 
 # --- flows ------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from datetime import datetime
 from anew.core.decide import decide, monitors_of
 from anew.core.decision import Decision, Evidence, Force, Outcome
 from anew.core.events import Cause, Event
-from anew.core.explain import to_json
+from anew.core.explain import to_json, to_notice
 from anew.core.lifecycle import Retraining, RetrainingMove
 from anew.core.policy import Policy
 from anew.engine.context import Engine
@@ -16,7 +16,15 @@ from anew.engine.evidence import evidence_json, gather_evidence, history_of
 from anew.engine.intake import ACTS_ON
 from anew.engine.ports import DecisionRecord, InboxEntry, Receipt, Source, TrainingOrder
 from anew.engine.transition import move_retraining, note_retraining
-from anew.errors import AnewError, AzureRefused, InvalidPolicy, StaleWrite, TemporaryError, UnknownModel
+from anew.errors import (
+    AnewError,
+    AzureRefused,
+    InvalidPolicy,
+    NotificationFailed,
+    StaleWrite,
+    TemporaryError,
+    UnknownModel,
+)
 
 MANUAL_TYPE = "anew.RetrainingRequested"
 
@@ -29,6 +37,7 @@ class Decided:
     decision: Decision
     evidence: Evidence
     retraining: Retraining | None
+    untold: str | None = None  # why people could not be told of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,9 +141,11 @@ def _nobody_watches(event: Event) -> str:
 def _decide_one(
     engine: Engine, policy: Policy, entries: Sequence[InboxEntry], settles: Collection[str], now: datetime
 ) -> Decided:
-    evidence = gather_evidence(engine, policy, [entry.event for entry in entries], now)
+    history = history_of(engine.ledger, policy)
+    events = [entry.event for entry in entries]
+    evidence = gather_evidence(engine.ledger, engine.sources, policy, events, history, now)
     compiled = engine.policies.compiled(policy.model)
-    decision = decide(compiled, evidence, history_of(engine, policy), now, _force(entries))
+    decision = decide(compiled, evidence, history, now, _force(entries))
     decision_id = _decision_id(policy.model, entries)
     starts = decision.outcome is Outcome.RETRAIN and not decision.shadow
     retraining = _intended(decision_id, policy, now) if starts else None
@@ -153,7 +164,18 @@ def _decide_one(
     )
     engine.ledger.record_decision(record, retraining, engine.actor, settles)
     launched = launch(engine, retraining, now) if retraining else None
-    return Decided(record, decision, evidence, launched)
+    return Decided(record, decision, evidence, launched, _told(engine, policy, record, decision))
+
+
+def _told(engine: Engine, policy: Policy, record: DecisionRecord, decision: Decision) -> str | None:
+    """Tell people of the decision, if the policy wants that; returns why they could not be told."""
+    if decision.outcome not in policy.notify_on:
+        return None
+    try:
+        engine.notifier.tell(*to_notice(policy.model, record.id, decision))
+    except NotificationFailed as error:  # a chat that is down must not hold up a training
+        return str(error)
+    return None
 
 
 def _force(entries: Sequence[InboxEntry]) -> Force | None:

@@ -1,10 +1,18 @@
-"""What the ledger can tell about one id: the chain from event to decision to training to rollout."""
+"""What the ledger can tell about one id, or about a model at some moment: the chain from event to decision to training
+to rollout, and the events that led to no decision, each with its reason.
+"""
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
+from anew.core.decide import monitors_of
+from anew.core.events import Cause
 from anew.core.lifecycle import Retraining, Rollout
 from anew.engine.ports import AuditRow, DecisionRecord, InboxEntry, Ledger
 from anew.errors import NothingKnown
+
+_LOOK_BACK = timedelta(days=7)
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +24,7 @@ class Story:
     retraining: Retraining | None
     rollouts: tuple[Rollout, ...]
     audit: tuple[AuditRow, ...]
+    ignored: tuple[InboxEntry, ...] = ()  # heard of the model by then, and no part of the decision
 
 
 def tell(ledger: Ledger, about: str) -> Story:
@@ -38,6 +47,30 @@ def tell(ledger: Ledger, about: str) -> Story:
     subjects = [item.id for item in (decision, retraining, *rollouts) if item]
     audit = sorted((row for subject in subjects for row in ledger.audit(subject)), key=lambda row: row.seq)
     return Story(events, decision, retraining, rollouts, tuple(audit))
+
+
+def tell_of_model(ledger: Ledger, model: str, monitors: Collection[str], at: datetime) -> Story:
+    """The decision in force for a model at this moment, and what was heard since it, or in the week before the moment
+    when there is none, that is no part of a decision. Raises NothingKnown when there is neither.
+    """
+    newest = ledger.decisions(model=model, limit=1, until=at)
+    decision = newest[0] if newest else None
+    since = decision.decided_at if decision else at - _LOOK_BACK
+    covered = set(decision.covers) if decision else set[str]()
+    ignored = tuple(
+        entry
+        for entry in ledger.recent(list(Cause), since)
+        if entry.received_at <= at and entry.key not in covered and _is_about(entry, model, monitors)
+    )
+    if decision is None and not ignored:
+        raise NothingKnown(f"until {at.isoformat(' ', 'seconds')} nothing was decided or heard about {model}")
+    story = tell(ledger, decision.id) if decision else Story((), None, None, (), ())
+    return replace(story, ignored=ignored)
+
+
+def _is_about(entry: InboxEntry, model: str, monitors: Collection[str]) -> bool:
+    watched = {name.casefold() for name in monitors}
+    return entry.event.model == model or bool(watched & {name.casefold() for name in monitors_of(entry.event)})
 
 
 def _decision(ledger: Ledger, about: str) -> DecisionRecord | None:

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from pathlib import Path
 from threading import RLock
 from typing import Any, Self
 
@@ -34,7 +35,7 @@ from anew.engine.ports import (
     Receipt,
     Source,
 )
-from anew.errors import StaleWrite
+from anew.errors import LedgerMissing, StaleWrite
 
 
 class SqlLedger:
@@ -52,6 +53,19 @@ class SqlLedger:
         if migrate:
             upgrade(engine)
         return cls(engine)
+
+    @classmethod
+    def open_to_read(cls, url: str) -> Self:
+        """The ledger as it is, or an empty one in memory where there is none: looking makes no file and no schema."""
+        place = sa.make_url(url)
+        if place.get_backend_name() == "sqlite" and place.database and not Path(place.database).is_file():
+            return cls.in_memory()
+        ledger = cls.open(url, migrate=False)
+        try:
+            ledger.watermark("")
+        except LedgerMissing:
+            return cls.in_memory()
+        return ledger
 
     @classmethod
     def in_memory(cls) -> Self:

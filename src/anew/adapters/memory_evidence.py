@@ -1,0 +1,52 @@
+"""What is asked and told around decisions, in memory: evidence, missed events, notifications."""
+
+from collections.abc import Collection
+from datetime import datetime
+
+from anew.adapters.memory import MemoryAzure
+from anew.core.decide import monitors_of
+from anew.core.decision import History, Signal
+from anew.core.events import Cause, Event
+from anew.core.policy import Policy
+from anew.core.policy_evidence import EvidenceSource, LogQuery, MonitorHistory
+
+
+class MemorySource:
+    """Implements EvidenceSource for any kind: the answer is the signals the model has within the source's window."""
+
+    def __init__(self, azure: MemoryAzure) -> None:
+        self._azure = azure
+
+    def read(self, source: EvidenceSource, policy: Policy, history: History, now: datetime) -> list[Signal]:
+        with self._azure.call("source.read"):
+            signals = self._azure.signals.get(policy.model, [])
+            window = source.window if isinstance(source, LogQuery | MonitorHistory) else policy.evidence.max_age
+            return [signal for signal in signals if now - window <= signal.at <= now]
+
+
+class MemoryNotifier:
+    """Keeps what people were told, as title and text."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, str]] = []
+
+    def tell(self, title: str, text: str) -> None:
+        self.told.append((title, text))
+
+
+class MemoryMissedEvents:
+    """Drift that Azure knows of."""
+
+    def __init__(self, azure: MemoryAzure) -> None:
+        self._azure = azure
+
+    def drift(self, monitors: Collection[str], since: datetime, now: datetime) -> list[Event]:
+        watched = {name.casefold() for name in monitors}
+        with self._azure.call("missed.drift"):
+            return [
+                event
+                for event in self._azure.happened
+                if event.cause is Cause.DRIFT
+                and since <= event.time <= now
+                and watched & {name.casefold() for name in monitors_of(event)}
+            ]

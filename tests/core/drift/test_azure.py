@@ -1,0 +1,198 @@
+"""The numbers of Azure ML: equal to its formulas written down again, and to local Azure's."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
+
+from anew.core.drift import DriftValue, Metric, NotMeasurable, Rows, azure_table
+from anew.core.drift.azure_formulas import histogram_counts
+from anew.emulator import monitors
+from anew.errors import InvalidTable
+from tests.core.drift import straightforward
+from tests.core.drift.samples import DISTRIBUTIONS, reasons
+
+SIZES = [(300, 300), (2000, 150), (100, 2500)]
+DIGITS = 1e-11
+
+
+def value(reference: NDArray[Any], window: NDArray[Any], metric: Metric) -> float:
+    (drift,) = azure_table({"x": reference}, {"x": window}, metrics=[metric])
+    assert isinstance(drift, DriftValue), drift
+    return drift.value
+
+
+def samples(name: str, rows: int, window: int, seed: int = 0) -> list[NDArray[np.float64]]:
+    rng = np.random.default_rng(rows + window + seed)
+    return [DISTRIBUTIONS[name](rng, rows), 1.1 * DISTRIBUTIONS[name](rng, window)]
+
+
+def holds_all(pair: list[NDArray[np.float64]]) -> bool:
+    """Whether Azure ML's last edge is not rounded to below the greatest value."""
+    return straightforward.edges_of(*pair)[-1] >= max(sample.max() for sample in pair)
+
+
+# --- numeric ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("rows", "window"), SIZES)
+@pytest.mark.parametrize("name", DISTRIBUTIONS)
+def test_numeric_metrics_are_azures(name: str, rows: int, window: int) -> None:
+    pair = samples(name, rows, window)
+    lists = [sample.tolist() for sample in pair]
+    assert value(*pair, Metric.PSI) == pytest.approx(straightforward.psi(*lists), rel=DIGITS)
+    expected = straightforward.jensen_shannon(*lists)
+    assert value(*pair, Metric.JENSEN_SHANNON) == pytest.approx(expected, rel=DIGITS)
+    assert value(*pair, Metric.WASSERSTEIN) == pytest.approx(straightforward.wasserstein(*lists), rel=DIGITS)
+    expected = straightforward.kolmogorov_smirnov(*lists)
+    assert value(*pair, Metric.KOLMOGOROV_SMIRNOV) == pytest.approx(expected, rel=1e-8)
+
+
+@given(
+    arrays(np.float64, st.integers(2, 50), elements=st.integers(-20, 20).map(lambda number: number / 10)),
+    arrays(np.float64, st.integers(2, 50), elements=st.integers(-20, 20).map(lambda number: number / 10)),
+)
+def test_values_on_an_edge_are_in_sparks_bin(reference: NDArray[np.float64], window: NDArray[np.float64]) -> None:
+    if len(np.unique(np.concatenate((reference, window)))) > 1:
+        expected = straightforward.psi(reference.tolist(), window.tolist())
+        assert value(reference, window, Metric.PSI) == pytest.approx(expected, rel=DIGITS, abs=1e-12)
+
+
+@pytest.mark.parametrize(("rows", "window"), SIZES)
+@pytest.mark.parametrize("name", ["normal", "uniform", "lognormal", "exponential", "heavy"])
+def test_local_azure_computes_the_same(name: str, rows: int, window: int) -> None:
+    pair = next(pair for pair in (samples(name, rows, window, seed) for seed in range(50)) if holds_all(pair))
+    expected = monitors.population_stability_index(*pair)
+    assert value(*pair, Metric.PSI) == pytest.approx(expected, rel=DIGITS)
+    expected = monitors.jensen_shannon_distance(*pair)
+    assert value(*pair, Metric.JENSEN_SHANNON) == pytest.approx(expected, rel=DIGITS)
+    # Azure ML divides by Spark's stddev, which is over n - 1; local Azure by that over n.
+    expected = monitors.normalized_wasserstein_distance(*pair) * math.sqrt((rows - 1) / rows)
+    assert value(*pair, Metric.WASSERSTEIN) == pytest.approx(expected, rel=DIGITS)
+
+
+def test_a_greatest_value_above_the_rounded_last_edge_is_in_no_bin() -> None:
+    pair = next(pair for pair in (samples("normal", 100, 60, seed) for seed in range(50)) if not holds_all(pair))
+    counts = histogram_counts(*(np.sort(sample) for sample in pair))
+    assert counts is not None
+    assert sum(int(each.sum()) for each in counts) == 159
+
+
+def test_kolmogorov_smirnov_is_refused_from_ten_thousand_rows_on() -> None:
+    few, many = np.arange(9_999.0), np.arange(10_000.0)
+    assert value(few, few, Metric.KOLMOGOROV_SMIRNOV) == 1.0
+    drifts = azure_table({"x": few}, {"x": many}, metrics=[Metric.KOLMOGOROV_SMIRNOV])
+    assert reasons(drifts) == ["Azure ML refuses this test for 10000 rows or more, and there are 10000"]
+
+
+# --- categorical ------------------------------------------------------------------------------------------
+
+LETTERS = np.random.default_rng(9).choice(list("abcd"), 2000, p=[0.6, 0.2, 0.15, 0.05])
+OTHERS = np.random.default_rng(10).choice(list("abc"), 400, p=[0.5, 0.3, 0.2])
+
+
+@pytest.mark.parametrize(
+    ("reference", "window"),
+    [
+        (LETTERS, OTHERS),
+        (LETTERS == "a", OTHERS == "a"),
+        (np.arange(2000) % 7, np.arange(300) % 5),  # few distinct integers
+        (LETTERS.astype(object), OTHERS.astype(object)),
+    ],
+)
+def test_categorical_metrics_are_azures(reference: NDArray[Any], window: NDArray[Any]) -> None:
+    lists = reference.tolist(), window.tolist()
+    assert value(reference, window, Metric.PSI) == pytest.approx(straightforward.categorical_psi(*lists), rel=DIGITS)
+    expected = straightforward.categorical_jensen_shannon(*lists)
+    assert value(reference, window, Metric.JENSEN_SHANNON) == pytest.approx(expected, rel=DIGITS)
+    expected = straightforward.chi_squared(*lists)
+    assert value(reference, window, Metric.CHI_SQUARED) == pytest.approx(expected, rel=1e-9)
+
+
+def test_an_unseen_category_makes_the_p_value_zero_and_is_no_evidence() -> None:
+    (drift,) = azure_table({"x": LETTERS}, {"x": np.append(LETTERS, "z")}, metrics=[Metric.CHI_SQUARED])
+    assert isinstance(drift, DriftValue)
+    assert drift.value == 0.0
+    assert not drift.is_evidence
+
+
+def test_integers_with_many_distinct_values_are_numbers() -> None:
+    drifts = azure_table({"x": np.arange(100)}, {"x": np.arange(50)})
+    assert Metric.WASSERSTEIN in {drift.metric for drift in drifts}
+
+
+# --- rows and columns -------------------------------------------------------------------------------------
+
+
+def test_a_row_with_a_null_in_any_column_is_left_out() -> None:
+    reference = {"a": np.arange(100.0), "b": np.array([*map(str, range(98)), None, None], dtype=object)}
+    window = {"a": np.array([np.nan, *np.arange(50.0)]), "b": np.array([*("01" * 25), None], dtype=object)}
+    (drift,) = azure_table(reference, window, metrics=[Metric.WASSERSTEIN])
+    assert isinstance(drift, DriftValue)
+    assert drift.rows == Rows(window=49, reference=98, nulls=2)
+    assert drift.value == pytest.approx(
+        straightforward.wasserstein(np.arange(98.0).tolist(), np.arange(49.0).tolist()), rel=DIGITS
+    )
+
+
+def test_objects_that_are_numbers_are_compared_as_floats() -> None:
+    as_objects = np.array([*range(50), None], dtype=object)
+    got = value(as_objects, np.arange(20.0), Metric.WASSERSTEIN)
+    assert got == value(np.arange(50.0), np.arange(20.0), Metric.WASSERSTEIN)
+
+
+@pytest.mark.parametrize(
+    ("reference", "window", "words"),
+    [
+        (np.full(9, 3.0), np.full(5, 3.0), "both samples have one value only, 3.0"),
+        (np.full(9, "a"), np.full(5, "a"), "both samples have one value only, 'a'"),
+        (np.arange(9.0), np.array([]), "the window has 0 rows without nulls"),
+        (np.full(9, np.nan), np.arange(9.0), "the reference 0"),
+        (np.arange(9.0), np.array([1.0, np.inf]), "infinite values"),
+        (np.arange(9.0), np.arange(9), "the reference has floats, the window integers"),
+        (np.arange(9.0), np.array(["a"]), "the reference has floats, the window text"),
+    ],
+)
+def test_what_azure_has_no_number_for_says_why(reference: NDArray[Any], window: NDArray[Any], words: str) -> None:
+    drifts = azure_table({"x": reference}, {"x": window})
+    assert drifts
+    assert all(words in reason for reason in reasons(drifts))
+
+
+def test_bins_too_narrow_for_floats_are_not_measurable() -> None:
+    sample = np.array([1e17, np.nextafter(1e17, 2e17)] * 8)
+    drifts = azure_table({"x": sample}, {"x": sample}, metrics=[Metric.PSI])
+    assert reasons(drifts) == ["the values are too close together, or too far apart, for bins of equal width"]
+
+
+def test_a_missing_column_is_not_measurable() -> None:
+    assert reasons(azure_table({"x": LETTERS}, {"y": OTHERS}, metrics=[Metric.PSI])) == [
+        "the window has no such column"
+    ]
+
+
+def test_a_reference_of_one_value_is_measured_as_azure_does() -> None:
+    assert value(np.full(9, 3.0), np.full(5, 4.0), Metric.WASSERSTEIN) == pytest.approx(1000.0)
+
+
+def test_columns_of_different_lengths_are_refused() -> None:
+    with pytest.raises(InvalidTable, match="same length"):
+        azure_table({"x": LETTERS, "y": OTHERS}, {"x": LETTERS})
+
+
+@given(
+    arrays(np.float64, st.integers(1, 30), elements=st.floats() | st.sampled_from([0.0, 1.0])),
+    arrays(np.float64, st.integers(0, 30), elements=st.floats() | st.sampled_from([0.0, 1.0])),
+)
+def test_every_value_is_finite(reference: NDArray[np.float64], window: NDArray[np.float64]) -> None:
+    for drift in azure_table({"x": reference}, {"x": window}):
+        if isinstance(drift, NotMeasurable):
+            assert drift.reason
+        else:
+            assert math.isfinite(drift.value)
+            assert math.isfinite(drift.noise_floor)
