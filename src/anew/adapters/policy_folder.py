@@ -30,12 +30,13 @@ class _File:
 _Found = tuple[PolicyText, Sourced]
 
 
-def load_policies(folder: Path) -> Policies:
+def load_policies(folder: Path, *, check_paths: bool = True) -> Policies:
     """Every `*.yaml` and `*.yml` directly in the folder, laid over its `default.yaml`, paths made absolute.
 
     Raises InvalidPolicy with the problems of all files at once; a folder without a policy is a problem too.
     """
-    return load_policy_files([file for file in _files(folder) if file.name not in DEFAULTS])
+    files = [file for file in _files(folder) if file.name not in DEFAULTS]
+    return load_policy_files(files, check_paths=check_paths)
 
 
 def load_policy_files(files: Sequence[Path], base: Layer | None = None, *, check_paths: bool = True) -> Policies:

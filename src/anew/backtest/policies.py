@@ -1,6 +1,6 @@
 """A YAML policy as a contender: at each batch it decides on what the stream can show, as it would in production."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -42,13 +42,26 @@ class PolicyContender:
     @cached_property
     def unseen(self) -> frozenset[str]:
         """Metrics the policy asks for and no stream can show; rules on them stay unknown."""
-        return frozenset[str]().union(*(metrics_of(rule) for rule in _rules_of(self.policy))) - SHOWN
+        return metrics_asked(self.policy) - SHOWN
 
     def _decider_for(self, cost: float) -> Decider:
         retrain = self.policy.retrain.model_copy(update={"cost": cost or self.policy.retrain.cost})
         compiled = compile_policy(self.policy.model_copy(update={"retrain": retrain}))
         reader = _Reader(self.policy, self.period)
         return lambda moment: _decide(compiled, reader, moment)
+
+
+def metrics_asked(policy: Policy) -> frozenset[str]:
+    """The canonical names of all metrics the policy's rules ask for."""
+    return frozenset[str]().union(*(metrics_of(rule) for rule in _rules_of(policy)))
+
+
+def would_have_retrained(policy: Policy, times: Iterable[datetime]) -> History:
+    """The history of retrainings at these times, oldest first, of which each passed the gate and was charged for."""
+    budget = policy.limits.budget
+    charge = budget.per_retraining if budget else None
+    attempts = [Attempt(f"r-{number}", at, AttemptState.REGISTERED, charge) for number, at in enumerate(times, 1)]
+    return History(tuple(reversed(attempts)))
 
 
 def _rules_of(policy: Policy) -> list[Rule]:
@@ -69,7 +82,7 @@ class _Reader:
         self._period = period
         rules = _rules_of(policy)
         self._looks_back = any(looks_back(rule) for rule in rules)
-        self._metrics = frozenset[str]().union(*(metrics_of(rule) for rule in rules))
+        self._metrics = metrics_asked(policy)
         self._monitors = any(asks_monitors(rule) for rule in rules)
 
     def at(self, batch: int) -> datetime:
@@ -77,14 +90,7 @@ class _Reader:
         return START + (batch + 1) * self._period
 
     def history(self, moment: Moment) -> History:
-        budget = self._policy.limits.budget
-        charge = budget.per_retraining if budget else None
-        return History(
-            tuple(
-                Attempt(f"r-{batch}", self.at(batch), AttemptState.REGISTERED, charge)
-                for batch in reversed(moment.retrained)
-            )
-        )
+        return would_have_retrained(self._policy, [self.at(batch) for batch in moment.retrained])
 
     def signals(self, moment: Moment) -> list[Signal]:
         signals: list[Signal] = []

@@ -6,20 +6,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
+from cyclopts.validators import Number
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from anew.cli.output import print_json
 from anew.core.policy_layers import Layer
 from anew.core.policy_types import parse_duration
+from anew.errors import InvalidStream
 
 if TYPE_CHECKING:
-    from anew.backtest import Report
+    from anew.backtest import Stream
     from anew.backtest.policies import PolicyContender
 
 COSTS = (0.02, 0.05, 0.1, 0.2)
-_SHOWN_COST = 0.1
+_AT_LEAST_0 = Parameter(validator=Number(gte=0))
+_AT_LEAST_1 = Parameter(validator=Number(gte=1))
+_POSITIVE = Parameter(validator=Number(gt=0))
 
 
 def _duration(_type: Any, tokens: Sequence[Any]) -> timedelta:
@@ -28,20 +30,24 @@ def _duration(_type: Any, tokens: Sequence[Any]) -> timedelta:
 
 def backtest(
     *policies: Path,
-    stream: Path,
-    label: str,
-    batch: str,
-    cost: tuple[float, ...] = COSTS,
-    seeds: int = 1,
-    window: int = 8,
-    labels_late: int = 0,
+    stream: Path | None = None,
+    label: str | None = None,
+    batch: str | None = None,
+    signals: Path | None = None,
+    cost: Annotated[tuple[float, ...], _POSITIVE] = COSTS,
+    seeds: Annotated[int, _AT_LEAST_1] = 1,
+    window: Annotated[int, _AT_LEAST_1] = 8,
+    labels_late: Annotated[int, _AT_LEAST_0] = 0,
     period: Annotated[timedelta, Parameter(converter=_duration)] = timedelta(days=7),
     shuffle: bool = False,
     out: Path | None = None,
     cache: Path = Path(".anew/cache"),
     json: bool = False,
 ) -> None:
-    """Replay policies over labelled history, beside never, fixed periods, tool defaults and an oracle.
+    """Replay policies over labelled history, beside never, fixed periods, tool defaults and an oracle; or over signals
+    that were recorded.
+
+    Give either --stream, with --label and --batch, or --signals. All options from --cost to --cache are for --stream.
 
     Parameters
     ----------
@@ -53,6 +59,9 @@ def backtest(
         The label column.
     batch
         The batch column (batches in order of value, text in order of first appearance), or rows per batch.
+    signals
+        CSV or JSON Lines (.jsonl) file of recorded signals: metric, value, at (RFC 3339), optionally feature, rows,
+        threshold, monitor, error, noise_floor. Policies decide at each distinct instant, on all signals up to then.
     cost
         What one retraining costs, in accuracy x batches; may be given several times.
     seeds
@@ -72,32 +81,75 @@ def backtest(
     json
         Print one JSON object.
     """
-    from anew.backtest import default_contenders, read_stream, run_backtest, shuffled
-    from anew.backtest.work import Work
-
-    contenders = _contenders(policies, period)
-    rows = int(batch) if batch.isdigit() else batch
-    history = read_stream(stream, label=label, batch=rows, window=window)
-    history = shuffled(history, 0) if shuffle else history
-    console = Console(stderr=True, highlight=False)
-    with _progress(console) as told:
-        report = run_backtest(
-            history,
-            [*default_contenders(), *(each.contender for each in contenders)],
-            costs=cost,
-            seeds=range(seeds),
-            window=window,
-            labels_late=labels_late,
-            work=Work(cache, processes=2, progress=told.update_stage),
+    if (stream is None) == (signals is None):
+        raise InvalidStream(
+            "give exactly one of --stream and --signals",
+            advice="--stream FILE --label COLUMN --batch COLUMN|ROWS for labelled rows; --signals FILE for signals",
         )
-    if out is not None:
-        _draw(report, out)
-    if json:
-        print_json(_as_json(report, contenders))
+    if stream is None:
+        assert signals is not None
+        _refuse_beside_signals(label=label, batch=batch, shuffle=shuffle, out=out)
+        _replay_recorded(signals, _contenders(policies, period), as_json=json)
         return
-    _show(report, contenders, Console(highlight=False))
+    history = _history(stream, label, batch, window, shuffle=shuffle)
+    options = {"costs": cost, "seeds": range(seeds), "window": window, "labels_late": labels_late}
+    _replay_stream(history, _contenders(policies, period), options, cache, out, as_json=json)
+
+
+def _replay_stream(
+    history: "Stream",
+    contenders: Sequence["PolicyContender"],
+    options: dict[str, Any],
+    cache: Path,
+    out: Path | None,
+    *,
+    as_json: bool,
+) -> None:
+    from anew.backtest import Work, default_contenders, run_backtest
+    from anew.cli.backtest_tables import draw, progress, report_json, show_report
+
+    console = Console(stderr=True, highlight=False)
+    every = [*default_contenders(), *(each.contender for each in contenders)]
+    with progress(console) as told:
+        report = run_backtest(history, every, **options, work=Work(cache, processes=2, progress=told.update_stage))
+    if out is not None:
+        draw(report, out)
+    if as_json:
+        print_json(report_json(report, contenders))
+        return
+    show_report(report, contenders, Console(highlight=False))
     if out is not None:
         console.print(f"picture: {out}")
+
+
+def _history(stream: Path, label: str | None, batch: str | None, window: int, *, shuffle: bool) -> "Stream":
+    from anew.backtest import read_stream, shuffled
+
+    if label is None or batch is None:
+        absent = " and ".join(name for name, given in (("--label", label), ("--batch", batch)) if given is None)
+        raise InvalidStream(f"--stream needs {absent} as well")
+    rows = int(batch) if batch.isdecimal() else batch
+    history = read_stream(stream, label=label, batch=rows, window=window)
+    return shuffled(history, 0) if shuffle else history
+
+
+def _refuse_beside_signals(**given: object) -> None:
+    stray = [f"--{name}" for name, value in given.items() if value]
+    if stray:
+        raise InvalidStream(f"{', '.join(stray)}: for --stream only, not for --signals", advice="Leave it out")
+
+
+def _replay_recorded(file: Path, contenders: Sequence["PolicyContender"], *, as_json: bool) -> None:
+    from anew.backtest.recorded import replay_signals
+    from anew.backtest.signal_file import read_signals
+    from anew.cli.backtest_tables import show_recorded
+
+    signals = read_signals(file)
+    replays = [replay_signals(each.policy, signals, each.name) for each in contenders]
+    if as_json:
+        print_json({"signals": file, "policies": [each.as_json() for each in replays]})
+    else:
+        show_recorded(file, replays, Console(highlight=False))
 
 
 def _contenders(files: Sequence[Path], period: timedelta) -> list["PolicyContender"]:
@@ -106,12 +158,14 @@ def _contenders(files: Sequence[Path], period: timedelta) -> list["PolicyContend
     from anew.settings import load_settings
 
     if not files:
-        loaded = load_policies(load_settings().policies)
+        loaded = load_policies(load_settings().policies, check_paths=False)
         return [PolicyContender(entry.policy, entry.policy.model, period) for entry in loaded.entries]
+    stems = [file.stem for file in files]
     found: list[PolicyContender] = []
-    for file in files:
+    for file in dict.fromkeys(files):
         entries = load_policy_files([file], placeholders(), check_paths=False).entries
-        names = [file.stem] if len(entries) == 1 else [f"{file.stem}:{entry.policy.model}" for entry in entries]
+        name = file.stem if stems.count(file.stem) == 1 else str(file)
+        names = [name] if len(entries) == 1 else [f"{name}:{entry.policy.model}" for entry in entries]
         found += [PolicyContender(entry.policy, name, period) for entry, name in zip(entries, names, strict=True)]
     return found
 
@@ -125,78 +179,3 @@ def placeholders() -> Layer:
         "evaluate": {"job": "none"},
     }
     return Layer(data, {}, "placeholders")
-
-
-# --- showing ----------------------------------------------------------------------------------------------
-
-
-class _Bars(Progress):
-    """One bar a stage."""
-
-    def update_stage(self, stage: str, done: int, total: int) -> None:
-        known = next((task for task in self.tasks if task.description == stage), None)
-        task = known.id if known else self.add_task(stage, total=total)
-        self.update(task, completed=done, total=total)
-
-
-def _progress(console: Console) -> _Bars:
-    columns = (TextColumn("{task.description:<9}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
-    return _Bars(*columns, TimeElapsedColumn(), console=console, transient=True, disable=not console.is_terminal)
-
-
-def _as_json(report: "Report", contenders: Sequence["PolicyContender"]) -> dict[str, Any]:
-    unseen = {each.name: sorted(each.unseen) for each in contenders}
-    known = report.as_json()
-    return {
-        **{name: known[name] for name in ("stream", "batches", "rows", "unlabelled_rows", "window", "seeds")},
-        "policies": [
-            {
-                "policy": name,
-                "total_excess_cost": report.excess(name),
-                **({"cannot_see": unseen[name]} if unseen.get(name) else {}),
-                "by_lambda": [
-                    {key: value for key, value in score.as_json().items() if key != "policy"}
-                    for score in report.of(name)
-                ],
-            }
-            for name in report.policies
-        ],
-        "oracle_accuracies": known["oracle_accuracies"],
-    }
-
-
-def _show(report: "Report", contenders: Sequence["PolicyContender"], console: Console) -> None:
-    costs = [score.cost for score in report.of(report.policies[0])]
-    shown = _SHOWN_COST if _SHOWN_COST in costs else costs[-1]
-    ours = {each.name for each in contenders}
-    table = Table(box=None, padding=(0, 1, 0, 0))
-    table.add_column("policy", no_wrap=True)
-    for heading in ("acc. %", "retr.", "needl.", *(f"λ={each:g}" for each in costs), "total"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for name in sorted(report.policies, key=report.excess):
-        by_cost = {score.cost: score for score in report.of(name)}
-        score = by_cost[shown]
-        cells = [f"{score.accuracy:.2%}".rstrip("%"), f"{score.retrains:g}", f"{score.needless:g}"]
-        cells += [f"{abs(by_cost[each].excess_cost):.2f}" for each in costs]
-        table.add_row(name, *cells, f"{report.excess(name):.2f}", style="bold" if name in ours else None)
-    console.print(f"[bold]{report.stream}[/]: {report.batches} batches, {report.rows:,} rows")
-    console.print(table)
-    console.print(
-        "excess: cost beyond the oracle's, which knows the future. cost: error summed over batches + λ x retrains"
-    )
-    for each in contenders:
-        if each.unseen:
-            console.print(
-                f"[yellow]{each.name}[/] asks for {', '.join(sorted(each.unseen))}, which a stream cannot show"
-            )
-        if report.of(each.name)[0].retrains:
-            needs = report.oracle_needs(report.of(each.name)[0].accuracy)
-            if needs is not None:
-                console.print(f"{each.name}: with foresight, {needs} retrainings reach its accuracy at λ={costs[0]:g}")
-
-
-def _draw(report: "Report", out: Path) -> None:
-    from anew.backtest.picture import save_html, save_png
-
-    out.parent.mkdir(parents=True, exist_ok=True)
-    (save_html if out.suffix == ".html" else save_png)(report, out)

@@ -1,13 +1,15 @@
 """One signal held against a limit: the verdict, and how a person is told of it."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from math import isfinite
 from statistics import fmean
 from typing import Any, NamedTuple
 
 from anew.core.decision import Node, Signal, Verdict
 from anew.core.metrics import DETAILS_UNKNOWN, Worse
 
+_YES, _NO, _UNKNOWN, _ABOVE = Verdict.YES, Verdict.NO, Verdict.UNKNOWN, Worse.ABOVE  # bound once: looked up often
 MOST_SHOWN = 3  # comparisons in one sentence; the node's values hold them all
 
 
@@ -56,41 +58,41 @@ class Comparison(NamedTuple):
         }
 
 
-def compare(signal: Signal, limit: float | None, worse: Worse) -> Comparison:
-    """The signal held against the limit. A value that is missing, not finite, or within its noise is unknown."""
+def verdict_of(signal: Signal, limit: float | None, worse: Worse) -> Verdict:
+    """The signal held against the limit (None: the monitor's own word counts). A value that is missing, not finite, or
+    within its noise is unknown.
+    """
     value = signal.value
-    if value is None or not math.isfinite(value):
-        verdict = Verdict.UNKNOWN
-    elif limit is None:
-        verdict = Verdict.YES
-    elif worse is Worse.ABOVE:
-        verdict = _above(value, limit, signal.noise_floor)
-    else:
-        verdict = _below(value, limit, signal.noise_floor)
-    return Comparison(signal, limit, worse, verdict)
-
-
-def _above(value: float, limit: float, floor: float | None) -> Verdict:
-    # When chance alone reaches the limit, a value that chance can explain says neither yes nor no.
-    if floor is not None and value <= floor and floor >= limit:
-        return Verdict.UNKNOWN
-    return Verdict.YES if value > limit else Verdict.NO
-
-
-def _below(value: float, limit: float, floor: float | None) -> Verdict:
+    if value is None or not isfinite(value):
+        return _UNKNOWN
+    if limit is None:
+        return _YES
+    floor = signal.noise_floor
+    if worse is _ABOVE:
+        # When chance alone reaches the limit, a value that chance can explain says neither yes nor no.
+        if floor is not None and value <= floor and floor >= limit:
+            return _UNKNOWN
+        return _YES if value > limit else _NO
     # The floor of a p-value is the level at which so many readings would not come about by chance.
     if floor is not None and floor <= value < limit:
-        return Verdict.UNKNOWN
-    return Verdict.YES if value < limit else Verdict.NO
+        return _UNKNOWN
+    return _YES if value < limit else _NO
 
 
-def node_of(rule: str, verdict: Verdict, compared: Sequence[Comparison], absent: str, asked: Mapping[str, Any]) -> Node:
-    """The node of a rule about signals: it tells of the comparisons that decided."""
+def compare(signal: Signal, limit: float | None, worse: Worse) -> Comparison:
+    """The comparison with its verdict."""
+    return Comparison(signal, limit, worse, verdict_of(signal, limit, worse))
+
+
+def node_of(
+    rule: str, verdict: Verdict, compared: Callable[[], Sequence[Comparison]], absent: str, asked: Mapping[str, Any]
+) -> Node:
+    """The node of a rule about signals: it tells of the comparisons that decided, which are made when somebody asks."""
     return Node(
         rule,
         verdict,
-        lambda: _told(compared, verdict) or absent,
-        lambda: {**asked, "compared": [each.values() for each in compared]},
+        lambda: _told(compared(), verdict) or absent,
+        lambda: {**asked, "compared": [each.values() for each in compared()]},
     )
 
 

@@ -50,14 +50,15 @@ def decide(
     rules = compiled.when(facts)
     soft, hard = judge_limits(policy.limits, history, now), judge_hard_limits(policy.limits, history, now)
     conditions = (rules, *soft, *hard) if force is None else (_forced(force), *hard)
+    verdict = all_of([node.verdict for node in conditions])
     block = None if compiled.block_when is None else _block(compiled.block_when, facts)
     if block is not None and block.verdict in _STOPS:
-        outcome, conditions = _STOPS[block.verdict], (block, *conditions)
+        outcome, verdict, conditions = _STOPS[block.verdict], block.verdict, (block, *conditions)
     else:
-        outcome = _outcome(all_of([node.verdict for node in conditions]), policy.evidence)
+        outcome = _outcome(verdict, policy.evidence)
         notes = notes if block is None else (block, *notes)
     children = (*conditions, *((rules, *soft) if force else ()), *notes)
-    return Decision(outcome, _root(policy, outcome, conditions, children, now), policy.mode == "shadow")
+    return Decision(outcome, _root(policy, outcome, verdict, conditions, children, now), policy.mode == "shadow")
 
 
 def signals_of(event: Event) -> tuple[Signal, ...]:
@@ -101,15 +102,18 @@ def _outcome(verdict: Verdict, rules: EvidenceRules) -> Outcome:
 
 
 def _root(
-    policy: Policy, outcome: Outcome, conditions: Sequence[Node], children: tuple[Node, ...], now: datetime
+    policy: Policy,
+    outcome: Outcome,
+    verdict: Verdict,
+    conditions: Sequence[Node],
+    children: tuple[Node, ...],
+    now: datetime,
 ) -> Node:
-    blocked = conditions[0].rule == _BLOCK
-    verdict = conditions[0].verdict if blocked else all_of([node.verdict for node in conditions])
-    shadow = " (shadow: nothing is started)" if policy.mode == "shadow" else ""
-
     def sentence() -> str:
         # That no limit holds is no reason to retrain, and where a block decides nothing else does.
-        deciding = conditions[:1] if blocked or outcome is Outcome.RETRAIN else conditions
+        first_decides = outcome is Outcome.RETRAIN or conditions[0].rule == _BLOCK
+        deciding = conditions[:1] if first_decides else conditions
+        shadow = " (shadow: nothing is started)" if policy.mode == "shadow" else ""
         reasons = "; ".join(node.sentence for node in deciding if node.verdict is verdict)
         return f"{outcome}{shadow}: {reasons}"
 

@@ -15,21 +15,21 @@ _NONE_IN_FLIGHT = Node("in_flight", Verdict.YES, "no other retraining of the mod
 
 def judge_limits(limits: Limits, history: History, now: datetime) -> tuple[Node, ...]:
     """The limits that a person who insists may set aside."""
-    nodes = [_cooldown(limits, history, now)]
-    if limits.max_retrainings is not None:
-        nodes.append(_max_retrainings(limits.max_retrainings, history, now))
-    nodes.extend(_freeze(freeze, now) for freeze in limits.freeze)
-    return tuple(nodes)
+    cooldown = _cooldown(limits, history, now)
+    if limits.max_retrainings is None and not limits.freeze:
+        return (cooldown,)
+    most = limits.max_retrainings
+    counted = () if most is None else (_max_retrainings(most, history, now),)
+    return (cooldown, *counted, *(_freeze(freeze, now) for freeze in limits.freeze))
 
 
 def judge_hard_limits(limits: Limits, history: History, now: datetime) -> tuple[Node, ...]:
     """The limits that nobody may set aside: one retraining at a time, the budget, how many at once."""
-    nodes = [_in_flight(history)]
-    if limits.budget is not None:
-        nodes.append(_budget(limits.budget, history, now))
-    if limits.max_concurrent is not None:
-        nodes.append(_max_concurrent(limits.max_concurrent, history))
-    return tuple(nodes)
+    if limits.budget is None and limits.max_concurrent is None:
+        return (_in_flight(history),)
+    budget = () if limits.budget is None else (_budget(limits.budget, history, now),)
+    at_once = () if limits.max_concurrent is None else (_max_concurrent(limits.max_concurrent, history),)
+    return (_in_flight(history), *budget, *at_once)
 
 
 def cooldown_of(limits: Limits, history: History) -> timedelta:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from anew.core.comparison import Comparison, compare, node_of, number
+from anew.core.comparison import Comparison, compare, node_of, number, verdict_of
 from anew.core.decision import Node, Signal, Verdict
 from anew.core.facts import Facts, newest_of
 from anew.core.metrics import MONITOR_FAILED, Worse, canonical_metric, direction_of
@@ -33,6 +33,7 @@ from anew.core.rules_over_time import judge_cusum, judge_gain_cusum, judge_k_of_
 from anew.core.verdicts import all_of, any_of
 
 Judge = Callable[[Facts], Node]
+_UNKNOWN = Verdict.UNKNOWN
 
 
 def compile_rule(rule: Rule, cost: float) -> Judge:
@@ -122,12 +123,13 @@ def _threshold(rule: Threshold) -> Judge:
             feature = rule.feature
 
             def judge(facts: Facts) -> Node:
-                compared = [
-                    compare(signal, limit, worse)
-                    for signal in facts.newest(metric)
-                    if feature is None or signal.feature == feature
-                ]
-                return node_of("threshold", _any(compared), compared, absent, asked)
+                signals = facts.newest(metric)
+                if feature is not None:
+                    signals = [signal for signal in signals if signal.feature == feature]
+                verdict = any_of([verdict_of(signal, limit, worse) for signal in signals]) if signals else _UNKNOWN
+                return node_of(
+                    "threshold", verdict, lambda: [compare(signal, limit, worse) for signal in signals], absent, asked
+                )
 
             return judge
 
@@ -199,7 +201,7 @@ def _monitor_breach(rule: MonitorBreach) -> Judge:
             and signal.metric != MONITOR_FAILED
             and (wanted is None or signal.monitor.casefold() == wanted)
         ]
-        return node_of("monitor_breach", _any(compared), compared, absent, asked)
+        return node_of("monitor_breach", _any(compared), lambda: compared, absent, asked)
 
     return judge
 

@@ -63,7 +63,7 @@ def still_beyond(rule: Threshold, facts: Facts) -> Node:
     compared = [_with_memory(rule, readings) for readings in series]
     verdict = any_of([each.verdict for each in compared]) if compared else Verdict.UNKNOWN
     asked = {"metric": rule.metric, "feature": rule.feature, str(rule.worse): rule.limit, "clears_at": rule.clears_at}
-    return node_of("threshold", verdict, compared, f"there is no value of {rule.metric}", asked)
+    return node_of("threshold", verdict, lambda: compared, f"there is no value of {rule.metric}", asked)
 
 
 def _with_memory(rule: Threshold, readings: Sequence[Signal]) -> Comparison:
