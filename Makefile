@@ -17,7 +17,7 @@ setup: .venv/.installed
 # uv lives in a venv of its own, so that syncing the project never removes it.
 .venv/.installed: uv.lock pyproject.toml
 	@test -x .uv/bin/uv || { $(PYTHON) -m venv .uv && .uv/bin/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION); }
-	@.uv/bin/uv sync --frozen --extra local --python $(PYTHON)
+	@.uv/bin/uv sync --frozen --compile-bytecode --extra local --python $(PYTHON)
 	@# The demo copies this database: migrating one takes as long as half a demo.
 	@mkdir -p .anew
 	@PREFECT_HOME=$(CURDIR)/.anew/prefect $(BIN)/prefect server database upgrade --yes > /dev/null

@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,6 +19,12 @@ def still(tmp_path_factory: pytest.TempPathFactory) -> Benchmark:
     return _prepared(tmp_path_factory.mktemp("still"), turn_at=None)
 
 
-def _prepared(folder: Path, turn_at: int | None) -> Benchmark:
-    stream = read_stream(stream_file(folder, turn_at=turn_at), label="label", batch="week", window=4)
+@pytest.fixture(scope="session")
+def shifted(tmp_path_factory: pytest.TempPathFactory) -> Benchmark:
+    """A short stream whose second feature shifts at batch 7, and the labels do not care."""
+    return _prepared(tmp_path_factory.mktemp("shifted"), batches=10, shift_at=7)
+
+
+def _prepared(folder: Path, **made: Any) -> Benchmark:
+    stream = read_stream(stream_file(folder, **made), label="label", batch="week", window=4)
     return prepare(stream, window=4, work=Work(cache=folder / "cache"))

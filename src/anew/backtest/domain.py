@@ -13,8 +13,10 @@ _FOLDS: Final = 3
 _ROWS: Final = 1000  # of each side: more change the third digit and take seconds
 
 
-def domain_coefficient(moment: Moment) -> float:
-    """The Matthews correlation of cross-validated guesses, 0 (cannot be told apart) to 1 (always can)."""
+def domain_coefficient(moment: Moment) -> float | None:
+    """The Matthews correlation of cross-validated guesses, 0 (cannot be told apart) to 1 (always can). None where a
+    side has too few rows to guess at.
+    """
     from sklearn.ensemble import HistGradientBoostingClassifier
     from sklearn.metrics import matthews_corrcoef
     from sklearn.model_selection import StratifiedKFold, cross_val_predict
@@ -24,6 +26,8 @@ def domain_coefficient(moment: Moment) -> float:
     sides = (stream.span(champion - moment.window + 1, champion), stream.span(moment.batch, moment.batch))
     # As many rows of each side: weighing them instead makes the classifier's binning ten times as slow.
     count = min(_ROWS, *(side.stop - side.start for side in sides))
+    if count < _FOLDS:
+        return None
     dice = np.random.default_rng(moment.batch)
     rows = np.vstack([_some(stream.features[side], count, dice) for side in sides])
     is_now = np.repeat((0, 1), count)

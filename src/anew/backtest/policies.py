@@ -14,7 +14,7 @@ from anew.core.drift import DriftValue, Metric
 from anew.core.gain_signals import AGEING, ANTICIPATED, GAIN, PENDING, SHORTFALL, TYPICAL_ERROR, signals_of_gain
 from anew.core.metrics import canonical_metric
 from anew.core.policy import Policy
-from anew.core.policy_rules import Rule, asks_monitors, looks_back, metrics_of, weighs_cost
+from anew.core.policy_rules import Rule, looks_back, metrics_of, monitors_asked, weighs_cost
 
 SOURCE = "stream"
 START = datetime(2000, 1, 3, tzinfo=UTC)
@@ -36,7 +36,7 @@ class PolicyContender:
     @cached_property
     def contender(self) -> Contender:
         """The policy as a contender; the cost it weighs is the one it is replayed with."""
-        weighs = any(weighs_cost(rule) for rule in _rules_of(self.policy))
+        weighs = any(weighs_cost(rule) for rule in rules_of(self.policy))
         return Contender(self.name, self._decider_for, weighs_cost=weighs)
 
     @cached_property
@@ -53,7 +53,7 @@ class PolicyContender:
 
 def metrics_asked(policy: Policy) -> frozenset[str]:
     """The canonical names of all metrics the policy's rules ask for."""
-    return frozenset[str]().union(*(metrics_of(rule) for rule in _rules_of(policy)))
+    return frozenset[str]().union(*(metrics_of(rule) for rule in rules_of(policy)))
 
 
 def would_have_retrained(policy: Policy, times: Iterable[datetime]) -> History:
@@ -64,7 +64,8 @@ def would_have_retrained(policy: Policy, times: Iterable[datetime]) -> History:
     return History(tuple(reversed(attempts)))
 
 
-def _rules_of(policy: Policy) -> list[Rule]:
+def rules_of(policy: Policy) -> list[Rule]:
+    """What a policy decides by: `when`, and `block_when` if it has one."""
     return [rule for rule in (policy.when, policy.block_when) if rule is not None]
 
 
@@ -80,10 +81,11 @@ class _Reader:
     def __init__(self, policy: Policy, period: timedelta) -> None:
         self._policy = policy
         self._period = period
-        rules = _rules_of(policy)
+        rules = rules_of(policy)
         self._looks_back = any(looks_back(rule) for rule in rules)
         self._metrics = metrics_asked(policy)
-        self._monitors = any(asks_monitors(rule) for rule in rules)
+        asked = frozenset[str | None]().union(*(monitors_asked(rule) for rule in rules))
+        self._monitors = frozenset(name or policy.monitors[0] for name in asked)
 
     def at(self, batch: int) -> datetime:
         """When a batch ended."""
@@ -136,8 +138,9 @@ class _Reader:
         return [
             Signal(
                 str(drift.metric), drift.value, SOURCE, self.at(batch), drift.feature,
-                threshold=AZURE_THRESHOLD, monitor=self._policy.monitors[0],
+                threshold=AZURE_THRESHOLD, monitor=monitor,
             )
+            for monitor in self._monitors
             for batch in self._batches(moment)
             for drift in tool_distances(moment, batch)
         ]  # fmt: skip

@@ -92,7 +92,7 @@ def _play(stack: Any, narrator: Any, width: int) -> dict[str, Any]:
     stack.processes.stop("webhook")
     narrator.step("webhook stopped; the monitor's event is never sent")
     with PrefectFlows(settings.prefect.api_url) as flows:
-        flows.schedule_every("reconcile/default", seconds=5)
+        flows.schedule_every("reconcile/default", seconds=3)
         second = scenario.polled(weather)
         narrator.note(f"why: anew explain {first.decision.id}   (ANEW_SETTINGS={stack.folder}/anew.toml)")
         narrator.note(f"Prefect UI: {stack.addresses.prefect}")

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from anew.backtest.policies import PolicyContender
 
 COSTS = (0.02, 0.05, 0.1, 0.2)
+_WORTH_A_PROCESS = 5_000  # rows; on fewer, training is done before a second process has started
 _AT_LEAST_0 = Parameter(validator=Number(gte=0))
 _AT_LEAST_1 = Parameter(validator=Number(gte=1))
 _POSITIVE = Parameter(validator=Number(gt=0))
@@ -110,8 +111,10 @@ def _replay_stream(
 
     console = Console(stderr=True, highlight=False)
     every = [*default_contenders(), *(each.contender for each in contenders)]
+    processes = 2 if len(history.labels) > _WORTH_A_PROCESS else 1
     with progress(console) as told:
-        report = run_backtest(history, every, **options, work=Work(cache, processes=2, progress=told.update_stage))
+        work = Work(cache, processes, told.update_stage)
+        report = run_backtest(history, every, **options, work=work)
     if out is not None:
         draw(report, out)
     if as_json:
@@ -154,17 +157,19 @@ def _replay_recorded(file: Path, contenders: Sequence["PolicyContender"], *, as_
 
 def _contenders(files: Sequence[Path], period: timedelta) -> list["PolicyContender"]:
     from anew.adapters.policy_folder import load_policies, load_policy_files
+    from anew.backtest.contest import HINDSIGHT, ORACLE, default_contenders
     from anew.backtest.policies import PolicyContender
     from anew.settings import load_settings
 
     if not files:
         loaded = load_policies(load_settings().policies, check_paths=False)
         return [PolicyContender(entry.policy, entry.policy.model, period) for entry in loaded.entries]
-    stems = [file.stem for file in files]
+    chosen = tuple(dict.fromkeys(files))
+    taken = [ORACLE, HINDSIGHT, *(each.name for each in default_contenders()), *(file.stem for file in chosen)]
     found: list[PolicyContender] = []
-    for file in dict.fromkeys(files):
+    for file in chosen:
         entries = load_policy_files([file], placeholders(), check_paths=False).entries
-        name = file.stem if stems.count(file.stem) == 1 else str(file)
+        name = file.stem if taken.count(file.stem) == 1 else str(file)
         names = [name] if len(entries) == 1 else [f"{name}:{entry.policy.model}" for entry in entries]
         found += [PolicyContender(entry.policy, name, period) for entry, name in zip(entries, names, strict=True)]
     return found

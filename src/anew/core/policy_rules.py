@@ -306,9 +306,10 @@ def leaves_of(rule: Rule) -> tuple[Rule, ...]:
             return (rule,)
 
 
-def asks_monitors(rule: Rule) -> bool:
-    """Whether the rule depends on what monitors report."""
-    return any(isinstance(leaf.of if isinstance(leaf, KOfN) else leaf, MonitorBreach) for leaf in leaves_of(rule))
+def monitors_asked(rule: Rule) -> frozenset[str | None]:
+    """The monitors whose reports the rule depends on; None stands for any of the policy's."""
+    leaves = (leaf.of if isinstance(leaf, KOfN) else leaf for leaf in leaves_of(rule))
+    return frozenset(leaf.signal for leaf in leaves if isinstance(leaf, MonitorBreach))
 
 
 def looks_back(rule: Rule) -> bool:

@@ -23,7 +23,7 @@ Value = TypeVar("Value")
 _FIRST_JOB = Path("azure/first-model.job.yml")
 _POLL = 0.05
 _LONGEST_DECAY = 30  # batches
-_AFTERMATH = 3  # batches
+_AFTERMATH = 2  # batches
 
 
 @dataclass(frozen=True)

@@ -91,6 +91,8 @@ def environment(folder: Path, settings_file: Path, addresses: Addresses) -> dict
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_CLI_PROMPT": "false",
         "PREFECT_WORKER_QUERY_SECONDS": "0.25",
+        # A schedule that is added late would otherwise be looked at once a minute.
+        "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "3",
         "DO_NOT_TRACK": "1",
         "OMP_NUM_THREADS": "2",
     }
