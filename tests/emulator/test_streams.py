@@ -190,10 +190,10 @@ def test_event_given_to_the_control_api_is_published_as_it_is(azure: RunningAzur
     assert [entry["id"] for entry in published(azure, "ModelDeployed", before)] == [event["id"]]
 
 
-def test_drift_coefficient_is_low_without_and_one_with_a_total_change() -> None:
+def test_drift_coefficient_is_low_without_and_nearly_one_with_a_total_change() -> None:
     rows = np.random.default_rng(0).normal(size=(900, 3))
     assert drift_coefficient(rows[:600], rows[600:]) < 0.1
-    assert drift_coefficient(rows[:600], rows[600:] + 100) == 1.0
+    assert drift_coefficient(rows[:600], rows[600:] + 100) > 0.98
 
 
 def test_breach_message_is_the_text_of_azure_ml() -> None:
