@@ -247,3 +247,13 @@ def test_numbers_that_mean_nothing_are_refused(folder: Path, shared: Path, optio
     with pytest.raises(SystemExit) as raised:
         app(["policy", "backtest", "mine.yaml", *over_rows(shared)[2:8], *option])
     assert raised.value.code not in (0, None)
+
+
+def test_without_files_every_policy_of_the_folder_is_replayed_with_its_defaults(
+    folder: Path, shared: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "policies").mkdir()
+    (folder / "policies" / "default.yaml").write_text(MINE)
+    (folder / "policies" / "mine.yaml").write_text("apiVersion: anew/v1\n")
+    said = told(capsys, over_rows(shared))
+    assert [each["policy"] for each in said["policies"]][-2:] == ["default", "mine"]

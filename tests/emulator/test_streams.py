@@ -220,7 +220,7 @@ def test_matthews_correlation_is_one_zero_or_minus_one_at_the_corners() -> None:
 
 def test_shift_by_one_deviation_is_a_wasserstein_distance_of_one() -> None:
     sample = np.random.default_rng(1).normal(size=5000)
-    distance = METRICS["NormalizedWassersteinDistance"](sample, sample + float(np.std(sample)))
+    distance = METRICS["NormalizedWassersteinDistance"](sample, sample + float(np.std(sample, ddof=1)))
     assert distance == pytest.approx(1.0)
 
 

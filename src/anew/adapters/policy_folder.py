@@ -30,13 +30,13 @@ class _File:
 _Found = tuple[PolicyText, Sourced]
 
 
-def load_policies(folder: Path, *, check_paths: bool = True) -> Policies:
+def load_policies(folder: Path) -> Policies:
     """Every `*.yaml` and `*.yml` directly in the folder, laid over its `default.yaml`, paths made absolute.
 
     Raises InvalidPolicy with the problems of all files at once; a folder without a policy is a problem too.
     """
-    files = [file for file in _files(folder) if file.name not in DEFAULTS]
-    return load_policy_files(files, check_paths=check_paths)
+    files = [file for file in policy_files(folder) if file.name not in DEFAULTS]
+    return load_policy_files(files)
 
 
 def load_policy_files(files: Sequence[Path], base: Layer | None = None, *, check_paths: bool = True) -> Policies:
@@ -62,7 +62,8 @@ def read_defaults_file(path: Path) -> Layer:
     return read_defaults(_read(path).text, str(path))
 
 
-def _files(folder: Path) -> list[Path]:
+def policy_files(folder: Path) -> list[Path]:
+    """The YAML files directly in the folder, its defaults among them. Raises InvalidPolicy if there is no policy."""
     if not folder.is_dir():
         raise InvalidPolicy((f"{folder}: there is no such folder",))
     try:

@@ -156,15 +156,12 @@ def _replay_recorded(file: Path, contenders: Sequence["PolicyContender"], *, as_
 
 
 def _contenders(files: Sequence[Path], period: timedelta) -> list["PolicyContender"]:
-    from anew.adapters.policy_folder import load_policies, load_policy_files
+    from anew.adapters.policy_folder import load_policy_files
     from anew.backtest.contest import HINDSIGHT, ORACLE, default_contenders
     from anew.backtest.policies import PolicyContender
     from anew.settings import load_settings
 
-    if not files:
-        loaded = load_policies(load_settings().policies, check_paths=False)
-        return [PolicyContender(entry.policy, entry.policy.model, period) for entry in loaded.entries]
-    chosen = tuple(dict.fromkeys(files))
+    chosen = tuple(dict.fromkeys(files or _all_in(load_settings().policies)))
     taken = [ORACLE, HINDSIGHT, *(each.name for each in default_contenders()), *(file.stem for file in chosen)]
     found: list[PolicyContender] = []
     for file in chosen:
@@ -173,6 +170,14 @@ def _contenders(files: Sequence[Path], period: timedelta) -> list["PolicyContend
         names = [name] if len(entries) == 1 else [f"{name}:{entry.policy.model}" for entry in entries]
         found += [PolicyContender(entry.policy, name, period) for entry, name in zip(entries, names, strict=True)]
     return found
+
+
+def _all_in(folder: Path) -> list[Path]:
+    """Every policy of the folder, and its defaults if they are a whole policy but for the model."""
+    from anew.adapters.policy_folder import DEFAULTS, policy_files, read_defaults_file
+
+    files = policy_files(folder)
+    return [file for file in files if file.name not in DEFAULTS or "when" in read_defaults_file(file).data]
 
 
 def placeholders() -> Layer:

@@ -79,7 +79,9 @@ def normalized_wasserstein_distance(baseline: Column, current: Column) -> float:
         np.searchsorted(np.sort(sample), merged[:-1], side="right") / len(sample) for sample in (baseline, current)
     ]
     area = float(np.sum(np.abs(heights[0] - heights[1]) * np.diff(merged)))
-    return area / max(float(np.std(baseline)), _LEAST_DEVIATION)
+    # Spark's stddev, by which the component divides, is over n - 1.
+    deviation = float(np.std(baseline, ddof=1)) if len(baseline) > 1 else 0.0
+    return area / max(deviation, _LEAST_DEVIATION)
 
 
 def jensen_shannon_distance(baseline: Column, current: Column) -> float:
