@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
@@ -58,9 +58,11 @@ def test_numeric_metrics_are_azures(name: str, rows: int, window: int) -> None:
     arrays(np.float64, st.integers(2, 50), elements=st.integers(-20, 20).map(lambda number: number / 10)),
 )
 def test_values_on_an_edge_are_in_sparks_bin(reference: NDArray[np.float64], window: NDArray[np.float64]) -> None:
-    if len(np.unique(np.concatenate((reference, window)))) > 1:
-        expected = straightforward.psi(reference.tolist(), window.tolist())
-        assert value(reference, window, Metric.PSI) == pytest.approx(expected, rel=DIGITS, abs=1e-12)
+    assume(len(np.unique(np.concatenate((reference, window)))) > 1)
+    counts = histogram_counts(np.sort(reference), np.sort(window))
+    assume(counts is not None and np.count_nonzero(counts[0] + counts[1]) > 1)  # rounding may leave one bin
+    expected = straightforward.psi(reference.tolist(), window.tolist())
+    assert value(reference, window, Metric.PSI) == pytest.approx(expected, rel=DIGITS, abs=1e-12)
 
 
 @pytest.mark.parametrize(("rows", "window"), SIZES)
