@@ -90,7 +90,9 @@ def environment(folder: Path, settings_file: Path, addresses: Addresses) -> dict
         "PREFECT_SERVER_UI_API_URL": addresses.prefect_api,
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_CLI_PROMPT": "false",
-        "PREFECT_WORKER_QUERY_SECONDS": "0.25",
+        # Each look for work writes to Prefect's database. On SQLite, looks more often than this make the server's own
+        # writes fail and wait two seconds before they are tried again.
+        "PREFECT_WORKER_QUERY_SECONDS": "1",
         # A schedule that is added late would otherwise be looked at once a minute.
         "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "3",
         "DO_NOT_TRACK": "1",
