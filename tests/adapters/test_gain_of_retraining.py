@@ -19,6 +19,7 @@ WEEK = timedelta(weeks=1)
 START = datetime(2026, 1, 5, tzinfo=UTC)
 BATCHES, ROWS, TURN = 24, 80, 14
 NOW = START + BATCHES * WEEK
+NEVER_RETRAINED = History()
 
 
 @pytest.fixture
@@ -34,7 +35,7 @@ def data(tmp_path: Path) -> Path:
     return file
 
 
-def gains(data: Path, /, history: History = History(), now: datetime = NOW, **changes: Any) -> list[Signal]:  # noqa: B008 - a frozen value
+def gains(data: Path, /, history: History = NEVER_RETRAINED, now: datetime = NOW, **changes: Any) -> list[Signal]:
     document = {"kind": "gain", "data": str(data), "label": "y", "batch": "week", "window": 4} | changes
     return GainsOfRetraining(None).read(GainOfRetraining.model_validate(document), policy(), history, now)
 

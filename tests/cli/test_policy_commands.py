@@ -69,7 +69,7 @@ def test_explain_decides_on_the_event_and_leaves_no_ledger(folder: Path, capsys:
 
 
 def test_explain_names_the_events_it_ignores_and_why(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    other = {**DRIFT, "data": {**DRIFT["data"], "dataDriftName": "prices"}}  # type: ignore[dict-item]
+    other = {**DRIFT, "data": {"dataDriftName": "prices", "runId": "b", "driftCoefficient": 0.83}}
     (folder / "event.json").write_text(json.dumps(other))
     app(["policy", "explain", "elec2.yaml", "--event", "event.json"])
     shown = " ".join(capsys.readouterr().out.split())

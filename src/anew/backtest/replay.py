@@ -51,11 +51,6 @@ class Moment:
         """The champion's accuracy on each labelled batch it served, oldest first."""
         return tuple(self.benchmark.accuracy[self.champion, self.champion + 1 : self.labelled + 1].tolist())
 
-    @property
-    def served_accuracies(self) -> tuple[float, ...]:
-        """The accuracy of whichever model served, on each labelled batch since the first model, oldest first."""
-        return _served(self.benchmark, self.retrained, self.labelled)
-
     @cached_property
     def gains(self) -> GainEvidence:
         """What a fresh model would have gained over the champion, by all surrogates."""

@@ -22,6 +22,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from anew.core.cusum import cusum
+
 Matrix = npt.NDArray[np.float64]
 
 _HALF: Final = 0.5
@@ -124,7 +126,7 @@ def gain_cusum(evidence: GainEvidence, *, cost: float, allowance: float = 0.25) 
     """
     _check_cost(cost)
     noise = [allowance * math.sqrt(0.25 / max(1, rows)) for rows in evidence.rows]
-    summed = _cusum(evidence.gains, noise)
+    summed = _cusum_beyond(evidence.gains, noise)
     threshold = _HALF * cost
     sentence = (
         f"a fresh model would have gained {summed:.4f} accuracy x batches beyond noise since the last training, "
@@ -143,7 +145,11 @@ def adaptive_gain_cusum(evidence: GainEvidence, *, cost: float, settings: Adapti
     _check_cost(cost)
     chosen = settings or AdaptiveGain()
     proven = evidence.ageing > chosen.proof
-    summed = _proven_sum(evidence, chosen) if proven else _cusum_beyond(evidence, chosen.allowance)
+    summed = (
+        _proven_sum(evidence, chosen)
+        if proven
+        else _cusum_beyond(evidence.gains, [chosen.allowance * error for error in evidence.errors])
+    )
     economic = cost * (chosen.proven_share if proven else chosen.share)
     hurdle = 0.0 if proven else chosen.hurdle * evidence.typical_error
     seen = summed + evidence.anticipated
@@ -254,21 +260,13 @@ def _proven_sum(evidence: GainEvidence, chosen: AdaptiveGain) -> float:
     # Surrogates are no more than like the real model. Where it loses faster than they do, part of that counts too:
     # a part only, for this difference is noisier than a gain.
     if len(evidence.shortfalls) != len(evidence.gains):
-        return _cusum(evidence.gains, [0.0] * len(evidence.gains))
+        return cusum(evidence.gains)
     pairs = zip(evidence.gains, evidence.shortfalls, strict=True)
-    return _cusum([gain + chosen.own_record * short for gain, short in pairs], [0.0] * len(evidence.gains))
+    return cusum(gain + chosen.own_record * short for gain, short in pairs)
 
 
-def _cusum_beyond(evidence: GainEvidence, allowance: float) -> float:
-    return _cusum(evidence.gains, [allowance * error for error in evidence.errors])
-
-
-def _cusum(gains: Sequence[float], noise: Sequence[float]) -> float:
-    # max(0.0, NaN) is 0.0: a gain that is not a number is no reason to retrain.
-    total = 0.0
-    for gain, allowed in zip(gains, noise, strict=True):
-        total = max(0.0, total + gain - allowed)
-    return total
+def _cusum_beyond(gains: Sequence[float], noise: Sequence[float]) -> float:
+    return cusum(gain - allowed for gain, allowed in zip(gains, noise, strict=True))
 
 
 def _check_cost(cost: float) -> None:

@@ -4,11 +4,11 @@ All of them start anew with each retraining of the model: readings before it are
 """
 
 import math
-import sys
 from collections.abc import Callable, Iterable, Sequence
 from statistics import NormalDist
 
 from anew.core.comparison import Comparison, compare, finite_or_none, mean_of, named, node_of, number
+from anew.core.cusum import cusum
 from anew.core.decision import Node, Signal, Verdict
 from anew.core.facts import Facts, arrange
 from anew.core.metrics import MONITOR_FAILED, Worse, canonical_metric, direction_of
@@ -84,8 +84,7 @@ def judge_cusum(rule: Cusum, facts: Facts) -> Node:
     sign = 1.0 if rule.bad_side is Worse.ABOVE else -1.0
     series = _measured(facts.readings(canonical_metric(rule.metric), rule.feature).values())
     sums = [
-        (readings[-1], _summed([sign * (v - rule.target) - rule.slack for v in _values(readings)]))
-        for readings in series
+        (readings[-1], cusum(sign * (v - rule.target) - rule.slack for v in _values(readings))) for readings in series
     ]
     return _judge_sums("cusum", rule.metric, sums, rule.limit, {"target": rule.target, "slack": rule.slack})
 
@@ -93,7 +92,7 @@ def judge_cusum(rule: Cusum, facts: Facts) -> Node:
 def judge_gain_cusum(rule: GainCusum, cost: float, facts: Facts) -> Node:
     """The gains that were let pass, beyond their noise, against the share of the cost at which retraining pays."""
     series = _measured(facts.readings(canonical_metric(rule.metric)).values())
-    sums = [(readings[-1], _summed([_beyond_noise(rule, signal) for signal in readings])) for readings in series]
+    sums = [(readings[-1], cusum(_beyond_noise(rule, signal) for signal in readings)) for readings in series]
     asked = {"cost": cost, "share": rule.share, "allowance": rule.allowance}
     return _judge_sums("gain_cusum", rule.metric, sums, rule.share * cost, asked)
 
@@ -101,13 +100,6 @@ def judge_gain_cusum(rule: GainCusum, cost: float, facts: Facts) -> Node:
 def _beyond_noise(rule: GainCusum, signal: Signal) -> float:
     value = signal.value or 0.0
     return value - (rule.allowance * math.sqrt(0.25 / signal.rows) if signal.rows and signal.rows > 0 else 0.0)
-
-
-def _summed(steps: Sequence[float]) -> float:
-    total = 0.0
-    for step in steps:
-        total = min(max(0.0, total + step), sys.float_info.max)
-    return total
 
 
 def _judge_sums(

@@ -5,7 +5,7 @@ depth and size, no duplicate keys, no numbers that are not finite.
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -42,17 +42,6 @@ class Located:
     data: Any = None
     lines: dict[Path, int] = field(default_factory=dict[Path, int])
     problems: list[Problem] = field(default_factory=list[Problem])
-
-    def line_of(self, path: Path) -> int:
-        """The line of this path, or of the nearest thing above it that is there."""
-        return nearest_line(self.lines, path)
-
-
-def nearest_line(lines: Mapping[Path, int], path: Path) -> int:
-    """The line of this path, or of its nearest ancestor that has one."""
-    while path and path not in lines:
-        path = path[:-1]
-    return lines.get(path, 1)
 
 
 def locate(text: str) -> Located:
