@@ -1,28 +1,36 @@
-"""`python -m bench [help|decisions|drift|latency|demo|stalls]`: without a name, all of them."""
+"""`python -m bench [help|decisions|drift|intake|latency|demo|stalls]`: without a name, all of them.
+
+`peers-burst` and `peers-waiting` measure rivals, for minutes and from packages of their own, and are only run by name.
+"""
 
 import sys
 
-from bench import cold_demo, decisions, drift_metrics, help_time, latency, prefect_stalls
+from bench import cold_demo, decisions, drift_metrics, help_time, intake, latency, prefect_stalls
+from bench.peers import burst, waiting
 
 BENCHES = {
     "help": help_time.main,
     "decisions": decisions.main,
     "drift": drift_metrics.main,
+    "intake": intake.main,
     "latency": latency.main,
     "demo": cold_demo.main,
     "stalls": prefect_stalls.main,
 }
+PEERS = {"peers-burst": burst.main, "peers-waiting": waiting.main}
 
 
 def main() -> None:
     """Run the benches named, or all."""
-    names = sys.argv[1:] or list(BENCHES)
-    unknown = [name for name in names if name not in BENCHES]
+    known = BENCHES | PEERS
+    names = [given for given in sys.argv[1:] if not given.startswith("--")] or list(BENCHES)
+    unknown = [name for name in names if name not in known]
     if unknown:
-        sys.exit(f"no bench {', '.join(unknown)}; there are: {', '.join(BENCHES)}")
+        sys.exit(f"no bench {', '.join(unknown)}; there are: {', '.join(known)}")
     for name in names:
-        print(f"== {name}", flush=True)
-        BENCHES[name]()
+        if len(names) > 1:
+            print(f"== {name}", flush=True)
+        known[name]()
 
 
 if __name__ == "__main__":

@@ -8,10 +8,10 @@ import os
 import statistics
 import tempfile
 import time
-import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import httpx
 from rich.console import Console
@@ -22,7 +22,7 @@ from anew.demo.narrator import Narrator
 from anew.demo.processes import Processes
 from anew.demo.stack import Stack, choose_addresses, environment, write_settings
 from anew.emulator.client import LocalAzure
-from anew.engine.ports import Ledger
+from anew.engine.ledger import Ledger
 from anew.settings import load_settings
 from anew.wiring import open_ledger
 from bench.memory import peaks
@@ -86,7 +86,7 @@ def _write_policies(folder: Path) -> Path:
 
 def _measure(stack: Stack, ledger: Ledger, n: int) -> Split:
     time.sleep(3)
-    event = _event(n)
+    event = _event(stack, n)
     posted = datetime.now(UTC)
     answer = httpx.post(f"{stack.addresses.webhook}/events", json=[event], trust_env=False)
     answer.raise_for_status()
@@ -100,19 +100,11 @@ def _measure(stack: Stack, ledger: Ledger, n: int) -> Split:
     return Split(*((moment - posted).total_seconds() if moment else float("nan") for moment in moments))
 
 
-def _event(n: int) -> dict[str, object]:
-    settings = load_settings()
-    run = str(uuid.uuid4())
-    return {
-        "id": str(uuid.uuid4()),
-        "topic": settings.workspace.arm_id,
-        "eventType": "Microsoft.MachineLearningServices.DatasetDriftDetected",
-        "subject": f"datadrift/{n}/run/{run}",
-        "eventTime": datetime.now(UTC).isoformat(),
-        "dataVersion": "1",
-        "metadataVersion": "1",
-        "data": {"dataDriftId": str(n), "dataDriftName": f"model-{n}-drift", "runId": run, "driftCoefficient": 0.9},
-    }
+def _event(stack: Stack, n: int) -> dict[str, Any]:
+    with LocalAzure(stack.addresses.local_azure) as azure:
+        arm_id = load_settings().workspace.arm_id
+        [event] = azure.observe(arm_id, kind="dataset", name=f"model-{n}-drift", value=0.9, publish=False)
+        return event
 
 
 def _launched(stack: Stack, ledger: Ledger, n: int) -> datetime:

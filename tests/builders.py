@@ -29,7 +29,8 @@ from anew.core.policies import Policies, Sourced
 from anew.core.policy import Policy
 from anew.core.tags import EVALUATION_TAG, RETRAINING_TAG, deployment_name
 from anew.engine.context import Engine
-from anew.engine.ports import DeploymentState, Ledger, ModelVersion, Source
+from anew.engine.ledger import Ledger, Source
+from anew.engine.ports import DeploymentState, ModelVersion
 from anew.engine.reconcile import ReconcileReport, reconcile
 
 START = datetime(2026, 7, 14, 12, tzinfo=UTC)

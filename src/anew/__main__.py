@@ -8,11 +8,11 @@ def main() -> None:
     """Run the command line. Exits 0, 1 (could not), 2 (bad input), 3 (a bug in anew) or 130 (interrupted)."""
     from anew.cli import app
     from anew.cli.output import complain
-    from anew.errors import AnewError, InvalidPolicy, InvalidSettings, InvalidStream, MalformedBody
+    from anew.errors import AnewError, InvalidPolicy, InvalidRequest, InvalidSettings, InvalidStream, MalformedBody
 
     try:
         app()
-    except (InvalidPolicy, InvalidSettings, InvalidStream, MalformedBody) as error:
+    except (InvalidPolicy, InvalidRequest, InvalidSettings, InvalidStream, MalformedBody) as error:
         complain(error)
         sys.exit(2)
     except AnewError as error:

@@ -34,6 +34,10 @@ class AzureUnavailable(TemporaryError):
     """Azure did not answer, throttled the call, or failed with a 5xx: the effect may or may not have happened."""
 
 
+class AzureThrottled(AzureUnavailable):
+    """Azure wants fewer requests for now (429), or we keep below what would make it say so."""
+
+
 class AzureRefused(PermanentError):
     """Azure understood the request and refused it (4xx)."""
 
@@ -72,6 +76,28 @@ class MalformedBody(PermanentError):
     """A request's body is not JSON, or not an object or array: none of it can be an event."""
 
 
+class BodyTooLarge(PermanentError):
+    """A request's body is longer than the webhook takes."""
+
+    advice = "Raise webhook.max_body"
+
+
+class WebhookBusy(TemporaryError):
+    """More comes in than can be kept just now. Sent again later, it will be."""
+
+
+class InvalidToken(PermanentError):
+    """A bearer token proves nothing: it is malformed, badly signed, out of date, or meant for somebody else."""
+
+
+class TokenNotPermitted(InvalidToken):
+    """A bearer token is genuine, and its caller is not one of those who may send events."""
+
+
+class SigningKeysUnavailable(TemporaryError):
+    """The keys tokens are signed with cannot be had just now, so nobody can say whether a token is genuine."""
+
+
 class InvalidPolicy(PermanentError):
     """A policy document cannot be understood; `problems` lists file:line, path, offender and allowed values."""
 
@@ -104,6 +130,10 @@ class InvalidSettings(PermanentError):
     """The settings file or an ANEW_ variable is missing or wrong."""
 
     advice = "See docs/reference/settings.md, then run: anew status"
+
+
+class InvalidRequest(PermanentError):
+    """What a command was asked for does not go together, or names what does not exist."""
 
 
 class UnknownModel(PermanentError):

@@ -5,16 +5,33 @@ with double underscores: ANEW_AZURE__WORKSPACE, ANEW_WEBHOOK__SECRETS='["..."]'.
 """
 
 import os
+from datetime import timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
+from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from anew.core.events import Workspace
 from anew.errors import InvalidSettings
 
 SETTINGS_VARIABLE = "ANEW_SETTINGS"
+EVENT_GRID_APPLICATION_ID = "4962773b-9cdb-44cf-a8bf-237846a00ab7"  # in the public cloud
+
+_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+
 Port = Annotated[int, Field(ge=0, le=65535)]
 
 
@@ -34,13 +51,60 @@ class Azure(_Section):
     local_azure_url: str | None = None
 
 
+class Entra(_Section):
+    """Whose Microsoft Entra tokens let a request in. Without `tenant_id` none are asked for.
+
+    `audiences` is the webhook's app registration: its client id, its application id URI, or both.
+    """
+
+    tenant_id: str = ""
+    audiences: tuple[str, ...] = ()
+    event_grid_application_id: str = EVENT_GRID_APPLICATION_ID
+    role: str = "AzureEventGridSecureWebhookSubscriber"
+    authority: str = "https://login.microsoftonline.com"
+
+    @field_validator("tenant_id", "event_grid_application_id")
+    @classmethod
+    def _guid(cls, value: str) -> str:
+        return str(UUID(value)) if value else ""
+
+    @field_validator("authority")
+    @classmethod
+    def _https(cls, value: str) -> str:
+        parts = urlsplit(value)
+        # Whoever can change the keys on their way can sign tokens; on one machine nobody is in between.
+        if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in _LOOPBACK):
+            raise ValueError("not an https address")
+        return value.rstrip("/")
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if self.tenant_id and not (all(self.audiences) and self.audiences and self.event_grid_application_id):
+            raise ValueError("with tenant_id, audiences and event_grid_application_id are needed")
+        if self.audiences and not self.tenant_id:
+            raise ValueError("with audiences, tenant_id is needed")
+        if self.tenant_id and not self.role:
+            raise ValueError("role is empty")
+        return self
+
+
 class Webhook(_Section):
-    """The webhook service. `secrets`: any one of them is accepted, so that two can be valid during a rotation."""
+    """The webhook service.
+
+    `secrets`: any one of them is accepted, so that two can be valid during a rotation. `require`: whether a request
+    must satisfy every kind of credentials that is configured, secrets and Entra, or any one kind.
+    """
 
     host: str = "127.0.0.1"
     port: Port = 8710
     secrets: tuple[SecretStr, ...] = ()
+    entra: Entra = Entra()
+    require: Literal["all", "any"] = "all"
     subscriptions: tuple[str, ...] = Field(default=(), description="Event Grid subscription names allowed; empty: any.")
+    max_body: PositiveInt = Field(default=16_000_000, description="Bytes in one request.")
+    requests_per_second: PositiveFloat = Field(default=5000, description="Twice as many may come at once.")
+    operator_host: str = "127.0.0.1"
+    operator_port: Port | None = Field(default=None, description="By default the one after `port`.")
 
 
 class Prefect(_Section):
@@ -54,6 +118,14 @@ class Notify(_Section):
     """Who is told of decisions: Apprise addresses, each with its token."""
 
     urls: tuple[SecretStr, ...] = ()
+
+
+class Timing(_Section):
+    """How long things may take before somebody else may look after them; as `PT2M` or in seconds."""
+
+    claim_lease: timedelta = timedelta(minutes=5)
+    launch_settle: timedelta = timedelta(minutes=2)
+    confirm_within: timedelta = timedelta(minutes=15)
 
 
 class Settings(BaseSettings):
@@ -71,6 +143,7 @@ class Settings(BaseSettings):
     webhook: Webhook = Webhook()
     prefect: Prefect = Prefect()
     notify: Notify = Notify()
+    timing: Timing = Timing()
     ledger: str = Field(default="sqlite:///.anew/ledger.db", description="SQLAlchemy URL.")
     policies: Path = Path("policies")
 

@@ -3,17 +3,19 @@
 import logging
 import os
 import sys
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from anew.adapters.ledger import SqlLedger
 from anew.adapters.policy_folder import load_policies
-from anew.engine.context import Engine
+from anew.engine.context import Engine, Timing
 from anew.engine.ports import EvidenceSource
-from anew.settings import Settings
+from anew.settings import Entra, Settings
 
 if TYPE_CHECKING:
     from azure.ai.ml import MLClient
@@ -21,8 +23,22 @@ if TYPE_CHECKING:
     from azure.mgmt.eventgrid import EventGridManagementClient
     from azure.monitor.query import LogsQueryClient
 
+    from anew.adapters.entra import EntraVerifier
     from anew.adapters.log_analytics import LogAnalytics
+    from anew.webhook.authentication import Authenticator
 
+# The SDK's own defaults wait for minutes, ten times over. What fails here the next tick tries again, from what the
+# ledger knows.
+_PATIENCE: Mapping[str, Any] = {
+    "connection_timeout": 5,
+    "read_timeout": 60,
+    "retry_total": 3,
+    "retry_backoff_factor": 0.4,
+    "retry_backoff_max": 5,
+}
+_AT_ONCE = 8
+T = TypeVar("T")
+R = TypeVar("R")
 ALL_SOURCES = frozenset({"log_analytics", "monitor_history", "drift", "gain"})
 
 
@@ -46,13 +62,13 @@ def azure_access(settings: Settings) -> AzureAccess:
     if url is None:
         from azure.identity import DefaultAzureCredential
 
-        return AzureAccess(DefaultAzureCredential(), dict, None, {"cloud": settings.azure.cloud})
+        return AzureAccess(DefaultAzureCredential(), lambda: dict(_PATIENCE), None, {"cloud": settings.azure.cloud})
     from anew.emulator.credentials import connection
 
     local = connection(url)
     return AzureAccess(
         credential=local.credential,
-        options=lambda: {"per_call_policies": local.policies()},
+        options=lambda: {"per_call_policies": local.policies(), **_PATIENCE},
         endpoint=local.base_url,
         cloud={"cloud": local.cloud, "cloud_metadata": local.cloud_metadata, "polling_interval": 0.05},
     )
@@ -140,6 +156,33 @@ def evidence_sources(settings: Settings, kinds: Collection[str]) -> dict[str, Ev
     return sources
 
 
+def webhook_authenticator(settings: Settings, *, on_loopback: bool) -> "Authenticator":
+    """Who may send events to the webhook. Raises InvalidSettings when anybody could, unless only this machine can."""
+    from anew.webhook.authentication import Authenticator
+
+    webhook = settings.webhook
+    return Authenticator(
+        [secret.get_secret_value() for secret in webhook.secrets],
+        _entra_verifier(webhook.entra) if webhook.entra.tenant_id else None,
+        require=webhook.require,
+        open_to_all=on_loopback,
+    )
+
+
+def _entra_verifier(entra: Entra) -> "EntraVerifier":
+    from anew.adapters.entra import EntraVerifier, Trusted
+    from anew.adapters.entra_keys import SigningKeys, fetch_keys
+
+    trusted = Trusted(
+        tenant_id=entra.tenant_id,
+        audiences=frozenset(entra.audiences),
+        application_id=entra.event_grid_application_id,
+        role=entra.role,
+        authority=entra.authority,
+    )
+    return EntraVerifier(trusted, SigningKeys(lambda: fetch_keys(trusted.keys_url)), lambda: datetime.now(UTC))
+
+
 def ledger_to_read(settings: Settings) -> SqlLedger:
     """The ledger as it is, or an empty one where none was made yet."""
     return SqlLedger.open_to_read(settings.ledger)
@@ -152,19 +195,23 @@ def open_ledger(settings: Settings) -> SqlLedger:
 
 def build_engine(settings: Settings, actor: str) -> Engine:
     """Everything a use-case needs. Imports azure.ai.ml (seconds): for flows and workers, not for the webhook."""
-    access = azure_access(settings)
+    ledger = open_ledger(settings)
+    access = within_quota(azure_access(settings), ledger, settings.azure.subscription_id)
     from anew.adapters.azure_ml import AzureMLJobs, AzureMLRegistry, AzureMLTraining
     from anew.adapters.data_factory import DataFactoryTraining
     from anew.adapters.missed_events import AzureMissedEvents
+    from anew.adapters.monitor_history import AzureMonitorHistory
     from anew.adapters.notify import AppriseNotifier
     from anew.adapters.online_endpoints import OnlineEndpoints
 
     ml = cache(lambda: ml_client(settings, access))
-    jobs = AzureMLJobs(ml)
+    logs = log_analytics(settings, access)
+    jobs = AzureMLJobs(ml, logs)
+    monitors = AzureMonitorHistory(ml, access.credential, cloud=settings.azure.cloud)
     policies = load_policies(settings.policies)
     factory = data_factory_client(settings, access)
     return Engine(
-        ledger=open_ledger(settings),
+        ledger=ledger,
         policies=policies,
         workspace=settings.workspace,
         launchers={
@@ -175,7 +222,30 @@ def build_engine(settings: Settings, actor: str) -> Engine:
         registry=AzureMLRegistry(ml),
         endpoints=OnlineEndpoints(ml),
         sources=evidence_sources(settings, ALL_SOURCES),
-        missed=AzureMissedEvents(log_analytics(settings, access), ml, settings.workspace),
+        missed=AzureMissedEvents(logs, ml, settings.workspace, monitors.experiment_id),
         notifier=AppriseNotifier(settings.notify.urls),
         actor=actor,
+        timing=Timing(
+            claim_lease=settings.timing.claim_lease,
+            launch_settle=settings.timing.launch_settle,
+            confirm_within=settings.timing.confirm_within,
+        ),
+        each=in_threads,
     )
+
+
+def within_quota(access: AzureAccess, ledger: SqlLedger, subscription_id: str) -> AzureAccess:
+    """The same, sharing the quota of ARM reads with every process on this ledger."""
+    from anew.adapters.arm_quota import ArmQuota
+
+    quota = ArmQuota(ledger, subscription_id)
+    return replace(access, options=lambda: access.options() | {"per_retry_policies": [quota]})
+
+
+def in_threads(function: Callable[[T], R], items: Iterable[T], /) -> list[R]:
+    """The answers of the function for every item, some at a time: each may wait for Azure."""
+    several = list(items)
+    if len(several) < 2:
+        return [function(item) for item in several]
+    with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="each") as pool:
+        return list(pool.map(function, several))

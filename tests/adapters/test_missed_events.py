@@ -1,6 +1,7 @@
 """What Azure can tell of drift has the very keys of the events that should have told it."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
@@ -10,6 +11,7 @@ from anew.core.event_parsing import parse_event
 from anew.core.events import Cause, Event
 from anew.emulator.monitor_runs import Monitor, Observation, report
 from anew.emulator.monitors import Reading
+from anew.emulator.runs import record_run
 from anew.emulator.state import Document
 from tests.contract.azure_worlds import RealClients, real_clients
 from tests.emulator.support import WORKSPACE_ID
@@ -99,3 +101,69 @@ def test_drift_from_before_the_time_asked_for_is_not_reported(clients: RealClien
         monitor_speaks(clients, kind, "too-old")
 
     assert found(clients, "too-old", since=-HOUR) == []
+
+
+# --- confirming -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["dataset", "model"])
+def test_drift_that_azure_saw_is_confirmed_with_what_azure_saw(clients: RealClients, kind: Kind) -> None:
+    claimed = monitor_speaks(clients, kind, f"confirmed-{kind}")
+
+    told = clients.missed.confirm(claimed, datetime.now(UTC))
+
+    assert {event.key for event in claimed} == set(told)
+    for event in claimed:
+        seen = told[event.key].drift
+        assert seen is not None
+        assert event.drift is not None
+        assert (seen.monitor, seen.coefficient, seen.breaches) == (
+            event.drift.monitor,
+            event.drift.coefficient,
+            event.drift.breaches,
+        )
+
+
+@pytest.mark.parametrize("kind", ["dataset", "model"])
+def test_event_about_a_run_that_does_not_exist_is_not_confirmed(clients: RealClients, kind: Kind) -> None:
+    forged = [replace(event, run_id="made-up") for event in monitor_speaks(clients, kind, f"forged-{kind}")]
+
+    assert clients.missed.confirm(forged, datetime.now(UTC)) == {}
+
+
+@pytest.mark.parametrize("kind", ["dataset", "model"])
+def test_exaggerated_event_is_confirmed_for_no_more_than_azure_saw(clients: RealClients, kind: Kind) -> None:
+    [*_, claimed] = monitor_speaks(clients, kind, f"exaggerated-{kind}", coefficient=0.4)
+    assert claimed.drift is not None
+    told_values = [claimed.drift.coefficient, *(breach.value for breach in claimed.drift.breaches)]
+    breaches = tuple(replace(breach, value=99.0) for breach in claimed.drift.breaches)
+    exaggerated = replace(claimed, drift=replace(claimed.drift, coefficient=0.99, breaches=breaches))
+
+    told = clients.missed.confirm([exaggerated], datetime.now(UTC))[claimed.key]
+
+    assert told.drift is not None
+    assert [told.drift.coefficient, *(breach.value for breach in told.drift.breaches)] == told_values
+
+
+def test_breach_of_one_monitor_is_not_confirmed_as_anothers(clients: RealClients) -> None:
+    [*_, claimed] = monitor_speaks(clients, "model", "borrowed-breach")
+
+    told = clients.missed.confirm([replace(claimed, experiment="price-monitor")], datetime.now(UTC))
+
+    assert told[claimed.key].experiment not in {"price-monitor", None}
+    assert clients.missed.confirm([claimed], datetime.now(UTC))[claimed.key].experiment == claimed.experiment
+
+
+def test_run_without_a_breach_confirms_none(clients: RealClients) -> None:
+    [*_, breach] = monitor_speaks(clients, "model", "quiet-monitor")
+    quiet = record_run(
+        clients.azure.cloud,
+        WORKSPACE_ID,
+        "quiet-run",
+        experiment="quiet-monitor",
+        status="Completed",
+        tags={},
+        properties={},
+    )
+
+    assert clients.missed.confirm([replace(breach, run_id=quiet["name"])], datetime.now(UTC)) == {}

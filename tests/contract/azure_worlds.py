@@ -25,6 +25,7 @@ from anew.adapters.memory import (
     MemoryTrainingJobs,
 )
 from anew.adapters.missed_events import AzureMissedEvents
+from anew.adapters.monitor_history import AzureMonitorHistory
 from anew.adapters.online_endpoints import OnlineEndpoints
 from anew.core.events import Workspace
 from anew.engine.ports import Endpoints, Jobs, ModelRegistry, TrainingLauncher
@@ -109,9 +110,9 @@ class RealClients:
     @property
     def missed(self) -> AzureMissedEvents:
         """The adapter that asks what happened."""
-        return AzureMissedEvents(
-            self.log_analytics, lambda: self.ml, Workspace(SUBSCRIPTION, RESOURCE_GROUP, WORKSPACE)
-        )
+        history = AzureMonitorHistory(lambda: self.ml, self.azure.connection.credential)
+        workspace = Workspace(SUBSCRIPTION, RESOURCE_GROUP, WORKSPACE)
+        return AzureMissedEvents(self.log_analytics, lambda: self.ml, workspace, history.experiment_id)
 
 
 @contextmanager
@@ -153,7 +154,7 @@ def real_world(folder: Path) -> Generator[AzureWorld]:
         document.write_text(
             yaml.safe_dump({key: value for key, value in content.items() if key not in ("name", "tags")})
         )
-        jobs = AzureMLJobs(lambda: clients.ml)
+        jobs = AzureMLJobs(lambda: clients.ml, clients.log_analytics)
         with httpx.Client() as http:
             yield AzureWorld(
                 DataFactoryTraining(clients.factory, RESOURCE_GROUP, FACTORY),

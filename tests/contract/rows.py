@@ -1,7 +1,7 @@
 """Rows for the ledger: a decision with its retraining, and a rollout, by a number."""
 
 from anew.core.lifecycle import Retraining, Rollout
-from anew.engine.ports import DecisionRecord
+from anew.engine.ledger import DecisionRecord
 from tests.builders import ENDPOINT, MODEL, START
 
 
@@ -26,6 +26,7 @@ def retraining(name: str = "1", *, model: str = MODEL) -> Retraining:
         decision_id=f"d-{name}",
         model=model,
         launcher="adf",
+        launcher_spec={"kind": "adf", "pipeline": "retrain"},
         job_name=f"job-{name}",
         evaluation_job=f"evaluation-{name}",
         created_at=START,

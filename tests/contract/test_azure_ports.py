@@ -1,14 +1,14 @@
 """The obligations of the Azure ports, numbered as in anew.engine.ports, in memory and through the real SDK clients."""
 
 from collections.abc import Generator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
 
 from anew.core.policy import AzureMLLauncher, DataFactoryLauncher, Deploy
 from anew.core.tags import RETRAINING_TAG
-from anew.engine.ports import DeploymentState, ModelVersion, RunStatus, TrainingOrder
+from anew.engine.ports import DeploymentState, ModelVersion, RunStatus, RunView, TrainingOrder
 from anew.errors import AzureNotFound, AzureRefused
 from tests.contract.azure_worlds import PIPELINE, SCORE_REQUEST, AzureWorld, memory_world, real_world
 
@@ -101,6 +101,33 @@ def test_training_job_carries_the_retrainings_id_and_ends(world: AzureWorld, nam
     assert view.tags[RETRAINING_TAG] == name
 
 
+def test_cancelled_pipeline_run_ends_canceled_and_may_be_cancelled_again(world: AzureWorld, name: str) -> None:
+    order = pipeline_order(name)
+    run = world.pipelines.launch(order)
+
+    world.pipelines.cancel(order, run)
+
+    assert world.until(lambda: status(world.pipelines.view(order, run)) is RunStatus.CANCELED)
+    world.pipelines.cancel(order, run)
+    assert status(world.pipelines.view(order, run)) is RunStatus.CANCELED
+
+
+def test_cancelling_what_azure_does_not_know_changes_nothing(world: AzureWorld, name: str) -> None:
+    world.pipelines.cancel(pipeline_order(name), str(uuid4()))
+    world.training_jobs.cancel(job_order(world, name), name)
+    world.jobs.cancel(name)
+
+
+def test_pipeline_run_is_among_the_ended_when_it_has_ended(world: AzureWorld, name: str) -> None:
+    order, since = pipeline_order(name), datetime.now(UTC) - timedelta(minutes=1)
+    run = world.pipelines.launch(order)
+    assert run not in world.pipelines.ended([order.launcher], since, datetime.now(UTC))
+
+    assert world.until(lambda: status(world.pipelines.view(order, run)) is RunStatus.COMPLETED)
+
+    assert run in world.pipelines.ended([order.launcher], since, datetime.now(UTC))
+
+
 def test_launcher_refuses_an_order_of_the_other_kind(world: AzureWorld, name: str) -> None:
     with pytest.raises(TypeError):
         world.pipelines.launch(job_order(world, name))
@@ -108,7 +135,29 @@ def test_launcher_refuses_an_order_of_the_other_kind(world: AzureWorld, name: st
         world.training_jobs.launch(pipeline_order(name))
 
 
+def status(view: RunView | None) -> RunStatus | None:
+    return view.status if view else None
+
+
 # --- Jobs -------------------------------------------------------------------------------------------------
+
+
+def test_job_is_among_the_ended_when_it_has_ended(world: AzureWorld, name: str) -> None:
+    since = datetime.now(UTC) - timedelta(minutes=1)
+    world.jobs.submit(name, world.document, {}, {RETRAINING_TAG: name})
+
+    assert world.until(lambda: status(world.jobs.get(name)) is RunStatus.COMPLETED)
+
+    assert name in world.jobs.ended(since, datetime.now(UTC))
+
+
+def test_job_that_has_ended_stays_as_it_ended_when_it_is_cancelled(world: AzureWorld, name: str) -> None:
+    world.jobs.submit(name, world.document, {}, {RETRAINING_TAG: name})
+    assert world.until(lambda: status(world.jobs.get(name)) is RunStatus.COMPLETED)
+
+    world.jobs.cancel(name)
+
+    assert status(world.jobs.get(name)) is RunStatus.COMPLETED
 
 
 def test_job_submitted_again_for_the_same_retraining_changes_nothing(world: AzureWorld, name: str) -> None:

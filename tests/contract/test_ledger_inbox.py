@@ -10,11 +10,11 @@ import pytest
 from anew.adapters.ledger import SqlLedger
 from anew.core.events import Cause
 from anew.core.gate import GateOutcome, GateResult
-from anew.engine.ports import Source
+from anew.engine.ledger import Backlog, DeadLetter, Source
 from anew.errors import StaleWrite
 from tests.builders import START, drift_event, registered_event
-from tests.contract.conftest import Place
 from tests.contract.rows import record, retraining, rollout
+from tests.places import Place
 
 LEASE = timedelta(minutes=5)
 SECOND = timedelta(seconds=1)
@@ -27,7 +27,7 @@ def test_everything_written_is_there_after_a_restart(lasting_place: Place) -> No
     first = lasting_place.open()
     gate = GateResult(GateOutcome.PROMOTE, "better", 100, "f00d", 0.9, 0.8, 0.1, 0.05, 0.15, 0.01, 100)
     first.receive([drift_event()], Source.WEBHOOK, START)
-    first.count_ignored("Some.Type", "not ours", START)
+    first.receive([], Source.WEBHOOK, START, ignored=[("Some.Type", "not ours")])
     first.record_decision(record(covers=(drift_event().key,)), retraining(), "me")
     saved = first.save_retraining(replace(retraining(), gate=gate), "passed", "me", START, {"gate": gate})
     first.add_rollout(rollout(), "me")
@@ -88,6 +88,37 @@ def test_settled_event_received_again_stays_settled(ledger: SqlLedger) -> None:
     assert ledger.claim([Cause.DRIFT], START, LEASE) == []
 
 
+def test_events_of_any_number_are_kept_with_right_counts(ledger: SqlLedger) -> None:
+    events = [drift_event(str(number)) for number in range(1500)]
+    ledger.receive(events[:300:7], Source.WEBHOOK, START)
+
+    receipt = ledger.receive([*events, *events[:10]], Source.WEBHOOK, START)
+
+    assert (receipt.new, receipt.repeated) == (1457, 53)
+    deliveries = {entry.event.run_id: entry.deliveries for entry in ledger.unsettled([Cause.DRIFT])}
+    assert deliveries == {str(n): 1 + (n < 10) + (n < 300 and n % 7 == 0) for n in range(1500)}
+
+
+def test_event_settled_when_received_keeps_its_first_outcome(ledger: SqlLedger) -> None:
+    key = drift_event().key
+    ledger.receive([drift_event()], Source.WEBHOOK, START, settled={key: "first"})
+    ledger.receive([drift_event()], Source.WEBHOOK, START + LEASE, settled={key: "second"})
+
+    entry = ledger.entry(key)
+    assert entry is not None
+    assert (entry.outcome, entry.settled_at, entry.deliveries) == ("first", START, 2)
+
+
+def test_backlog_counts_what_waits_since_when_and_what_is_dead(ledger: SqlLedger) -> None:
+    letters = [DeadLetter(f"x-{number}", "bad", "{}", Source.WEBHOOK, START) for number in range(3)]
+    ledger.receive([drift_event("1")], Source.WEBHOOK, START - LEASE)
+    ledger.receive([drift_event("2"), drift_event("3")], Source.WEBHOOK, START, dead=letters)
+    ledger.settle([drift_event("1").key], "done", START)
+    ledger.mark_redriven(["x-0"], START)
+
+    assert ledger.backlog() == Backlog(waiting=2, oldest=START, dead_letters=2)
+
+
 def test_event_received_by_several_at_once_is_new_to_one_of_them(lasting_place: Place) -> None:
     ledgers = [lasting_place.open() for _ in range(4)]
     barrier = Barrier(4)
@@ -103,7 +134,7 @@ def test_event_received_by_several_at_once_is_new_to_one_of_them(lasting_place: 
 
 def test_something_ignored_is_counted_by_type_and_reason(ledger: SqlLedger) -> None:
     for reason in ("not ours", "unknown", "not ours"):
-        ledger.count_ignored("Some.Type", reason, START)
+        ledger.receive([], Source.WEBHOOK, START, ignored=[("Some.Type", reason)])
 
     assert {each.reason: each.count for each in ledger.ignored_counts()} == {"not ours": 2, "unknown": 1}
 

@@ -13,11 +13,11 @@ from anew.adapters.ledger import SqlLedger
 from anew.adapters.ledger.database import create_engine
 from anew.core.events import Cause
 from anew.core.lifecycle import RetrainingState, RolloutState
-from anew.engine.ports import Source
+from anew.engine.ledger import Source
 from anew.errors import StaleWrite
 from tests.builders import MODEL, START, drift_event
-from tests.contract.conftest import Place
 from tests.contract.rows import record, retraining, rollout
+from tests.places import Place
 
 LEASE = timedelta(minutes=5)
 SECOND = timedelta(seconds=1)

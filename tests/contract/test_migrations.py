@@ -13,10 +13,10 @@ from anew.adapters.ledger import SqlLedger
 from anew.adapters.ledger.database import create_engine, upgrade
 from anew.adapters.ledger.tables import metadata
 from anew.core.lifecycle import OPEN_RETRAINING
-from anew.engine.ports import Source
+from anew.engine.ledger import Source
 from anew.errors import LedgerMissing, LedgerUnavailable
 from tests.builders import START, drift_event
-from tests.contract.conftest import Place
+from tests.places import Place
 
 _ROOT = Path(__file__).parents[2]
 _CLAIM = """
@@ -31,8 +31,8 @@ while claimed := ledger.claim([Cause.DRIFT], START, timedelta(minutes=5), limit=
 """
 
 
-def test_migrated_schema_is_the_one_in_the_tables(lasting_place: Place) -> None:
-    engine = create_engine(lasting_place.url)
+def test_migrated_schema_is_the_one_in_the_tables(bare_place: Place) -> None:
+    engine = create_engine(bare_place.url)
     upgrade(engine)
 
     with engine.connect() as connection:
@@ -42,8 +42,8 @@ def test_migrated_schema_is_the_one_in_the_tables(lasting_place: Place) -> None:
     assert differences == []
 
 
-def test_only_open_states_count_as_an_open_retraining(lasting_place: Place) -> None:
-    engine = create_engine(lasting_place.url)
+def test_only_open_states_count_as_an_open_retraining(bare_place: Place) -> None:
+    engine = create_engine(bare_place.url)
     upgrade(engine)
     query = {
         "sqlite": "SELECT sql FROM sqlite_master WHERE name = 'one_open_retraining'",
@@ -58,26 +58,26 @@ def test_only_open_states_count_as_an_open_retraining(lasting_place: Place) -> N
     assert quoted == {str(state) for state in OPEN_RETRAINING}
 
 
-def test_migrating_again_changes_nothing(lasting_place: Place) -> None:
-    ledger = lasting_place.open()
+def test_migrating_again_changes_nothing(bare_place: Place) -> None:
+    ledger = bare_place.open()
     ledger.receive([drift_event()], Source.WEBHOOK, START)
 
-    again = lasting_place.open()
+    again = bare_place.open()
 
     assert len(again.entries()) == 1
 
 
-def test_many_that_migrate_at_once_all_find_the_schema(lasting_place: Place) -> None:
+def test_many_that_migrate_at_once_all_find_the_schema(bare_place: Place) -> None:
     with ThreadPoolExecutor(4) as pool:
-        futures = [pool.submit(lasting_place.open) for _ in range(4)]
+        futures = [pool.submit(bare_place.open) for _ in range(4)]
     ledgers = [future.result() for future in futures]
 
     assert all(ledger.entries() == [] for ledger in ledgers)
 
 
-def test_processes_that_open_and_claim_at_once_share_the_work_without_overlap(lasting_place: Place) -> None:
-    commands = [[sys.executable, "-c", _CLAIM, lasting_place.url] for _ in range(2)]
-    lasting_place.open().receive([drift_event(str(number)) for number in range(20)], Source.WEBHOOK, START)
+def test_processes_that_open_and_claim_at_once_share_the_work_without_overlap(bare_place: Place) -> None:
+    commands = [[sys.executable, "-c", _CLAIM, bare_place.url] for _ in range(2)]
+    bare_place.open().receive([drift_event(str(number)) for number in range(20)], Source.WEBHOOK, START)
 
     processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=_ROOT) for command in commands]
     claimed = [key for process in processes for key in process.communicate(timeout=60)[0].split("\n") if key]

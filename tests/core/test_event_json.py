@@ -50,7 +50,7 @@ events = st.builds(
 
 @given(events)
 def test_event_survives_the_ledgers_form(event: Event) -> None:
-    loaded = load_event(json.loads(json.dumps(dump_event(event))))
+    loaded = load_event(json.loads(dump_event(event)))
 
     assert loaded == event
     assert loaded.key == event.key

@@ -140,6 +140,16 @@ def test_deployed_model_and_version_are_what_all_have_in_common(ids: str, model:
     assert (parsed.model, parsed.version) == (model, version)
 
 
+def test_key_of_many_deployed_models_is_short_enough_to_store_and_still_tells_them_apart() -> None:
+    models = ",".join(f"model-{number}:1" for number in range(110))
+    one, other = (changed("model-deployed.cloud.json", data__ModelIds=ids) for ids in (models, models + "0"))
+
+    assert isinstance(one, Event)
+    assert isinstance(other, Event)
+    assert len(one.key) < 1024
+    assert one.key != other.key
+
+
 # --- causes -----------------------------------------------------------------------------------------------
 
 

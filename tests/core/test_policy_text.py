@@ -54,7 +54,7 @@ def test_minimal_policy_gets_the_documented_defaults() -> None:
             "cooldwn: PT1H",
             (
                 "p.yaml:9: limits.cooldwn: 'cooldwn' is not known; allowed: cooldown, backoff_after_rejection, "
-                "max_retrainings, budget, freeze, max_concurrent; did you mean 'cooldown'?"
+                "max_retrainings, budget, freeze, in_flight, max_concurrent; did you mean 'cooldown'?"
             ),
         ),
         (

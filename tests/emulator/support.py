@@ -16,7 +16,7 @@ import pandas as pd
 import uvicorn
 import yaml
 
-from anew.emulator.app import create_app
+from anew.emulator.app import create_app, make_server
 from anew.emulator.client import LocalAzure
 from anew.emulator.cloud import Cloud
 from anew.emulator.credentials import Connection, connection
@@ -61,8 +61,7 @@ def run_local_azure(folder: Path) -> Generator[RunningAzure]:
     listener = socket.create_server(("127.0.0.1", 0))
     base_url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     cloud = Cloud.open(folder, base_url)
-    config = uvicorn.Config(create_app(cloud, warm=False), log_level="warning", timeout_graceful_shutdown=1)
-    server = uvicorn.Server(config)
+    server = make_server(create_app(cloud, warm=False), "127.0.0.1", 0)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="local-azure", daemon=True)
     thread.start()
     try:
@@ -74,6 +73,12 @@ def run_local_azure(folder: Path) -> Generator[RunningAzure]:
         thread.join(START_SECONDS)
         listener.close()
         cloud.store.close()
+
+
+def free_port() -> int:
+    """A port of this machine that nobody listens on now."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
 
 
 def _wait_until_started(server: uvicorn.Server) -> None:

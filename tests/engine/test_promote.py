@@ -1,14 +1,17 @@
 """Histories from a training that ended to a registered version, or to the reason why there is none."""
 
 from dataclasses import replace
+from datetime import timedelta
 
 from anew.adapters.memory import Ending
 from anew.core.events import Cause
 from anew.core.gate import GateOutcome
 from anew.core.lifecycle import RetrainingState
 from anew.core.tags import RETRAINING_TAG
+from anew.engine.advance import advance_retraining
 from anew.engine.ports import ModelVersion, RunStatus
-from anew.engine.promote import advance_retraining, promote
+from anew.engine.promote import promote
+from anew.engine.reconcile import reconcile
 from anew.engine.retrain import retrain
 from tests.builders import EVALUATE_JOB, MODEL, PIPELINE, Play, drift_event, evaluation, policy, run_event, serve
 
@@ -100,9 +103,12 @@ def test_training_that_takes_too_long_fails() -> None:
     play.tick(minutes=59)
     assert play.retraining.state is RetrainingState.TRAINING
     play.tick(minutes=2)
+    assert play.retraining.state is RetrainingState.CANCELING
+    play.tick()
 
     assert play.retraining.state is RetrainingState.FAILED
-    assert "did not end within 1:00:00" in (play.retraining.reason or "")
+    assert "timed out: training since" in (play.retraining.reason or "")
+    assert {run.status for run in play.azure.pipeline_runs.values()} == {RunStatus.CANCELED}
 
 
 def test_pipeline_that_succeeds_without_the_job_fails_the_retraining() -> None:
@@ -280,12 +286,14 @@ def test_event_before_the_run_ended_changes_nothing() -> None:
     assert play.retraining.state is RetrainingState.TRAINING
 
 
-def test_retraining_whose_policy_is_gone_fails() -> None:
+def test_retraining_whose_policy_is_gone_is_cancelled_outside_too() -> None:
     play = training()
 
-    play.with_policies(policy("another")).tick()
+    reconcile(play.with_policies(policy("another")).engine, play.now + timedelta(minutes=1))
+    play.tick()
 
-    assert play.retraining.state is RetrainingState.FAILED
+    assert play.retraining.state is RetrainingState.CANCELED
+    assert {run.status for run in play.azure.pipeline_runs.values()} == {RunStatus.CANCELED}
     assert MODEL in (play.retraining.reason or "")
 
 

@@ -1,6 +1,7 @@
 """The relay: whatever Prefect loses, waiting work gets a flow run, and never one for each event."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import pairwise
 
@@ -37,7 +38,7 @@ def test_new_entry_is_hinted_once() -> None:
 
 
 def test_burst_becomes_one_hint_of_its_newest_event() -> None:
-    setting = Setting([drift(f"run-{number}") for number in range(50)])
+    setting = Setting([replace(drift(f"run-{number}"), time=at(number)) for number in range(50)])
 
     setting.relay(0)
 

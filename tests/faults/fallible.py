@@ -5,7 +5,7 @@ from functools import wraps
 from typing import Any
 
 from anew.adapters.memory import MemoryAzure
-from anew.engine.ports import Ledger
+from anew.engine.ledger import Ledger
 
 
 class FallibleLedger:

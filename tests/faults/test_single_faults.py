@@ -16,7 +16,7 @@ from anew.adapters.ledger.database import create_engine
 from anew.adapters.memory import Crash, Fault
 from anew.core.lifecycle import RetrainingState, RolloutState
 from anew.core.tags import deployment_name
-from anew.engine.ports import Ledger
+from anew.engine.ledger import Ledger
 from tests.builders import ENDPOINT, MODEL, Play, drift_event, fresh_ledger, make_engine, serve
 from tests.faults.fallible import FallibleLedger
 

@@ -12,10 +12,12 @@ from anew.adapters.memory import Crash, Fault
 from anew.core.lifecycle import OPEN_RETRAINING, OPEN_ROLLOUT
 from anew.core.tags import version_order
 from anew.engine.deploy import deploy
-from anew.engine.ports import Ledger, ModelVersion
-from anew.engine.promote import promote, served_version
+from anew.engine.ledger import Ledger
+from anew.engine.ports import ModelVersion
+from anew.engine.promote import promote
 from anew.engine.reconcile import reconcile
 from anew.engine.retrain import request_retraining, retrain
+from anew.engine.serving import served_version
 from anew.errors import TemporaryError
 from tests.builders import (
     ENDPOINT,

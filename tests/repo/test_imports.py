@@ -25,7 +25,7 @@ def _imported_by(*arguments: str) -> set[str]:
     return set(ended.stderr.split())
 
 
-@pytest.mark.parametrize("arguments", [("--help",), ("--version",), ("policy", "--help"), ("event", "--help")])
+@pytest.mark.parametrize("arguments", [("--help",), ("--version",), ("policy", "--help"), ("events", "--help")])
 def test_help_imports_no_vendor(arguments: tuple[str, ...]) -> None:
     assert _imported_by(*arguments) & HEAVY == set()
 

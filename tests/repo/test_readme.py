@@ -51,7 +51,7 @@ def test_make_target_exists(target: str) -> None:
 
 def test_readme_shows_both_commands() -> None:
     assert {"demo", "test"} <= set(_commands("make"))
-    assert any(each.startswith("event subscribe") for each in _commands("anew"))
+    assert any(each.startswith("events subscribe") for each in _commands("anew"))
 
 
 def test_readme_policy_is_the_shipped_one() -> None:

@@ -1,7 +1,8 @@
 """Azure ML jobs and models through azure-ai-ml, which takes seconds to import: only this file and its neighbours do."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ from azure.ai.ml.entities import Job, Model
 from azure.core.exceptions import AzureError
 
 from anew.adapters.azure_errors import translated
-from anew.core.policy import AzureMLLauncher
+from anew.adapters.log_analytics import ENDED_QUERY, LogAnalytics
+from anew.core.policy import AzureMLLauncher, Launcher
 from anew.core.tags import RETRAINING_TAG, version_order
 from anew.engine.ports import ModelVersion, RunStatus, RunView, TrainingOrder
 from anew.errors import AzureNotFound, AzureRefused, InvalidPolicy
@@ -30,8 +32,9 @@ _STATUS: Mapping[str, RunStatus] = {
 class AzureMLJobs:
     """Implements Jobs. Azure ML creates a job once for a name, which makes submitting safe to repeat."""
 
-    def __init__(self, client: Callable[[], MLClient]) -> None:
+    def __init__(self, client: Callable[[], MLClient], logs: LogAnalytics | None = None) -> None:
         self._client = client
+        self._logs = logs
 
     def submit(self, name: str, document: str, inputs: Mapping[str, Literal], tags: Mapping[str, str]) -> None:
         job = load_named(Path(document), name, inputs, tags)
@@ -51,6 +54,28 @@ class AzureMLJobs:
         except AzureNotFound:
             return None
         return view_of(job)
+
+    def cancel(self, name: str) -> None:
+        try:
+            with translated(f"cancel job {name}"):
+                self._client().jobs.begin_cancel(name, polling=False)
+        except AzureNotFound:
+            return
+        except AzureRefused:
+            # That an ended job may be cancelled again is unverified: only looking tells whether it matters.
+            view = self.get(name)
+            if view is not None and view.status is RunStatus.RUNNING:
+                raise
+
+    def ended(self, since: datetime, now: datetime) -> set[str]:
+        if self._logs is None or not self._logs.has_workspace:
+            return set()
+        try:
+            frame = self._logs.frame(ENDED_QUERY, None, now - since, now)
+        except AzureRefused:
+            # The workspace's diagnostic setting does not send this table: then each job is looked at by itself.
+            return set()
+        return {str(name) for name in frame["RunId"]} if "RunId" in frame else set()
 
 
 def view_of(job: Job) -> RunView:
@@ -112,6 +137,12 @@ class AzureMLTraining:
 
     def view(self, order: TrainingOrder, run_id: str) -> RunView | None:
         return self._jobs.get(run_id)
+
+    def cancel(self, order: TrainingOrder, run_id: str) -> None:
+        self._jobs.cancel(run_id)
+
+    def ended(self, launchers: Collection[Launcher], since: datetime, now: datetime) -> set[str]:
+        return self._jobs.ended(since, now)
 
 
 class AzureMLRegistry:

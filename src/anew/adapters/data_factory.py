@@ -1,13 +1,13 @@
 """Training by an Azure Data Factory pipeline."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from azure.mgmt.datafactory import DataFactoryManagementClient
 
 from anew.adapters.azure_errors import translated
-from anew.core.policy import DataFactoryLauncher
+from anew.core.policy import DataFactoryLauncher, Launcher
 from anew.engine.ports import RunStatus, RunView, TrainingOrder
 from anew.errors import AzureNotFound, AzureRefused
 
@@ -77,6 +77,29 @@ class DataFactoryTraining:
             return None
         status = _STATUS.get((run.status or "").casefold(), RunStatus.RUNNING)
         return RunView(status, {}, (run.message or "")[:300])
+
+    def cancel(self, order: TrainingOrder, run_id: str) -> None:
+        factory = self._factory_of(_launcher(order))
+        try:
+            with translated(f"cancel pipeline run {run_id}"):
+                self._client.pipeline_runs.cancel(self._group, factory, run_id, is_recursive=True)
+        except AzureNotFound:
+            return
+        except AzureRefused:
+            # That an ended run may be cancelled again is unverified: only looking tells whether it matters.
+            view = self.view(order, run_id)
+            if view is not None and view.status is RunStatus.RUNNING:
+                raise
+
+    def ended(self, launchers: Collection[Launcher], since: datetime, now: datetime) -> set[str]:
+        factories = {self._factory_of(each) for each in launchers if isinstance(each, DataFactoryLauncher)}
+        window = {
+            "lastUpdatedAfter": since.isoformat(),
+            "lastUpdatedBefore": (now + _CLOCK_SKEW).isoformat(),
+            "filters": [{"operand": "Status", "operator": "In", "values": ["Succeeded", "Failed", "Cancelled"]}],
+        }
+        with translated("look for pipeline runs that ended"):
+            return {str(run["runId"]) for factory in sorted(factories) for run in self._runs(factory, window)}
 
     def _factory_of(self, launcher: DataFactoryLauncher) -> str:
         factory = launcher.factory or self._factory

@@ -26,6 +26,12 @@ AppMetrics
 | where value > threshold
 """
 
+ENDED_QUERY = """
+AmlRunStatusChangedEvent
+| where Status in ("Completed", "Failed", "Canceled", "NotResponding")
+| distinct RunId
+"""
+
 
 class LogAnalytics:
     """Implements EvidenceSource for `log_analytics`. The client is made when first needed."""
@@ -33,6 +39,11 @@ class LogAnalytics:
     def __init__(self, client: Callable[[], LogsQueryClient], workspace_id: str | None) -> None:
         self._client = client
         self._workspace_id = workspace_id
+
+    @property
+    def has_workspace(self) -> bool:
+        """Whether the settings name a workspace."""
+        return self._workspace_id is not None
 
     def read(self, source: EvidenceSource, policy: Policy, history: History, now: datetime) -> list[Signal]:
         assert isinstance(source, LogQuery)

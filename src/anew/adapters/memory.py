@@ -4,15 +4,16 @@ Nothing happens in it by itself: jobs end and deployments become ready when `set
 """
 
 from collections import Counter
-from collections.abc import Generator, Mapping
+from collections.abc import Collection, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
 from anew.core.decision import Signal
 from anew.core.events import Event
-from anew.core.policy import AzureMLLauncher, DataFactoryLauncher, Deploy
+from anew.core.policy import AzureMLLauncher, DataFactoryLauncher, Deploy, Launcher
 from anew.core.tags import RETRAINING_TAG, version_order
 from anew.engine.ports import (
     DeploymentState,
@@ -95,7 +96,8 @@ class MemoryAzure:
     `endings` are by job document, or by pipeline; `effects` counts what was really done, by kind and object; `calls`
     are the port calls in their order. `down` and `refused` name calls that fail as long as they are named, `broken`
     the `model:version` whose deployment cannot be created, `silent` those that refuse to score. `happened` is what
-    Azure could tell of drift, `archived` the versions that lists leave out.
+    Azure could tell of drift, `forged` the keys of events it knows nothing of, `archived` the versions that lists
+    leave out. Without `tells_of_ends` nothing tells what ended, and runs must be looked at one by one.
     """
 
     def __init__(self) -> None:
@@ -105,6 +107,8 @@ class MemoryAzure:
         self.endpoints: dict[str, MemoryEndpoint] = {}
         self.signals: dict[str, list[Signal]] = {}
         self.happened: list[Event] = []
+        self.forged: set[str] = set()
+        self.tells_of_ends = True
         self.endings: dict[str, Ending] = {}
         self.pipelines_without_job: set[str] = set()
         self.archived: set[tuple[str, str]] = set()
@@ -135,7 +139,8 @@ class MemoryAzure:
             if job.status is RunStatus.RUNNING:
                 job.status = job.ending.status
         for run in self.pipeline_runs.values():
-            run.status = self.jobs[run.job].status if run.job else RunStatus.COMPLETED
+            if run.status is RunStatus.RUNNING:
+                run.status = self.jobs[run.job].status if run.job else RunStatus.COMPLETED
         for deployment in (item for endpoint in self.endpoints.values() for item in endpoint.deployments.values()):
             if deployment.state is DeploymentState.CREATING:
                 failed = deployment.model in self.broken
@@ -179,6 +184,18 @@ class MemoryAzure:
         elif known.tags.get(RETRAINING_TAG) != tags.get(RETRAINING_TAG):
             raise AzureRefused(f"a job named {name} exists already, and is not ours")
 
+    def cancel_job(self, name: str) -> None:
+        """End a job that runs; another one, or none, stays as it is."""
+        job = self.jobs.get(name)
+        if job is not None and job.status is RunStatus.RUNNING:
+            job.status = RunStatus.CANCELED
+            self.effects["cancel", name] += 1
+
+    def ended_jobs(self) -> set[str]:
+        """Names of the jobs that ended, unless nothing tells of it."""
+        ended = {name for name, job in self.jobs.items() if job.status is not RunStatus.RUNNING}
+        return ended if self.tells_of_ends else set()
+
 
 # --- training ---------------------------------------------------------------------------------------------
 
@@ -212,6 +229,18 @@ class MemoryPipelines:
             run = self._azure.pipeline_runs.get(run_id)
             return RunView(run.status, {}) if run else None
 
+    def cancel(self, order: TrainingOrder, run_id: str) -> None:
+        with self._azure.call("launcher.cancel"):
+            run = self._azure.pipeline_runs.get(run_id)
+            if run is not None and run.status is RunStatus.RUNNING:
+                run.status = RunStatus.CANCELED
+                self._azure.effects["cancel", run_id] += 1
+
+    def ended(self, launchers: Collection[Launcher], since: datetime, now: datetime) -> set[str]:
+        with self._azure.call("launcher.ended"):
+            runs = self._azure.pipeline_runs.items()
+            return {run_id for run_id, run in runs if self._azure.tells_of_ends and run.status is not RunStatus.RUNNING}
+
 
 class MemoryTrainingJobs:
     """Training by jobs: the name makes launching safe to repeat."""
@@ -238,6 +267,14 @@ class MemoryTrainingJobs:
             job = self._azure.jobs.get(run_id)
             return job.view if job else None
 
+    def cancel(self, order: TrainingOrder, run_id: str) -> None:
+        with self._azure.call("launcher.cancel"):
+            self._azure.cancel_job(run_id)
+
+    def ended(self, launchers: Collection[Launcher], since: datetime, now: datetime) -> set[str]:
+        with self._azure.call("launcher.ended"):
+            return self._azure.ended_jobs()
+
 
 def memory_launchers(azure: MemoryAzure) -> dict[str, TrainingLauncher]:
     """Both launchers, by the `kind` of a policy's launcher."""
@@ -260,6 +297,14 @@ class MemoryJobs:
         with self._azure.call("jobs.get"):
             job = self._azure.jobs.get(name)
             return job.view if job else None
+
+    def cancel(self, name: str) -> None:
+        with self._azure.call("jobs.cancel"):
+            self._azure.cancel_job(name)
+
+    def ended(self, since: datetime, now: datetime) -> set[str]:
+        with self._azure.call("jobs.ended"):
+            return self._azure.ended_jobs()
 
 
 # --- models and endpoints ---------------------------------------------------------------------------------

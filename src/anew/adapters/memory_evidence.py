@@ -1,6 +1,6 @@
 """What is asked and told around decisions, in memory: evidence, missed events, notifications."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 from anew.adapters.memory import MemoryAzure
@@ -35,7 +35,7 @@ class MemoryNotifier:
 
 
 class MemoryMissedEvents:
-    """Drift that Azure knows of."""
+    """Drift that Azure knows of: all that events claim, but what is named as forged."""
 
     def __init__(self, azure: MemoryAzure) -> None:
         self._azure = azure
@@ -50,3 +50,7 @@ class MemoryMissedEvents:
                 and since <= event.time <= now
                 and watched & {name.casefold() for name in monitors_of(event)}
             ]
+
+    def confirm(self, events: Sequence[Event], now: datetime) -> Mapping[str, Event]:
+        with self._azure.call("missed.confirm"):
+            return {event.key: event for event in events if event.key not in self._azure.forged}

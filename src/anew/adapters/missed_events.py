@@ -4,8 +4,9 @@ Each finding is written in the shape of the event that would have announced it a
 so that it gets the same key, and a late event finds it known.
 """
 
-from collections.abc import Callable, Collection, Iterator
-from datetime import UTC, datetime
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 from azure.ai.ml import MLClient
@@ -15,22 +16,72 @@ from anew.adapters.azure_errors import translated
 from anew.adapters.log_analytics import DRIFT_QUERY, LogAnalytics
 from anew.core.event_parsing import parse_event
 from anew.core.events import Cause, Event, EventType, Workspace
-from anew.errors import AzureRefused
+from anew.errors import AzureNotFound, AzureRefused
+
+_FINAL = frozenset({"Completed", "Failed", "Canceled"})
+_REMEMBERED = 5000  # monitor runs
+_LOGGED_BEFORE = timedelta(days=1)  # the time of a logged metric and of its event need not be the same
 
 
 class AzureMissedEvents:
     """Implements MissedEvents."""
 
-    def __init__(self, logs: LogAnalytics, client: Callable[[], MLClient], workspace: Workspace) -> None:
+    def __init__(
+        self,
+        logs: LogAnalytics,
+        client: Callable[[], MLClient],
+        workspace: Workspace,
+        experiment_id: Callable[[str], str | None],
+    ) -> None:
         self._logs = logs
         self._client = client
         self._workspace = workspace
+        self._ended: dict[str, list[dict[str, Any]]] = {}
+        self._experiment_id = lru_cache(maxsize=1000)(experiment_id)
 
     def drift(self, monitors: Collection[str], since: datetime, now: datetime) -> list[Event]:
         watched = frozenset(name.casefold() for name in monitors)
         found = [*self._dataset_drift(since, now), *self._breaches(watched, since)]
         parsed = [parse_event(raw) for raw in found]
         return [event for event in parsed if isinstance(event, Event) and event.cause is Cause.DRIFT]
+
+    def confirm(self, events: Sequence[Event], now: datetime) -> Mapping[str, Event]:
+        v1 = {event.key: event for event in events if event.type == EventType.DATASET_DRIFT_DETECTED}
+        told = self._confirmed_v1(v1, now) if v1 else {}
+        for event in events:
+            if event.key not in v1 and (found := self._confirmed_run(event)) is not None:
+                told[event.key] = found
+        return told
+
+    def _confirmed_v1(self, claimed: Mapping[str, Event], now: datetime) -> dict[str, Event]:
+        if not self._logs.has_workspace:
+            # Without its metrics only this much can be known of a v1 monitor: that there is such a run.
+            return {key: event for key, event in claimed.items() if self._run(event.run_id or "") is not None}
+        since = min(event.time for event in claimed.values()) - _LOGGED_BEFORE
+        logged = [parse_event(raw) for raw in self._dataset_drift(min(since, now), now)]
+        return {event.key: event for event in logged if isinstance(event, Event) and event.key in claimed}
+
+    def _confirmed_run(self, claimed: Event) -> Event | None:
+        run = self._run(claimed.run_id or "")
+        if run is None:
+            return None
+        event = parse_event(self._run_event(run, self._experiment_of(run, claimed.experiment)))
+        return event if isinstance(event, Event) and event.key == claimed.key else None
+
+    def _run(self, name: str) -> Job | None:
+        try:
+            with translated(f"read run {name}"):
+                return self._client().jobs.get(name)
+        except AzureNotFound:
+            return None
+
+    def _experiment_of(self, run: Job, claimed: str | None) -> str:
+        # The name an event gives is a claim too: with it, one monitor's breach could be taken for another's. A child
+        # run knows its experiment by id.
+        known = str(run.experiment_name or "")
+        if claimed is None or claimed == known:
+            return known
+        return claimed if self._experiment_id(claimed) == known else known
 
     def _dataset_drift(self, since: datetime, now: datetime) -> Iterator[dict[str, Any]]:
         try:
@@ -59,8 +110,19 @@ class AzureMissedEvents:
                 if _created(root) and _created(root) < since:
                     return  # newest first
                 if _is_monitor(root, watched):
-                    for run in (root, *self._client().jobs.list(parent_job_name=root.name)):
-                        yield self._run_event(run, str(root.experiment_name))
+                    yield from self._told_by(root)
+
+    def _told_by(self, root: Job) -> list[dict[str, Any]]:
+        """What the run of a monitor and its steps tell. Of one that has ended it is read once: it tells no more."""
+        known = self._ended.get(str(root.name))
+        if known is None:
+            runs = (root, *self._client().jobs.list(parent_job_name=root.name))
+            known = [self._run_event(run, str(root.experiment_name)) for run in runs]
+            if root.status in _FINAL:
+                self._ended[str(root.name)] = known
+                while len(self._ended) > _REMEMBERED:
+                    self._ended.pop(next(iter(self._ended)))
+        return known
 
     def _run_event(self, run: Job, experiment: str) -> dict[str, Any]:
         # A child comes from run history, which knows its experiment by an id; the root has the name.

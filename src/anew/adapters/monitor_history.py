@@ -90,6 +90,11 @@ class AzureMonitorHistory:
         told = {_key(run, signal): signal for run, signals in zip(series, found, strict=True) for signal in signals}
         return sorted(told.values(), key=lambda signal: signal.at)
 
+    def experiment_id(self, name: str) -> str | None:
+        """The id of the experiment of this name. Raises AzureUnavailable and AzureRefused."""
+        with self._http() as http:
+            return MlflowApi(self._tracking(), self._token(), http).experiment(name)
+
     def _tracking(self) -> str:
         if self._url is None:
             with translated("read the workspace"):

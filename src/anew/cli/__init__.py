@@ -16,6 +16,7 @@ app.command("anew.cli.serve:serve", name="serve", help="Run the webhook that Eve
 app.command("anew.cli.emulator:emulator", name="emulator", help="Run local Azure on this machine.")
 app.command("anew.cli.status:status", name="status", help="Show what is open, decided and waiting.")
 app.command("anew.cli.explain:explain", name="explain", help="Explain why it did, or did not, retrain.")
+app.command("anew.cli.cancel:cancel", name="cancel", help="Cancel the retraining of a model, in Azure too.")
 
 policy = App(name="policy", help="Check policies, try them, and replay them over history.")
 policy.command("anew.cli.policy:check", name="check", help="Check policies: file, line, path and allowed values.")
@@ -26,12 +27,17 @@ app.command(policy)
 
 app.command("anew.cli.profile:profile", name="profile", help="Store the profile of reference rows, for drift.")
 
-event = App(name="event", help="Parse events and subscribe to them.")
-event.command("anew.cli.event:parse", name="parse", help="Print the events of a file, normalised, one JSON line each.")
-event.command(
+events = App(name="events", help="Look at events, get back what was missed, and subscribe.")
+events.command("anew.cli.events:list_events", name="list", help="List events and dead letters, with their state.")
+events.command("anew.cli.events:show", name="show", help="Show all that is known of one event or dead letter.")
+events.command("anew.cli.events_recover:redrive_letters", name="redrive", help="Read dead letters again.")
+events.command("anew.cli.events_recover:ingest_path", name="ingest", help="Take in Event Grid's dead-letter blobs.")
+events.command("anew.cli.events_recover:replay_missed", name="replay", help="Take in drift no event told of.")
+events.command("anew.cli.event:parse", name="parse", help="Print the events of a file, normalised, one JSON line each.")
+events.command(
     "anew.cli.event:subscribe", name="subscribe", help="Create the Event Grid subscription that feeds a webhook."
 )
-app.command(event)
+app.command(events)
 
 ledger = App(name="ledger", help="Look after the ledger's database.")
 ledger.command("anew.cli.ledger:upgrade", name="upgrade", help="Bring the ledger's schema up to date.")

@@ -9,7 +9,7 @@ from anew.cli.output import print_json
 from anew.cli.trees import rich_tree
 from anew.core.event_json import event_line
 from anew.core.explain import from_json
-from anew.engine.ports import InboxEntry, Ledger
+from anew.engine.ledger import InboxEntry, Ledger
 from anew.engine.story import Story, tell, tell_of_model
 from anew.errors import InvalidPolicy, UnknownModel
 from anew.settings import load_settings
@@ -33,7 +33,7 @@ def explain(id: str, *, at: datetime | None = None, json: bool = False) -> None:
     if json:
         print_json(_as_json(story))
     else:
-        _show(Console(highlight=False), story)
+        show_story(Console(highlight=False), story)
 
 
 def _story(ledger: Ledger, folder: Path, id: str, at: datetime | None) -> Story:
@@ -70,7 +70,8 @@ def _heard(entry: InboxEntry) -> dict[str, object]:
     return {**event_line(entry.event), **told}
 
 
-def _show(console: Console, story: Story) -> None:
+def show_story(console: Console, story: Story) -> None:
+    """Print the chain from events to rollouts, with the reasons."""
     decision = story.decision
     if decision is not None:
         console.print(

@@ -4,9 +4,10 @@ import logging
 from datetime import UTC, datetime
 
 from anew.cli.output import print_json
+from anew.core.token_bucket import TokenBucket
 from anew.settings import Settings, load_settings
 from anew.webhook.config import WebhookConfig
-from anew.wiring import open_ledger
+from anew.wiring import open_ledger, webhook_authenticator
 
 
 def serve(*, host: str | None = None, port: int | None = None, relay: bool = True, json: bool = False) -> None:
@@ -15,7 +16,7 @@ def serve(*, host: str | None = None, port: int | None = None, relay: bool = Tru
     Parameters
     ----------
     host
-        Address to listen on; default: webhook.host of the settings. Off loopback a secret must be set.
+        Address to listen on; default: webhook.host of the settings. Off loopback credentials must be set.
     port
         Port to listen on; default: webhook.port of the settings.
     relay
@@ -24,7 +25,7 @@ def serve(*, host: str | None = None, port: int | None = None, relay: bool = Tru
         Print one JSON object with the address before serving.
     """
     from anew.adapters.prefect_api import PrefectFlows
-    from anew.webhook.app import create_app
+    from anew.webhook.app import create_apps
     from anew.webhook.server import serve as run
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
@@ -34,21 +35,27 @@ def serve(*, host: str | None = None, port: int | None = None, relay: bool = Tru
     config = webhook_config(settings, host, port)
     auth = settings.prefect.auth.get_secret_value() if settings.prefect.auth else None
     flows = PrefectFlows(settings.prefect.api_url, auth) if relay else None
-    app = create_app(open_ledger(settings), flows, config, lambda: datetime.now(UTC))
+    authenticator = webhook_authenticator(settings, on_loopback=config.on_loopback)
+    apps = create_apps(open_ledger(settings), flows, config, authenticator, lambda: datetime.now(UTC))
     url = f"http://{config.host}:{config.port}/events"
+    operator_url = "http://{}:{}".format(*config.operator_address)
     if json:
-        print_json({"url": url, "relay": relay})
+        print_json({"url": url, "operator_url": operator_url, "relay": relay})
     else:
-        print(f"Events of {settings.azure.workspace} at {url}")
-    run(app, config)
+        print(f"Events of {settings.azure.workspace} at {url}; {operator_url}/status tells how it does")
+    run(apps, config)
 
 
 def webhook_config(settings: Settings, host: str | None, port: int | None) -> WebhookConfig:
     """What the webhook is told, from settings and flags."""
+    webhook = settings.webhook
     return WebhookConfig(
-        host=host or settings.webhook.host,
-        port=settings.webhook.port if port is None else port,
-        secrets=tuple(secret.get_secret_value() for secret in settings.webhook.secrets),
-        subscriptions=frozenset(settings.webhook.subscriptions),
+        host=host or webhook.host,
+        port=webhook.port if port is None else port,
+        operator_host=webhook.operator_host,
+        operator_port=webhook.operator_port,
+        subscriptions=frozenset(webhook.subscriptions),
         workspaces=frozenset({settings.workspace}),
+        max_body=webhook.max_body,
+        rate=TokenBucket(burst=2 * webhook.requests_per_second, per_second=webhook.requests_per_second),
     )

@@ -8,7 +8,7 @@ from rich.table import Table
 from anew.cli.output import print_json
 from anew.core.events import Cause
 from anew.core.lifecycle import OPEN_RETRAINING, OPEN_ROLLOUT
-from anew.engine.ports import Ledger
+from anew.engine.ledger import Ledger
 from anew.settings import load_settings
 from anew.wiring import open_ledger
 

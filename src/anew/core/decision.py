@@ -4,9 +4,10 @@ What is made for every decision is a tuple: a frozen dataclass takes three times
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
+from itertools import takewhile
 from typing import Any, NamedTuple
 
 
@@ -124,6 +125,7 @@ class AttemptState(StrEnum):
     REGISTERED = "registered"
     REJECTED = "rejected"  # its candidate did not pass the gate
     FAILED = "failed"
+    SUPERSEDED = "superseded"  # given up for a newer one, which its cooldown must not hold up
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,8 +149,26 @@ class History:
 
     @property
     def last_retraining_at(self) -> datetime | None:
-        """When the newest retraining began."""
-        return self.attempts[0].at if self.attempts else None
+        """When the newest retraining began that was not superseded."""
+        for attempt in self.attempts:
+            if attempt.state is not AttemptState.SUPERSEDED:
+                return attempt.at
+        return None
+
+    @property
+    def open_attempt(self) -> Attempt | None:
+        """The retraining under way."""
+        return next((attempt for attempt in self.attempts if attempt.state is AttemptState.OPEN), None)
+
+    @property
+    def superseded_in_a_row(self) -> int:
+        """How many retrainings were superseded since the last that was not, the one under way left out."""
+        past = (attempt for attempt in self.attempts if attempt.state is not AttemptState.OPEN)
+        return sum(1 for _ in takewhile(lambda attempt: attempt.state is AttemptState.SUPERSEDED, past))
+
+    def without_open(self) -> "History":
+        """The history as if the retraining under way had never been."""
+        return replace(self, attempts=tuple(each for each in self.attempts if each.state is not AttemptState.OPEN))
 
     @property
     def model_since(self) -> datetime | None:

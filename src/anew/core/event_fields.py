@@ -8,7 +8,7 @@ import json
 import math
 import re
 import reprlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -17,6 +17,12 @@ MAX_LIST = 1500  # keeps a key below PostgreSQL's 2,704 bytes for an indexed val
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")  # no database takes a lone surrogate, PostgreSQL takes no NUL
+
+# Events of one kind have the same names in the same order, so that these are folded once. Senders choose them: what is
+# remembered is bounded.
+_MOST_FOLDED = 512
+_LONGEST_FOLDED = 2048  # characters in all names of one object
+_folded: dict[tuple[str, ...], tuple[str, ...]] = {}
 
 _brief = reprlib.Repr()
 _brief.maxlevel, _brief.maxstring, _brief.maxother, _brief.maxlong = 2, 80, 80, 40
@@ -33,7 +39,12 @@ def shown(value: object) -> str:
 
 def storable(text: str) -> str:
     """The text with every character no database can keep replaced by U+FFFD."""
-    return _UNSTORABLE.sub("\ufffd", text)
+    # What is printable is storable, and this is the quick way to see it.
+    return text if text.isprintable() else _UNSTORABLE.sub("\ufffd", text)
+
+
+def _nothing() -> None:
+    return None
 
 
 class Fields:
@@ -41,37 +52,33 @@ class Fields:
 
     __slots__ = ("_values", "_where")
 
-    def __init__(self, values: Mapping[Any, Any], where: str = "") -> None:
+    def __init__(self, values: Mapping[str, Any], where: str = "") -> None:
         self._where = where
-        self._values: dict[str, Any] = {}
-        for name, value in values.items():
-            folded = str(name).casefold()
-            if self._values.get(folded) is None:
-                self._values[folded] = value
+        self._values = _by_folded_name(values)
 
     def get(self, name: str) -> Any:
         """The value as it came, None when absent or null."""
         return self._values.get(name.casefold())
 
-    def optional_text(self, name: str) -> str | None:
-        """The text, None when it is absent, blank or no text."""
-        value = self.get(name)
-        return (storable(value).strip() or None) if isinstance(value, str) else None
+    def optional_text(self, name: str, limit: int | None = None) -> str | None:
+        """The text, cut off at *limit*; None when it is absent, blank or no text."""
+        value = self._values.get(name.casefold())
+        return (storable(value).strip()[:limit] or None) if isinstance(value, str) else None
 
-    def text(self, name: str, fallback: str | None = None, *, limit: int = MAX_NAME) -> str:
+    def text(self, name: str, fallback: Callable[[], str | None] = _nothing, *, limit: int = MAX_NAME) -> str:
         """The text that identifies something, from *fallback* when absent. Raises FieldError."""
-        value = self.get(name)
+        value = self._values.get(name.casefold())
         if value is None or (isinstance(value, str) and not value.strip()):
-            value = fallback
+            value = fallback()
         if value is None:
             raise FieldError(f"{self._where}{name} is missing")
         if not isinstance(value, str):
             raise self._wrong(name, "text", value)
-        if _UNSTORABLE.search(value) or len(value) > limit:
+        if len(value) > limit or not (value.isprintable() or _UNSTORABLE.search(value) is None):
             raise self._wrong(name, f"at most {limit} ordinary characters", value)
         return value.strip()
 
-    def version(self, name: str, fallback: str | None) -> str:
+    def version(self, name: str, fallback: Callable[[], str | None]) -> str:
         """A version, sent as text or as a whole number. Raises FieldError."""
         value = self.get(name)
         if not isinstance(value, int) or isinstance(value, bool):
@@ -108,18 +115,38 @@ class Fields:
             return Fields({}, f"{name}.")
         if not isinstance(value, dict):
             raise self._wrong(name, "an object", value)
-        return Fields(cast(dict[Any, Any], value), f"{name}.")
+        return Fields(cast(dict[str, Any], value), f"{name}.")
 
     def tags(self, name: str) -> dict[str, str] | None:
         """Tags with every value as text; None when absent, null or no object."""
         value = self.get(name)
         if not isinstance(value, dict):
             return None
-        tags = cast(dict[Any, Any], value)
-        return {storable(str(key)): storable(_tag_text(content)) for key, content in tags.items()}
+        tags = cast(dict[str, Any], value)
+        return {storable(key): storable(_tag_text(content)) for key, content in tags.items()}
 
     def _wrong(self, name: str, expected: str, found: object) -> FieldError:
         return FieldError(f"{self._where}{name} must be {expected}, found {shown(found)}")
+
+
+def _by_folded_name(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    names = tuple(values)
+    folded = _folded.get(names) or _fold(names)
+    by_name = dict(zip(folded, values.values(), strict=True))
+    if len(by_name) == len(values):
+        return by_name
+    first: dict[str, Any] = {}
+    for name, value in zip(folded, values.values(), strict=True):
+        if first.get(name) is None:
+            first[name] = value
+    return first
+
+
+def _fold(names: tuple[str, ...]) -> tuple[str, ...]:
+    folded = tuple(name.casefold() for name in names)
+    if len(_folded) < _MOST_FOLDED and sum(map(len, names)) <= _LONGEST_FOLDED:
+        _folded[names] = folded
+    return folded
 
 
 def parse_time(value: object) -> datetime | None:
@@ -128,6 +155,8 @@ def parse_time(value: object) -> datetime | None:
         return None
     try:
         time = datetime.fromisoformat(value.strip().upper())
+        if time.tzinfo is UTC:
+            return time
         return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
     except (ValueError, OverflowError):
         return None

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+import orjson
+
 from anew.core.events import Breach, Cause, Drift, Event, Workspace
 
 
@@ -26,38 +28,51 @@ def event_line(event: Event) -> dict[str, Any]:
     }
 
 
-def dump_event(event: Event) -> dict[str, Any]:
-    """Everything an event holds as a JSON value; `load_event` is its inverse."""
-    return event_line(event) | {
+def dump_event(event: Event) -> str:
+    """All that an event holds as JSON text, without what is absent; `load_event` is its inverse."""
+    values = {
+        "type": event.type,
+        "id": event.id,
+        "workspace": event.workspace.arm_id,
+        "subject": event.subject,
+        "time": event.time,
+        "run_id": event.run_id,
         "status": event.status,
         "experiment": event.experiment,
+        "model": event.model,
+        "version": event.version,
         "service": event.service,
-        "models": list(event.models),
+        "models": event.models or None,
+        "tags": event.tags,
+        "drift": event.drift,
         "cause": event.cause,
     }
+    present = {name: value for name, value in values.items() if value is not None}
+    return orjson.dumps(present, option=orjson.OPT_UTC_Z).decode()
 
 
 def load_event(stored: Mapping[str, Any]) -> Event:
-    """The event `dump_event` was given. Raises KeyError or ValueError for anything else."""
+    """The event `dump_event` was given, from what its text holds. Raises KeyError or ValueError for anything else."""
     workspace = Workspace.parse(stored["workspace"])
     if workspace is None:
         raise ValueError(f"not the resource id of a workspace: {stored['workspace']!r}")
+    drift, cause = stored.get("drift"), stored.get("cause")
     return Event(
         type=stored["type"],
         id=stored["id"],
         workspace=workspace,
         subject=stored["subject"],
         time=datetime.fromisoformat(stored["time"]),
-        run_id=stored["run_id"],
-        status=stored["status"],
-        experiment=stored["experiment"],
-        model=stored["model"],
-        version=stored["version"],
-        service=stored["service"],
-        models=tuple(stored["models"]),
-        tags=stored["tags"],
-        drift=None if stored["drift"] is None else _load_drift(stored["drift"]),
-        cause=None if stored["cause"] is None else Cause(stored["cause"]),
+        run_id=stored.get("run_id"),
+        status=stored.get("status"),
+        experiment=stored.get("experiment"),
+        model=stored.get("model"),
+        version=stored.get("version"),
+        service=stored.get("service"),
+        models=tuple(stored.get("models", ())),
+        tags=stored.get("tags"),
+        drift=None if drift is None else _load_drift(drift),
+        cause=None if cause is None else Cause(cause),
     )
 
 
@@ -95,4 +110,4 @@ def _load_time(text: str | None) -> datetime | None:
 
 
 def _time_text(time: datetime) -> str:
-    return time.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    return time.astimezone(UTC).isoformat().removesuffix("+00:00") + "Z"

@@ -4,6 +4,7 @@
 act: `cause` names what it means to us, and `key` is what an event and a poll both know of that meaning.
 """
 
+import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,6 +15,8 @@ from typing import Any, Self
 NAMESPACE = "Microsoft.MachineLearningServices"
 BREACH_TAG = "azureml_modelmonitor_threshold_breached"
 MONITOR_ERROR_TAG = "azureml.modelmonitor.error"
+
+_LONGEST_NAME = 400  # characters
 
 _WORKSPACE = re.compile(
     r"^/?subscriptions/(?P<subscription>[^/]+)/resourceGroups/(?P<group>[^/]+)"
@@ -139,6 +142,9 @@ class Event:
 
 def event_key(workspace: Workspace, cause: Cause | None, name: str) -> str:
     """The key under which the inbox knows one happening, however it was learnt of."""
+    # A key must fit its column, and PostgreSQL's 2,704 bytes for an indexed value. Of names only a list can be longer.
+    if len(name) > _LONGEST_NAME:
+        name = f"sha256:{hashlib.sha256(name.encode()).hexdigest()}"
     return f"{cause or 'unknown'}|{workspace.key}|{name}"
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 from anew.core.gate import GateResult
 from anew.errors import IllegalTransition
@@ -20,9 +21,19 @@ class RetrainingState(StrEnum):
     TRAINING = "training"
     EVALUATING = "evaluating"  # candidate and champion are being scored on the same rows
     REGISTERING = "registering"  # the gate passed; the version to register is fixed
+    CANCELING = "canceling"  # given up; what runs outside is being stopped
     REGISTERED = "registered"
     REJECTED = "rejected"  # the gate did not pass
     FAILED = "failed"
+    CANCELED = "canceled"
+
+
+class StopCause(StrEnum):
+    """Why a retraining is stopped before its end."""
+
+    REQUESTED = "requested"  # by a person
+    SUPERSEDED = "superseded"  # newer drift asks for a training on newer data
+    TIMED_OUT = "timed-out"
 
 
 class RetrainingMove(StrEnum):
@@ -34,29 +45,39 @@ class RetrainingMove(StrEnum):
     REJECTED = "rejected"
     REGISTERED = "registered"
     FAILED = "failed"
+    STOP = "stop"  # what runs outside is to be cancelled
+    CANCELED = "canceled"  # nothing runs outside any more
 
 
 RETRAINING_TRANSITIONS: Mapping[RetrainingState, Mapping[RetrainingMove, RetrainingState]] = {
     RetrainingState.LAUNCHING: {
         RetrainingMove.LAUNCHED: RetrainingState.TRAINING,
+        RetrainingMove.STOP: RetrainingState.CANCELING,
         RetrainingMove.FAILED: RetrainingState.FAILED,
     },
     RetrainingState.TRAINING: {
         RetrainingMove.TRAINED: RetrainingState.EVALUATING,
+        RetrainingMove.STOP: RetrainingState.CANCELING,
         RetrainingMove.FAILED: RetrainingState.FAILED,
     },
     RetrainingState.EVALUATING: {
         RetrainingMove.PASSED: RetrainingState.REGISTERING,
         RetrainingMove.REJECTED: RetrainingState.REJECTED,
+        RetrainingMove.STOP: RetrainingState.CANCELING,
         RetrainingMove.FAILED: RetrainingState.FAILED,
     },
     RetrainingState.REGISTERING: {
         RetrainingMove.REGISTERED: RetrainingState.REGISTERED,
         RetrainingMove.FAILED: RetrainingState.FAILED,
     },
+    RetrainingState.CANCELING: {
+        RetrainingMove.CANCELED: RetrainingState.CANCELED,
+        RetrainingMove.FAILED: RetrainingState.FAILED,
+    },
     RetrainingState.REGISTERED: {},
     RetrainingState.REJECTED: {},
     RetrainingState.FAILED: {},
+    RetrainingState.CANCELED: {},
 }
 OPEN_RETRAINING = frozenset(state for state, moves in RETRAINING_TRANSITIONS.items() if moves)
 
@@ -112,6 +133,7 @@ class Retraining:
     decision_id: str
     model: str
     launcher: str
+    launcher_spec: Mapping[str, Any]  # the policy's launcher as it was when this was decided
     job_name: str
     evaluation_job: str
     created_at: datetime
@@ -125,6 +147,7 @@ class Retraining:
     new_version: str | None = None
     reason: str | None = None
     charge: float | None = None  # what the policy's budget was charged with
+    stopped_for: StopCause | None = None
 
     @property
     def is_open(self) -> bool:

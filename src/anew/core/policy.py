@@ -186,3 +186,4 @@ class Policy(Document):
 
 
 POLICY_ADAPTER: TypeAdapter[Policy] = TypeAdapter(Policy)
+LAUNCHER_ADAPTER: TypeAdapter[Launcher] = TypeAdapter(Launcher)

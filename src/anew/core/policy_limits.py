@@ -135,6 +135,11 @@ class Limits(Document):
     max_retrainings: MaxRetrainings | None = None
     budget: Budget | None = None
     freeze: tuple[Freeze, ...] = ()
+    in_flight: Literal["hold", "queue", "supersede"] = Field(
+        default="hold",
+        description="New drift while a retraining of the model is under way: hold answers it at once, queue keeps it"
+        " until that one has ended, supersede cancels that one and trains anew (three times in a row at most).",
+    )
     max_concurrent: int | None = Field(
         default=None, ge=1, description="Retrainings under way at once, of all models; of one model it is always 1."
     )

@@ -46,6 +46,11 @@ class AzureSetup:
         }
         for parameter, value in defaults.items():
             document["properties"]["parameters"][parameter]["defaultValue"] = value
+        self.publish_document(document, name)
+
+    def publish_document(self, document: dict[str, Any], name: str) -> None:
+        """Create a Data Factory pipeline as it is written."""
+        azure = self._settings.azure
         client = data_factory_client(self._settings, self._access)
         client.pipelines.create_or_update(azure.resource_group, azure.data_factory or "", name, document)  # pyright: ignore[reportArgumentType, reportCallIssue] - the SDK takes plain JSON too
 

@@ -15,8 +15,8 @@ from anew.demo.narrator import Narrator
 from anew.demo.stack import Stack
 from anew.emulator.client import Batch, LocalAzure, Monitor
 from anew.engine.context import Engine
-from anew.engine.ports import DecisionRecord, InboxEntry
-from anew.engine.promote import served_version
+from anew.engine.ledger import DecisionRecord, InboxEntry
+from anew.engine.serving import served_version
 from anew.errors import DemoFailed
 
 Value = TypeVar("Value")

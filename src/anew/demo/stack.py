@@ -31,6 +31,7 @@ class Addresses:
     local_azure: str
     prefect: str
     webhook: str
+    webhook_operator: str
 
     @property
     def prefect_api(self) -> str:
@@ -49,12 +50,12 @@ def prefect_home(folder: Path) -> Path:
 
 def choose_addresses() -> Addresses:
     """Free ports on this machine."""
-    return Addresses(*(f"http://127.0.0.1:{free_port()}" for _ in range(3)))
+    return Addresses(*(f"http://127.0.0.1:{free_port()}" for _ in range(4)))
 
 
 def write_settings(folder: Path, addresses: Addresses, policies: Path) -> Path:
     """The settings file that points every process at local Azure: what a user writes for the real one."""
-    port = addresses.webhook.rpartition(":")[2]
+    port, operator_port = (url.rpartition(":")[2] for url in (addresses.webhook, addresses.webhook_operator))
     text = f"""\
 ledger = "sqlite:///{folder}/ledger.db"
 policies = "{policies}"
@@ -69,6 +70,7 @@ local_azure_url = "{addresses.local_azure}"
 
 [webhook]
 port = {port}
+operator_port = {operator_port}
 
 [prefect]
 api_url = "{addresses.prefect_api}"
@@ -122,7 +124,7 @@ class Stack:
         with ThreadPoolExecutor(1) as beside:
             deployed = beside.submit(self._start_prefect)
             self._wait("local azure", f"{self.addresses.local_azure}/emulator/health", "local Azure answers")
-            self._wait("webhook", f"{self.addresses.webhook}/readyz", "the webhook is ready")
+            self._wait("webhook", f"{self.addresses.webhook_operator}/readyz", "the webhook is ready")
             self._narrator.step(f"local Azure up at {self.addresses.local_azure}, webhook at {self.addresses.webhook}")
             meanwhile()
             with self._narrator.waiting("the Prefect server starts, the worker starts, the flows are deployed"):

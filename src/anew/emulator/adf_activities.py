@@ -1,93 +1,24 @@
 """How the activities of a pipeline run: dependencies, conditions, loops, and the calls a WebActivity makes.
 
-Activities run one after another, where Data Factory runs independent ones side by side. Each finished activity is
-kept on the run's document, so that a run which a restart cut short continues after the last one.
+Activities run one after another, where Data Factory runs independent ones side by side. An activity is entered again
+after every pause of the run and after a restart: what it needs to go on, it keeps in the run's progress.
 """
 
-import threading
-import uuid
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
-from time import monotonic
-from typing import Any, Final, Literal, cast
+from time import time
+from typing import Final, Literal
 
-from anew.emulator.adf_expressions import ExpressionError, Scope, resolve, to_text
-from anew.emulator.adf_web import ActivityError, call_web
-from anew.emulator.cloud import Cloud, timestamp
+from anew.emulator.adf_expressions import ExpressionError, resolve, to_text
+from anew.emulator.adf_run import WAIT_SCALE, PipelineRun, RunInterruptedError, RunPausedError
+from anew.emulator.adf_web import ActivityError, WebCaller
+from anew.emulator.cloud import timestamp
 from anew.emulator.state import Document
 
-RUNS: Final = "pipeline_run"
-ACTIVITY_RUNS: Final = "activity_run"
-WAIT_SCALE: Final = 0.02
 _UNTIL_SECONDS: Final = 7 * 24 * 3600.0
 _LOOP_PAUSE_SECONDS: Final = 0.02
 
 Status = Literal["Succeeded", "Failed", "Skipped"]
-
-
-class RunCancelledError(Exception):
-    """Someone cancelled the run."""
-
-
-class RunInterruptedError(Exception):
-    """Local Azure is stopping; the run continues when it starts again."""
-
-
-@dataclass
-class PipelineRun:
-    """A run while it executes: its document, which is what survives, and the signals that end it early."""
-
-    cloud: Cloud
-    key: str
-    document: Document
-    cancelled: threading.Event = field(default_factory=threading.Event)
-    stopping: threading.Event = field(default_factory=threading.Event)
-
-    @property
-    def run_id(self) -> str:
-        """The id Data Factory gave the run."""
-        return self.document["run"]["runId"]
-
-    @property
-    def outcomes(self) -> dict[str, Document]:
-        """What each finished activity came to, by name: status, output and error."""
-        return self.document["outcomes"]
-
-    def scope(self) -> Scope:
-        """What expressions of this run may look at now."""
-        wire = self.document["run"]
-        pipeline: Document = {
-            "parameters": self.document["parameters"],
-            "RunId": self.run_id,
-            "Pipeline": wire["pipelineName"],
-            "DataFactory": self.document["factory"].rsplit("/", 1)[-1],
-            "TriggerTime": wire["runStart"],
-            "TriggerType": "Manual",
-        }
-        return Scope(pipeline, self.document["variables"], self.outcomes)
-
-    def update(self, **changes: Any) -> None:
-        """Change the run as clients see it and write its document."""
-        self.document["run"] |= {**changes, "lastUpdated": timestamp()}
-        self.save()
-
-    def save(self) -> None:
-        """Write the run's document; a run asked to stop stays Cancelling until it has ended."""
-        with self.cloud.store.locked():
-            if self.cancelled.is_set() and self.document["run"]["runEnd"] is None:
-                self.document["run"]["status"] = "Cancelling"
-            self.cloud.store.put(RUNS, self.key, self.document)
-
-    def pause(self, seconds: float) -> None:
-        """Wait, or raise RunCancelledError or RunInterruptedError as soon as the run has to end."""
-        deadline = monotonic() + seconds
-        while not self.stopping.is_set():
-            if self.cancelled.wait(min(0.05, max(0.0, deadline - monotonic()))):
-                raise RunCancelledError
-            if monotonic() >= deadline:
-                return
-        raise RunInterruptedError
 
 
 def activities_of(activities: Sequence[Document]) -> Iterator[Document]:
@@ -100,7 +31,10 @@ def activities_of(activities: Sequence[Document]) -> Iterator[Document]:
 
 
 def run_activities(run: PipelineRun, activities: Sequence[Document]) -> ActivityError | None:
-    """Run activities in the order their dependencies ask for; the error that fails them as a whole, if any."""
+    """Run activities in the order their dependencies ask for; the error that fails them as a whole, if any.
+
+    Raises RunPausedError as soon as one of them has to wait.
+    """
     pending = list(activities)
     while pending:
         activity = next((each for each in pending if _dependencies(each) <= run.outcomes.keys()), None)
@@ -109,9 +43,8 @@ def run_activities(run: PipelineRun, activities: Sequence[Document]) -> Activity
             return ActivityError("BadRequest", f"Activities wait for each other or for unknown ones: {names}.")
         pending.remove(activity)
         if activity["name"] not in run.outcomes:
-            run.pause(0)
-            run.outcomes[activity["name"]] = _attempt(run, activity)
-            run.save()
+            run.check()
+            run.finish(activity["name"], _attempt(run, activity))
     return _verdict(activities, run.outcomes)
 
 
@@ -150,98 +83,107 @@ def _verdict(activities: Sequence[Document], outcomes: dict[str, Document]) -> A
 
 
 def _attempt(run: PipelineRun, activity: Document) -> Document:
+    progress = run.progress(activity["name"])
     if not _conditions_met(activity, run.outcomes):
-        return _record(run, activity, "Skipped", started=timestamp(), given={}, output={})
+        return _activity_run(run, activity, "Skipped")
+    if (not_before := progress.get("not_before", 0.0)) > time():
+        raise RunPausedError(not_before)
+    ended = _execute(run, activity)
     policy: Document = activity.get("policy") or {}
-    retries = int(policy.get("retry", 0))
+    if ended["status"] == "Succeeded" or progress["failures"] >= int(policy.get("retry", 0)):
+        return ended
     interval = float(policy.get("retryIntervalInSeconds", 30)) * run.cloud.mode("wait_scale", WAIT_SCALE)
-    while (outcome := _execute(run, activity))["status"] == "Failed" and retries > 0:
-        retries -= 1
-        run.pause(interval)
-    return outcome
+    _begin_again(run, activity, ended, time() + interval)
+    raise RunPausedError(time() + interval)
+
+
+def _begin_again(run: PipelineRun, activity: Document, failed: Document, not_before: float) -> None:
+    failures = run.progress(activity["name"])["failures"] + 1
+    _forget(run, [activity])
+    run.progress(activity["name"]).update(failures=failures, not_before=not_before)
+    with run.cloud.store.transaction():
+        run.record(failed)
+        run.save()
 
 
 def _execute(run: PipelineRun, activity: Document) -> Document:
-    started, given = timestamp(), cast(Document, {})
+    given: Document = {}
     try:
         properties: Document = activity.get("typeProperties") or {}
         handler = _CONTAINERS.get(activity["type"])
         if handler is None:
             properties = given = resolve(properties, run.scope())
             handler = _LEAVES[activity["type"]]
-        output = handler(run, properties)
+        output = handler(run, properties, run.progress(activity["name"]))
     except ExpressionError as error:
         failure = ActivityError("InvalidTemplate", f"{error}").document(activity["name"])
-        return _record(run, activity, "Failed", started=started, given=given, output={}, error=failure)
+        return _activity_run(run, activity, "Failed", given=given, error=failure)
     except ActivityError as error:
         if run.stopping.is_set():
             # Local Azure stops: that its services no longer answer is not the pipeline's failure.
             raise RunInterruptedError from error
-        failure = error.document(activity["name"])
-        return _record(run, activity, "Failed", started=started, given=given, output={}, error=failure)
-    return _record(run, activity, "Succeeded", started=started, given=given, output=output)
+        return _activity_run(run, activity, "Failed", given=given, error=error.document(activity["name"]))
+    return _activity_run(run, activity, "Succeeded", given=given, output=output)
 
 
-def _record(
+def _activity_run(
     run: PipelineRun,
     activity: Document,
     status: Status,
     *,
-    started: str,
-    given: Document,
-    output: Document,
+    given: Document | None = None,
+    output: Document | None = None,
     error: Document | None = None,
 ) -> Document:
-    activity_run_id = str(uuid.uuid4())
-    ended = timestamp()
-    elapsed = datetime.fromisoformat(ended) - datetime.fromisoformat(started)
-    failure = error or {"errorCode": "", "message": "", "failureType": "", "target": activity["name"], "details": ""}
-    wire: Document = {
+    progress, ended = run.progress(activity["name"]), timestamp()
+    elapsed = datetime.fromisoformat(ended) - datetime.fromisoformat(progress["started"])
+    nothing = {"errorCode": "", "message": "", "failureType": "", "target": activity["name"], "details": ""}
+    return {
         "pipelineName": run.document["run"]["pipelineName"],
         "pipelineRunId": run.run_id,
         "activityName": activity["name"],
         "activityType": activity["type"],
-        "activityRunId": activity_run_id,
+        "activityRunId": progress["id"],
         "linkedServiceName": "",
         "status": status,
-        "activityRunStart": started,
+        "activityRunStart": progress["started"],
         "activityRunEnd": ended,
         "durationInMs": int(elapsed.total_seconds() * 1000),
-        "input": given,
-        "output": output,
-        "error": failure,
+        "input": given or {},
+        "output": output or {},
+        "error": error or nothing,
     }
-    run.cloud.store.put(ACTIVITY_RUNS, f"{run.key}/{activity_run_id}", wire)
-    return {"status": status, "output": output, "error": failure}
 
 
 def _forget(run: PipelineRun, activities: Sequence[Document]) -> None:
     for activity in activities_of(activities):
-        run.outcomes.pop(activity["name"], None)
+        run.forget(activity["name"])
 
 
 def _inner(run: PipelineRun, activities: Sequence[Document]) -> None:
-    _forget(run, activities)
     error = run_activities(run, activities)
     if error is not None:
         raise ActivityError(error.code, f"Activity failed because an inner activity failed; {error}", error.kind)
 
 
-def _until(run: PipelineRun, properties: Document) -> Document:
-    deadline = monotonic() + duration_seconds(properties.get("timeout"))
-    iterations = 0
-    while True:
-        _inner(run, properties.get("activities") or [])
-        iterations += 1
-        if _boolean(run, properties):
-            return {"iterationCount": iterations}
-        if monotonic() >= deadline:
-            raise ActivityError("2001", "The Until activity reached its timeout.")
-        run.pause(_LOOP_PAUSE_SECONDS)
+def _until(run: PipelineRun, properties: Document, progress: Document) -> Document:
+    inner: list[Document] = properties.get("activities") or []
+    deadline: float = progress.setdefault("deadline", time() + duration_seconds(properties.get("timeout")))
+    _inner(run, inner)
+    progress["iterations"] = progress.get("iterations", 0) + 1
+    if _boolean(run, properties):
+        return {"iterationCount": progress["iterations"]}
+    if time() >= deadline:
+        raise ActivityError("2001", "The Until activity reached its timeout.")
+    _forget(run, inner)
+    raise RunPausedError(time() + _LOOP_PAUSE_SECONDS)
 
 
-def _if_condition(run: PipelineRun, properties: Document) -> Document:
-    holds = _boolean(run, properties)
+def _if_condition(run: PipelineRun, properties: Document, progress: Document) -> Document:
+    # Decided once: an inner activity may set the variable that the expression looks at.
+    if "holds" not in progress:
+        progress["holds"] = _boolean(run, properties)
+    holds: bool = progress["holds"]
     _inner(run, properties.get("ifTrueActivities" if holds else "ifFalseActivities") or [])
     return {"result": holds}
 
@@ -253,16 +195,19 @@ def _boolean(run: PipelineRun, properties: Document) -> bool:
     return value
 
 
-def _wait(run: PipelineRun, properties: Document) -> Document:
-    run.pause(float(properties["waitTimeInSeconds"]) * run.cloud.mode("wait_scale", WAIT_SCALE))
+def _wait(run: PipelineRun, properties: Document, progress: Document) -> Document:
+    scale = run.cloud.mode("wait_scale", WAIT_SCALE)
+    due: float = progress.setdefault("due", time() + float(properties["waitTimeInSeconds"]) * scale)
+    if due > time():
+        raise RunPausedError(due)
     return {}
 
 
-def _fail(_: PipelineRun, properties: Document) -> Document:
+def _fail(_: PipelineRun, properties: Document, __: Document) -> Document:
     raise ActivityError(to_text(properties.get("errorCode", "")), to_text(properties.get("message", "")))
 
 
-def _set_variable(run: PipelineRun, properties: Document) -> Document:
+def _set_variable(run: PipelineRun, properties: Document, _: Document) -> Document:
     name = properties["variableName"]
     if name not in run.document["variables"]:
         raise ActivityError("BadRequest", f"The variable '{name}' is not declared by the pipeline.")
@@ -270,8 +215,10 @@ def _set_variable(run: PipelineRun, properties: Document) -> Document:
     return {"name": name, "value": properties["value"]}
 
 
-def _web(run: PipelineRun, properties: Document) -> Document:
-    return call_web(run.cloud, properties)
+def _web(run: PipelineRun, properties: Document, progress: Document) -> Document:
+    # Saved before the call: when a crash comes between it and its record, it is made again under the same id.
+    run.save()
+    return run.cloud.service(WebCaller).call(properties, progress["id"])
 
 
 def duration_seconds(text: str | None) -> float:
@@ -283,7 +230,7 @@ def duration_seconds(text: str | None) -> float:
     return int(days or 0) * 86400.0 + hours * 3600 + minutes * 60 + seconds
 
 
-_Handler = Callable[[PipelineRun, Document], Document]
+_Handler = Callable[[PipelineRun, Document, Document], Document]
 _CONTAINERS: Final[dict[str, _Handler]] = {"Until": _until, "IfCondition": _if_condition}
 _LEAVES: Final[dict[str, _Handler]] = {
     "Fail": _fail,

@@ -5,8 +5,9 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, cast
 
+from anew.emulator.cloud import timestamp
 from anew.emulator.state import Document
 
 _FIELDS: Final[Mapping[str, str]] = {
@@ -46,11 +47,12 @@ def query_runs(runs: Sequence[Document], query: Document, *, updated: str, page_
 
     Raises RunQueryError on a missing or bad time window, an unknown operand or operator, or a bad token.
     """
-    after, before = _time(query, "lastUpdatedAfter"), _time(query, "lastUpdatedBefore")
-    found = [run for run in runs if after <= datetime.fromisoformat(run[updated]) <= before]
-    conditions: list[Document] = query.get("filters") or []
-    for condition in conditions:
-        found = [run for run in found if _matches(run, condition)]
+    # Azure's times have one form, so that their order is the order of their texts.
+    after, before = (timestamp(_time(query, name)) for name in ("lastUpdatedAfter", "lastUpdatedBefore"))
+    found = [run for run in runs if after <= run[updated] <= before]
+    for condition in cast("list[Document]", query.get("filters") or []):
+        holds = _condition(condition)
+        found = [run for run in found if holds(run)]
     orders: list[Document] = query.get("orderBy") or []
     for order in reversed(orders):
         name, descending = _field(order["orderBy"]), str(order.get("order", "ASC")).upper() == "DESC"
@@ -60,13 +62,14 @@ def query_runs(runs: Sequence[Document], query: Document, *, updated: str, page_
     return RunPage(found[start:end], _token(end) if end < len(found) else None)
 
 
-def _matches(run: Document, condition: Document) -> bool:
+def _condition(condition: Document) -> Callable[[Document], bool]:
     name, operator = _field(condition["operand"]), condition["operator"]
     wanted: list[Any] = condition.get("values") or []
     values = [_text(value) for value in wanted]
     if operator not in _TESTS or not values:
         raise RunQueryError(f"The filter operator '{operator}' with {len(values)} value(s) is not valid.")
-    return _TESTS[operator](_text(run.get(name)), values)
+    test = _TESTS[operator]
+    return lambda run: test(_text(run.get(name)), values)
 
 
 def _field(operand: Any) -> str:
@@ -76,6 +79,8 @@ def _field(operand: Any) -> str:
 
 
 def _text(value: Any) -> str:
+    if isinstance(value, str):
+        return value
     if isinstance(value, bool):
         return str(value).lower()
     return "" if value is None else str(value)

@@ -7,17 +7,20 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Any, Final, cast
 
-from anew.emulator.adf_activities import (
+from anew.emulator.adf_activities import run_activities
+from anew.emulator.adf_expressions import to_text
+from anew.emulator.adf_run import (
     RUNS,
     PipelineRun,
     RunCancelledError,
     RunInterruptedError,
-    run_activities,
+    RunPausedError,
+    run_mirror,
 )
-from anew.emulator.adf_expressions import to_text
-from anew.emulator.adf_web import ActivityError
+from anew.emulator.adf_web import ActivityError, WebCaller
 from anew.emulator.cloud import Cloud, timestamp
 from anew.emulator.state import Document
+from anew.emulator.timers import Timer
 
 ENDED: Final = frozenset({"Succeeded", "Failed", "Cancelled"})
 _WORKERS: Final = 16
@@ -28,24 +31,31 @@ class MissingParameterError(ValueError):
 
 
 class PipelineRunner:
-    """The pool that executes pipeline runs; one per cloud, got with ``cloud.service(PipelineRunner)``."""
+    """Executes pipeline runs; one per cloud, got with ``cloud.service(PipelineRunner)``.
+
+    A run is in one place at a time: with the workers while a slice of it executes, with the timer while it waits.
+    """
 
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
+        self._mirror = run_mirror(cloud)
         self._pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix="pipeline")
+        self._timer = Timer("pipeline-waits", self._submit)
         self._stopping = threading.Event()
-        self._cancelled: dict[str, threading.Event] = {}
 
     def resume(self) -> None:
         """Continue every run that had not ended when local Azure stopped."""
-        for document in self._cloud.store.list(RUNS):
-            if document["run"]["status"] not in ENDED:
-                self._submit(run_key(document["factory"], document["run"]["runId"]))
+        for run in self._mirror.all():
+            if run["status"] not in ENDED:
+                factory, _, _ = run["id"].rpartition("/pipelineruns/")
+                self._submit(run_key(factory, run["runId"]))
 
     def stop(self) -> None:
-        """Interrupt the runs at their next pause and wait for them; they stay as they are in the store."""
+        """Interrupt the runs between two activities and wait for them; they stay as they are in the store."""
         self._stopping.set()
+        self._timer.stop()
         self._pool.shutdown(wait=True, cancel_futures=True)
+        self._cloud.service(WebCaller).close()
 
     def create(self, factory: str, pipeline: str, definition: Document, given: Document) -> str:
         """Queue a run of a pipeline and return its id; raises MissingParameterError.
@@ -79,46 +89,49 @@ class PipelineRunner:
             "parameters": parameters,
             "variables": {name: variable.get("defaultValue") for name, variable in variables.items()},
             "outcomes": {},
+            "progress": {},
         }
         key = run_key(factory, run_id)
-        self._cloud.store.put(RUNS, key, document)
-        self._cloud.journal("pipeline_run.created", run_id=run_id, pipeline=pipeline, parameters=wire["parameters"])
-        self._log(document)
+        with self._cloud.store.transaction():
+            self._cloud.store.put(RUNS, key, document)
+            self._cloud.journal("pipeline_run.created", run_id=run_id, pipeline=pipeline, parameters=wire["parameters"])
+            self._log(document)
         self._submit(key)
         return run_id
 
     def cancel(self, factory: str, run_id: str) -> bool:
-        """Ask a run to stop; False when there is no such run. A run that has ended is left as it is (unverified)."""
+        """Ask a run to stop; False when there is no such run. A run that has ended is left as it is (unverified).
+
+        What its activities started elsewhere, an Azure ML job for one, goes on: it belongs to another service.
+        """
         key = run_key(factory, run_id)
-        with self._cloud.store.locked():
+        with self._cloud.store.transaction():
             document = self._cloud.store.get(RUNS, key)
             if document is None:
                 return False
-            if document["run"]["status"] in ENDED:
+            status = document["run"]["status"]
+            self._cloud.journal("pipeline_run.cancel_requested", run_id=run_id, status=status)
+            if status in ENDED:
                 return True
             document["run"] |= {"status": "Cancelling", "lastUpdated": timestamp()}
             self._cloud.store.put(RUNS, key, document)
-            self._signal(key).set()
-        self._cloud.journal("pipeline_run.cancelled", run_id=run_id)
+        self._timer.hasten(key)
         return True
 
-    def _signal(self, key: str) -> threading.Event:
-        return self._cancelled.setdefault(key.casefold(), threading.Event())
-
     def _submit(self, key: str) -> None:
-        self._signal(key)
-        self._pool.submit(self._execute, key)
+        if not self._stopping.is_set():
+            self._pool.submit(self._execute, key)
 
     def _execute(self, key: str) -> None:
         document = self._cloud.store.get(RUNS, key)
         if document is None or self._stopping.is_set():
             return
-        run = PipelineRun(self._cloud, key, document, self._signal(key), self._stopping)
-        if document["run"]["status"] == "Cancelling":
-            run.cancelled.set()
+        run = PipelineRun(self._cloud, key, document, self._stopping)
         try:
             self._begin(run)
             failure = run_activities(run, document["definition"].get("activities") or [])
+        except RunPausedError as pause:
+            self._park(run, pause.due)
         except RunInterruptedError:
             return
         except RunCancelledError:
@@ -129,23 +142,31 @@ class PipelineRunner:
             self._end(run, "Failed" if failure else "Succeeded", failure)
 
     def _begin(self, run: PipelineRun) -> None:
-        run.pause(0)
+        run.check()
         if run.document["run"]["status"] != "InProgress":
-            run.update(status="InProgress")
-            self._log(run.document)
+            with self._cloud.store.transaction():
+                run.update(status="InProgress")
+                self._log(run.document)
+
+    def _park(self, run: PipelineRun, due: float) -> None:
+        run.save()
+        self._timer.at(run.key, due)
+        # A cancellation that came before the line above found nothing to hasten.
+        if run.is_cancelled:
+            self._timer.hasten(run.key)
 
     def _end(self, run: PipelineRun, status: str, failure: ActivityError | None) -> None:
         now = timestamp()
         elapsed = datetime.fromisoformat(now) - datetime.fromisoformat(run.document["run"]["runStart"])
-        run.update(
-            status=status,
-            message=f"{failure}" if failure else "",
-            runEnd=now,
-            durationInMs=int(elapsed.total_seconds() * 1000),
-        )
-        self._log(run.document, failure)
-        self._cloud.journal("pipeline_run.ended", run_id=run.run_id, status=status)
-        self._cancelled.pop(run.key.casefold(), None)
+        with self._cloud.store.transaction():
+            run.update(
+                status=status,
+                message=f"{failure}" if failure else "",
+                runEnd=now,
+                durationInMs=int(elapsed.total_seconds() * 1000),
+            )
+            self._log(run.document, failure)
+            self._cloud.journal("pipeline_run.ended", run_id=run.run_id, status=status)
 
     def _log(self, document: Document, failure: ActivityError | None = None) -> None:
         wire = document["run"]

@@ -15,6 +15,7 @@ _TIMEOUT_SECONDS: Final = 60.0
 # After a restart a resumed run may call before local Azure listens again.
 _CONNECT_RETRIES: Final = 4
 _WEB_ERROR: Final = "2108"
+ACTIVITY_RUN_HEADER: Final = "x-local-azure-activity-run"
 
 
 class ActivityError(Exception):
@@ -36,25 +37,45 @@ class ActivityError(Exception):
         }
 
 
-def call_web(cloud: Cloud, properties: Document) -> Document:
-    """Make a WebActivity's call; its output is the JSON object answered, or ``{"Response": text}``.
+class WebCaller:
+    """Makes the calls of WebActivities; one per cloud, got with ``cloud.service(WebCaller)``."""
 
-    Raises ActivityError when the address is not on this machine or the answer is not a success.
-    """
-    url, method = local_url(cloud, properties["url"]), str(properties.get("method", "GET")).upper()
-    given: Document = properties.get("headers") or {}
-    headers = {name: to_text(value) for name, value in given.items()}
-    authentication: Document = properties.get("authentication") or {}
-    if authentication.get("type") in ("MSI", "SystemAssignedManagedIdentity"):
-        scope = f"{to_text(authentication.get('resource', _PUBLIC_ARM)).rstrip('/')}/.default"
-        headers["Authorization"] = f"Bearer {EmulatorCredential().get_token(scope).token}"
-    transport = httpx.HTTPTransport(retries=_CONNECT_RETRIES)
-    try:
-        with httpx.Client(transport=transport, timeout=_TIMEOUT_SECONDS, trust_env=False) as client:
-            response = client.request(method, url, headers=headers, **_content(properties.get("body")))
-    except httpx.HTTPError as error:
-        raise ActivityError(_WEB_ERROR, f"Error calling the endpoint '{url}': {error}.") from error
-    return _output(url, response)
+    def __init__(self, cloud: Cloud) -> None:
+        self._cloud = cloud
+        self._credential = EmulatorCredential("local-data-factory")
+        # One client for all calls, because making one costs more than a call; a fresh connection for each call, because
+        # one that the server closes while it is idle would fail a request that may not be sent twice.
+        limits = httpx.Limits(max_keepalive_connections=0)
+        transport = httpx.HTTPTransport(retries=_CONNECT_RETRIES, limits=limits)
+        self._http = httpx.Client(transport=transport, timeout=_TIMEOUT_SECONDS, trust_env=False)
+
+    def call(self, properties: Document, activity_run: str) -> Document:
+        """Make a WebActivity's call; its output is the JSON object answered, or ``{"Response": text}``.
+
+        The id of the activity's run goes along, by which local Azure knows a call that it has answered before.
+
+        Raises ActivityError when the address is not on this machine or the answer is not a success.
+        """
+        url, method = local_url(self._cloud, properties["url"]), str(properties.get("method", "GET")).upper()
+        headers = {**self._headers(properties), ACTIVITY_RUN_HEADER: activity_run}
+        try:
+            response = self._http.request(method, url, headers=headers, **_content(properties.get("body")))
+        except httpx.HTTPError as error:
+            raise ActivityError(_WEB_ERROR, f"Error calling the endpoint '{url}': {error}.") from error
+        return _output(url, response)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def _headers(self, properties: Document) -> dict[str, str]:
+        given: Document = properties.get("headers") or {}
+        headers = {name: to_text(value) for name, value in given.items()}
+        authentication: Document = properties.get("authentication") or {}
+        if authentication.get("type") in ("MSI", "SystemAssignedManagedIdentity"):
+            scope = f"{to_text(authentication.get('resource', _PUBLIC_ARM)).rstrip('/')}/.default"
+            headers["Authorization"] = f"Bearer {self._credential.get_token(scope).token}"
+        return headers
 
 
 def local_url(cloud: Cloud, url: str) -> str:

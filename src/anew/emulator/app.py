@@ -1,4 +1,4 @@
-"""Local Azure as one ASGI application: every service's routes, the bearer check, and the background workers."""
+"""Local Azure as one ASGI application: every service's routes, what stands before them, and the background workers."""
 
 import importlib
 import threading
@@ -18,21 +18,26 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from anew.emulator import (
     control,
     data_factory,
+    entra,
     event_grid,
+    faults,
     job_runner,
     jobs,
     log_analytics,
     mlflow,
     models,
+    observations,
     online_deployments,
     online_endpoints,
     operations,
     scoring,
     streams,
+    throttle,
     workspaces,
 )
 from anew.emulator.arm import ArmError, arm_error, require_bearer
 from anew.emulator.cloud import Cloud
+from anew.emulator.connections import ResettableProtocol
 
 SERVICES: Final = (
     workspaces,
@@ -44,12 +49,17 @@ SERVICES: Final = (
     scoring,
     data_factory,
     event_grid,
+    entra,
     log_analytics,
     mlflow,
     streams,
+    observations,
+    faults,
+    throttle,
     control,
 )
 BEARER_PATHS: Final = ("/subscriptions/", "/v1/", "/history/", "/mlflow/")
+STOP_SECONDS: Final = 1
 HEAVY_MODULES: Final = ("sklearn.ensemble", "pandas", "duckdb_kql")
 
 
@@ -74,17 +84,35 @@ def create_app(cloud: Cloud, *, warm: bool = True) -> Starlette:
     routes = [route for service in SERVICES for route in service.routes(cloud)]
     return Starlette(
         routes=routes,
-        middleware=[Middleware(BearerCheck)],
+        middleware=[
+            Middleware(throttle.ArmThrottle, cloud),
+            Middleware(faults.FaultInjection, cloud),
+            Middleware(BearerCheck),
+        ],
         exception_handlers={ArmError: _refuse, HTTPException: _unknown},
         lifespan=_lifespan(cloud, warm=warm),
     )
+
+
+def make_server(app: ASGIApp, host: str, port: int) -> uvicorn.Server:
+    """The server for local Azure's application: one that can reset connections, and stops although some hang."""
+    config = uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        http=ResettableProtocol,
+        log_level="warning",
+        access_log=False,
+        timeout_graceful_shutdown=STOP_SECONDS,
+    )
+    return uvicorn.Server(config)
 
 
 def serve(host: str, port: int, folder: Path) -> None:
     """Serve the local Azure kept in folder until interrupted."""
     cloud = Cloud.open(folder, f"http://{host}:{port}")
     try:
-        uvicorn.run(create_app(cloud), host=host, port=port, log_level="warning", access_log=False)
+        make_server(create_app(cloud), host, port).run()
     finally:
         cloud.store.close()
 
@@ -105,6 +133,7 @@ def _lifespan(cloud: Cloud, *, warm: bool) -> Callable[[Starlette], AbstractAsyn
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncGenerator[None]:
         stops = [worker.start(cloud) for worker in (event_grid, job_runner, data_factory)]
+        cloud.publish_left_over()
         if warm:
             threading.Thread(target=_warm, name="warm-imports", daemon=True).start()
         try:

@@ -1,8 +1,9 @@
 """What every Azure Resource Manager route of local Azure shares: ids, errors, the bearer check, paging and bodies."""
 
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Final, cast
 from urllib.parse import urlencode
 
@@ -128,13 +129,14 @@ def decode_body(raw: bytes) -> Document:
     return cast(Document, body)
 
 
-def list_page(cloud: Cloud, call: ArmCall, items: Sequence[Document]) -> JSONResponse:
-    """One page of a list, with a nextLink to the page after it when there is one."""
+def list_page(cloud: Cloud, call: ArmCall, items: Iterable[Document]) -> JSONResponse:
+    """One page of a list, with a nextLink to the page after it when there is one; items are taken up to it only."""
     start = call.number("$skip", 0)
     size = min(call.number("$top", PAGE_SIZE), call.number("count", PAGE_SIZE), PAGE_SIZE)
-    page: dict[str, Any] = {"value": list(items[start : start + size])}
+    found = list(islice(items, start, start + size + 1))
+    page: dict[str, Any] = {"value": found[:size]}
     limited = call.query("$top") is not None and call.query("$skip") is None
-    if start + size < len(items) and not limited:
+    if len(found) > size and not limited:
         query = {**call.request.query_params, "$skip": str(start + size)}
         page["nextLink"] = f"{cloud.base_url}{call.request.url.path}?{urlencode(query)}"
     return JSONResponse(page)

@@ -1,5 +1,6 @@
 """A typed client of the control API of local Azure: what no real Azure offers, for demos and tests."""
 
+from datetime import datetime
 from types import TracebackType
 from typing import Any, Literal, NotRequired, Self, TypedDict, cast
 
@@ -40,6 +41,32 @@ class Batch(TypedDict):
     event_id: str | None
 
 
+class FaultRule(TypedDict):
+    """One rule of ``set_faults``: which requests, how often, and what happens to them. Times are in seconds."""
+
+    kind: Literal["status", "reset", "slow", "hang"]
+    methods: NotRequired[list[str]]
+    path: NotRequired[str]
+    probability: NotRequired[float]
+    times: NotRequired[int]
+    when: NotRequired[Literal["before", "after"]]
+    status: NotRequired[int]
+    retry_after: NotRequired[float]
+    seconds: NotRequired[float]
+
+
+class ArmMinute(TypedDict):
+    """The requests of one principal to Azure Resource Manager in one minute; a throttled one is in its class too."""
+
+    minute: str
+    principal: str
+    reads: int
+    writes: int
+    deletes: int
+    queries: int
+    throttled: int
+
+
 class LocalAzure:
     """The control API at base_url; every method raises httpx.HTTPStatusError when local Azure refuses."""
 
@@ -70,6 +97,19 @@ class LocalAzure:
     def job_metrics(self, name: str) -> dict[str, float]:
         """The metrics a job logged."""
         return cast(dict[str, float], self._call("GET", f"/emulator/jobs/{name}/metrics")["metrics"])
+
+    def set_faults(self, *rules: FaultRule, seed: int = 0) -> Document:
+        """Let requests fail by these rules from now on, instead of by those before; kept over a restart."""
+        return self._call("PUT", "/emulator/faults", json={"seed": seed, "rules": list(rules)})
+
+    def clear_faults(self) -> None:
+        """Let no request fail any more."""
+        self._call("DELETE", "/emulator/faults")
+
+    def arm_requests(self, since: datetime | None = None) -> list[ArmMinute]:
+        """How many requests Azure Resource Manager got since a moment, or since it started: by minute and principal."""
+        params = {"since": since.isoformat()} if since else None
+        return cast(list[ArmMinute], self._call("GET", "/emulator/arm/requests", params=params)["value"])
 
     def set_modes(self, **modes: Any) -> Document:
         """Change how local Azure behaves, e.g. ``async_operations=True``; returns all modes now in force."""
@@ -122,9 +162,31 @@ class LocalAzure:
         """Move a stream's drift baseline, as deploying a newly trained model does: to the rows before end_batch."""
         return self._call("PUT", f"/emulator/streams/{name}/baseline", json={"end_batch": end_batch, "rows": rows})
 
+    def observe(
+        self, workspace_id: str, *, kind: Literal["dataset", "model"], name: str, value: float, publish: bool = True
+    ) -> list[Document]:
+        """Let a monitor (threshold 0.3) see a value; the events that tell of it, published unless told otherwise."""
+        body: Document = {"workspace_id": workspace_id, "kind": kind, "name": name, "value": value, "publish": publish}
+        return cast("list[Document]", self._call("POST", "/emulator/observations", json=body)["events"])
+
     def publish(self, event: Document) -> Document:
         """Publish an event (Event Grid schema) as it is."""
         return self._call("POST", "/emulator/events", json=event)
+
+    def entra_token(
+        self, tenant: str, audience: str, *, version: Literal[1, 2] = 1, claims: Document | None = None
+    ) -> str:
+        """A token like Event Grid's for this audience; *claims* replaces some of its own, and None removes one."""
+        body: Document = {"tenant": tenant, "audience": audience, "version": version, "claims": claims or {}}
+        return cast(str, self._call("POST", "/emulator/entra/tokens", json=body)["access_token"])
+
+    def rotate_entra_key(self) -> str:
+        """Sign tokens with a new key from now on, and return its id; the keys before it stay published."""
+        return cast(str, self._call("POST", "/emulator/entra/keys")["kid"])
+
+    def withdraw_entra_key(self, kid: str) -> None:
+        """Publish a key no longer."""
+        self._call("DELETE", f"/emulator/entra/keys/{kid}")
 
     def _call(
         self, method: str, path: str, *, json: Document | None = None, params: dict[str, str] | None = None

@@ -1,14 +1,17 @@
 """The one object every service of local Azure is given: its documents, files, event bus, logs and journal."""
 
+import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 
 from anew.emulator.state import Document, DocumentStore
 
 _Service = TypeVar("_Service")
+MODES: Final = "modes"
+_OUTBOX: Final = "outbox"
 
 
 def timestamp(at: datetime | None = None) -> str:
@@ -26,6 +29,7 @@ class Cloud:
     store: DocumentStore
     _listeners: list[Callable[[Document], None]] = field(default_factory=list[Callable[[Document], None]])
     _services: dict[object, object] = field(default_factory=dict[object, object])
+    _services_lock: threading.RLock = field(default_factory=threading.RLock)
 
     @classmethod
     def open(cls, folder: Path, base_url: str) -> "Cloud":
@@ -35,14 +39,15 @@ class Cloud:
 
     def service(self, factory: "Callable[[Cloud], _Service]") -> _Service:
         """The one instance of a service in this cloud, made by factory when first asked for."""
-        with self.store.locked():
+        with self._services_lock:
             if factory not in self._services:
                 self._services[factory] = factory(self)
             return cast(_Service, self._services[factory])
 
     def mode(self, name: str, default: float) -> float:
         """A number from the modes set over the control API, or default when it is not set."""
-        return float((self.store.get("modes", "modes") or {}).get(name, default))
+        modes = self.store.mirror(MODES, lambda document: document).get(MODES)
+        return float((modes or {}).get(name, default))
 
     def journal(self, action: str, **fields: Any) -> None:
         """Note an effect (a run created, a delivery made): what tests count, never what anew says of itself."""
@@ -56,8 +61,26 @@ class Cloud:
         """Call listener with every event published from now on."""
         self._listeners.append(listener)
 
+    def telling(self, listener: Callable[[Document], None]) -> "Cloud":
+        """The same cloud, whose events go to this listener alone."""
+        return replace(self, _listeners=[listener])
+
     def publish(self, event: Document) -> None:
-        """Hand an event (Event Grid schema) to the event bus."""
-        self.journal("event.published", id=event["id"], type=event["eventType"], subject=event["subject"])
+        """Hand an event (Event Grid schema) to the event bus, once what is being written is written.
+
+        At least once: an event that a crash kept from the bus is handed over at the next start, with the same id.
+        """
+        with self.store.transaction():
+            self.journal("event.published", id=event["id"], type=event["eventType"], subject=event["subject"])
+            self.store.put(_OUTBOX, event["id"], event)
+            self.store.after_commit(lambda: self._hand_over(event))
+
+    def publish_left_over(self) -> None:
+        """Hand over the events that an earlier process noted and did not hand over; when all listeners are there."""
+        for event in self.store.list(_OUTBOX):
+            self._hand_over(event)
+
+    def _hand_over(self, event: Document) -> None:
         for listener in self._listeners:
             listener(event)
+        self.store.delete(_OUTBOX, event["id"])

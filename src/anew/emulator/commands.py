@@ -22,6 +22,15 @@ class ModuleCommand:
     argv: tuple[str, ...]
 
 
+def module_of(command: str) -> str | None:
+    """The module that a ``python -m`` command runs, None when it is no such command."""
+    match command.split(maxsplit=3):
+        case [python, "-m", module, *_] if python in _PYTHON:
+            return module
+        case _:
+            return None
+
+
 def parse_command(command: str, inputs: Mapping[str, str], outputs: Mapping[str, str]) -> ModuleCommand:
     """The command with its ``${{inputs.x}}`` and ``${{outputs.x}}`` placeholders replaced, each in its own word.
 

@@ -2,17 +2,13 @@
 has it, and it asks for no token.
 """
 
-from typing import Final
-
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from anew.emulator import runs
 from anew.emulator.arm import ArmCall, arm_route, not_found
-from anew.emulator.cloud import Cloud, timestamp
+from anew.emulator.cloud import MODES, Cloud, timestamp
 from anew.emulator.state import Document
-
-MODES_KEY: Final = "modes"
 
 
 def routes(cloud: Cloud) -> list[Route]:
@@ -30,12 +26,12 @@ def routes(cloud: Cloud) -> list[Route]:
         return JSONResponse(_metrics(cloud, call))
 
     def get_modes(_: ArmCall) -> Response:
-        return JSONResponse(cloud.store.get(MODES_KEY, MODES_KEY) or {})
+        return JSONResponse(cloud.store.get(MODES, MODES) or {})
 
     def put_modes(call: ArmCall) -> Response:
-        with cloud.store.locked():
-            modes = {**(cloud.store.get(MODES_KEY, MODES_KEY) or {}), **call.body}
-            cloud.store.put(MODES_KEY, MODES_KEY, modes)
+        with cloud.store.transaction():
+            modes = {**(cloud.store.get(MODES, MODES) or {}), **call.body}
+            cloud.store.put(MODES, MODES, modes)
         return JSONResponse(modes)
 
     return [
@@ -49,16 +45,14 @@ def routes(cloud: Cloud) -> list[Route]:
 
 def read_journal(cloud: Cloud, action: str | None, after: int) -> list[Document]:
     """The journal's entries above the number after, oldest first, each with its number as ``seq``."""
-    entries = enumerate(cloud.store.list("journal"))
-    return [
-        {"seq": seq, **entry} for seq, entry in entries if seq > after and (action is None or entry["action"] == action)
-    ]
+    entries = cloud.store.appended("journal", after)
+    return [{"seq": seq, **entry} for seq, entry in entries if action is None or entry["action"] == action]
 
 
 def _metrics(cloud: Cloud, call: ArmCall) -> Document:
     name = call.param("name")
     # Job names are unique in a workspace only; the newest of that name is the one meant.
-    for job in reversed(cloud.store.list(runs.KIND)):
+    for job in reversed(runs.mirror(cloud).all()):
         if job["name"].casefold() == name.casefold():
             return cloud.store.get(runs.METRICS_KIND, job["id"]) or {"metrics": {}}
     raise not_found(call.resource_id)

@@ -14,16 +14,17 @@ from azure.core.pipeline.policies import SansIOHTTPPolicy
 
 LOOPBACK_HOSTS: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 TOKEN_SECONDS: Final = 3600
+LOCAL_SUBJECT: Final = "local-azure"
 
 
 def _segment(value: dict[str, Any]) -> str:
     return base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=").decode()
 
 
-def _token(scopes: tuple[str, ...]) -> AccessToken:
+def _token(scopes: tuple[str, ...], subject: str = LOCAL_SUBJECT) -> AccessToken:
     audience = scopes[0].removesuffix("/.default") if scopes else ""
     expires = int(time.time()) + TOKEN_SECONDS
-    claims = {"aud": audience, "exp": expires, "sub": "local-azure"}
+    claims = {"aud": audience, "exp": expires, "sub": subject}
     # PyJWT decodes the signature even when told not to verify it, so the segment must be valid base64.
     return AccessToken(f"{_segment({'alg': 'none', 'typ': 'JWT'})}.{_segment(claims)}.c2ln", expires)
 
@@ -31,9 +32,12 @@ def _token(scopes: tuple[str, ...]) -> AccessToken:
 class EmulatorCredential:
     """A credential whose tokens only local Azure accepts: unsigned, with the audience the SDK asks for."""
 
+    def __init__(self, subject: str = LOCAL_SUBJECT) -> None:
+        self._subject = subject
+
     def get_token(self, *scopes: str, **_options: Any) -> AccessToken:
         """An unsigned JWT for the first scope, valid for an hour."""
-        return _token(scopes)
+        return _token(scopes, self._subject)
 
 
 class AsyncEmulatorCredential:

@@ -6,8 +6,9 @@ from typing import Any, Final, cast
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from anew.emulator.adf_activities import ACTIVITY_RUNS, ACTIVITY_TYPES, RUNS, activities_of
+from anew.emulator.adf_activities import ACTIVITY_TYPES, activities_of
 from anew.emulator.adf_queries import RunQueryError, query_runs
+from anew.emulator.adf_run import ACTIVITY_RUNS, run_mirror
 from anew.emulator.adf_runner import MissingParameterError, PipelineRunner, run_key
 from anew.emulator.arm import GROUP_PATH, ArmCall, ArmError, arm_route
 from anew.emulator.cloud import Cloud
@@ -28,7 +29,7 @@ def routes(cloud: Cloud) -> list[Route]:
         arm_route(pipeline, "GET", lambda call: JSONResponse(_pipeline(cloud, call))),
         arm_route(pipeline, "DELETE", lambda call: _delete_pipeline(cloud, call)),
         arm_route(pipeline + "/createRun", "POST", lambda call: _create_run(cloud, runner, call)),
-        arm_route(run, "GET", lambda call: JSONResponse(_run(cloud, call)["run"])),
+        arm_route(run, "GET", lambda call: JSONResponse(_run(cloud, call))),
         arm_route(run + "/cancel", "POST", lambda call: _cancel(runner, call)),
         arm_route(run + "/queryActivityruns", "POST", lambda call: _query_activities(cloud, call)),
         arm_route(FACTORY_PATH + "/queryPipelineRuns", "POST", lambda call: _query_runs(cloud, call)),
@@ -98,10 +99,10 @@ def _create_run(cloud: Cloud, runner: PipelineRunner, call: ArmCall) -> Response
 
 
 def _run(cloud: Cloud, call: ArmCall) -> Document:
-    document = cloud.store.get(RUNS, run_key(_factory_id(call), call.param("run")))
-    if document is None:
+    run = run_mirror(cloud).get(run_key(_factory_id(call), call.param("run")))
+    if run is None:
         raise _run_not_found(call)
-    return document
+    return run
 
 
 def _run_not_found(call: ArmCall) -> ArmError:
@@ -115,8 +116,7 @@ def _cancel(runner: PipelineRunner, call: ArmCall) -> Response:
 
 
 def _query_runs(cloud: Cloud, call: ArmCall) -> Response:
-    runs = [document["run"] for document in cloud.store.list(RUNS, f"{_factory_id(call)}/")]
-    return _page(cloud, runs, call, "lastUpdated")
+    return _page(cloud, run_mirror(cloud).within(_factory_id(call)), call, "lastUpdated")
 
 
 def _query_activities(cloud: Cloud, call: ArmCall) -> Response:

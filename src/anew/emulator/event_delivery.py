@@ -17,6 +17,7 @@ from typing import Final
 import httpx
 
 from anew.emulator.cloud import Cloud, timestamp
+from anew.emulator.entra import authorization
 from anew.emulator.event_filters import lookup, matches
 from anew.emulator.ml_events import to_cloud_event
 from anew.emulator.state import Document
@@ -207,11 +208,11 @@ class Dispatcher:
 
     def _attempt(self, subscription: Document, batch: list[Delivery]) -> None:
         properties: Document = subscription["properties"]
+        destination = _destination(properties)
         body = delivery_body(properties, [delivery.event for delivery in batch])
+        headers = delivery_headers(subscription, batch) | authorization(self._cloud, destination)
         try:
-            answer = self._http.post(
-                _destination(properties)["endpointUrl"], content=body, headers=delivery_headers(subscription, batch)
-            )
+            answer = self._http.post(destination["endpointUrl"], content=body, headers=headers)
             status = answer.status_code
         except httpx.HTTPError:
             status = 0

@@ -1,7 +1,11 @@
-"""Runs command jobs in this process, and picks up after a restart the ones that were not over."""
+"""Runs command jobs in this process, and picks up after a restart the ones that were not over.
+
+A job whose program only waits has no worker meanwhile: its end is a moment in the store and an entry of the timer.
+"""
 
 import importlib
 import threading
+import time
 import traceback
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -10,16 +14,20 @@ from typing import Any, Final, cast
 from anew.emulator import runs
 from anew.emulator.assets import existing_path, output_folder
 from anew.emulator.cloud import Cloud, timestamp
-from anew.emulator.commands import ModuleCommand, parse_command
+from anew.emulator.commands import ModuleCommand, module_of, parse_command
 from anew.emulator.state import Document, section
+from anew.emulator.timers import Timer
 from anew.emulator.uris import VersionedName, parse_versioned
-from anew.emulator.workloads import Workload
+from anew.emulator.workloads import DelayedWorkload, Workload
 
 WORKERS: Final = 2
+WAITERS: Final = 2
+DUE_KIND: Final = "job.due"
 _WORKLOADS: Final = "anew.emulator.workloads."
+_DELAYED: Final = _WORKLOADS + "pause"
 # What a container image is to Azure ML: the programs that a job in this environment can start.
 IMAGES: Final[Mapping[VersionedName, frozenset[str]]] = {
-    VersionedName("anew-samples", "1"): frozenset({_WORKLOADS + "train", _WORKLOADS + "evaluate"}),
+    VersionedName("anew-samples", "1"): frozenset({_WORKLOADS + "train", _WORKLOADS + "evaluate", _DELAYED}),
 }
 
 
@@ -40,64 +48,123 @@ class JobRun:
 
     def set_tag(self, key: str, value: str) -> None:
         """Set a tag of the job. Raises JobCanceledError once a cancellation was asked for."""
-        self._stop_if_canceled()
+        self.stop_if_canceled()
         runs.set_tag(self._cloud, self._key, key, value)
 
     def log_metric(self, key: str, value: float) -> None:
         """Log the value of a metric. Raises JobCanceledError once a cancellation was asked for."""
-        self._stop_if_canceled()
+        self.stop_if_canceled()
         runs.log_metric(self._cloud, self._key, key, value)
 
-    def _stop_if_canceled(self) -> None:
-        job = self._cloud.store.get(runs.KIND, self._key)
+    def stop_if_canceled(self) -> None:
+        """Raise JobCanceledError once a cancellation was asked for."""
+        job = runs.mirror(self._cloud).get(self._key)
         if job is None or job["properties"]["status"] == "CancelRequested":
             raise JobCanceledError
 
 
 class JobRunner:
-    """Two workers over the queue of submitted jobs."""
+    """Two workers over the queue of submitted jobs, and a timer with workers of its own for those that only wait."""
 
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
-        self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="job")
+        self._workers = ThreadPoolExecutor(WORKERS, thread_name_prefix="job")
+        self._waiters = ThreadPoolExecutor(WAITERS, thread_name_prefix="waiting-job")
+        self._timer = Timer("job-waits", lambda key: self._queue(self._waiters, self._run_due, key))
         self._stopping = threading.Event()
 
     def resume(self) -> None:
         """Submit again every command job that an earlier process left unfinished."""
-        for job in self._cloud.store.list(runs.KIND):
+        for job in runs.mirror(self._cloud).all():
             details = job["properties"]
             if details.get("command") and details["status"] not in runs.FINAL_STATUSES:
                 self.submit(job["id"])
 
     def submit(self, key: str) -> None:
         """Queue a job."""
-        self._pool.submit(self._run, key)
+        job = runs.mirror(self._cloud).get(key)
+        if job is not None and module_of(job["properties"]["command"]) == _DELAYED:
+            self._queue(self._waiters, self._wait, key)
+        else:
+            self._queue(self._workers, self._run, key)
+
+    def cancel(self, key: str) -> None:
+        """Cancel a job; canceling one that is over changes nothing (unverified)."""
+        runs.request_cancel(self._cloud, key)
+        self._timer.hasten(key)
 
     def stop(self) -> None:
         """Start no more jobs and wait for the running ones."""
         self._stopping.set()
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._timer.stop()
+        for pool in (self._workers, self._waiters):
+            pool.shutdown(wait=True, cancel_futures=True)
+
+    def _queue(self, pool: ThreadPoolExecutor, work: Callable[[str], None], key: str) -> None:
+        if not self._stopping.is_set():
+            pool.submit(work, key)
 
     def _run(self, key: str) -> None:
+        job = self._begin(key)
+        if job is not None:
+            self._perform(job)
+
+    def _wait(self, key: str) -> None:
+        kept = self._cloud.store.get(DUE_KIND, key)
+        if kept is None:
+            job = self._begin(key)
+            if job is None:
+                return
+            kept = {"due": time.time() + self._delay(job)}
+            self._cloud.store.put(DUE_KIND, key, kept)
+        self._timer.at(key, kept["due"])
+        # A cancellation that came before the line above found nothing to hasten.
+        if self._status(key) == "CancelRequested":
+            self._timer.hasten(key)
+
+    def _run_due(self, key: str) -> None:
+        job = self._cloud.store.get(runs.KIND, key)
+        if job is not None and not self._stopping.is_set():
+            self._perform(job)
+
+    def _begin(self, key: str) -> Document | None:
+        """The job, now Running; None when there is nothing to run."""
         job = self._cloud.store.get(runs.KIND, key)
         if job is None or self._stopping.is_set():
-            return
+            return None
         if job["properties"]["status"] == "CancelRequested":
             runs.change_status(self._cloud, key, "Canceled")
-            return
+            return None
         if job["properties"]["status"] == "NotStarted":
             runs.change_status(self._cloud, key, "Queued")
-        if runs.change_status(self._cloud, key, "Running"):
-            status, error = self._execute(job)
-            runs.finish(self._cloud, key, status, error=error)
+        return job if runs.change_status(self._cloud, key, "Running") else None
+
+    def _perform(self, job: Document) -> None:
+        status, error = self._execute(job)
+        with self._cloud.store.transaction():
+            runs.finish(self._cloud, job["id"], status, error=error)
+            self._cloud.store.delete(DUE_KIND, job["id"])
+
+    def _delay(self, job: Document) -> float:
+        # A job that cannot be started is not waited for: performing it says why.
+        try:
+            command = prepare(self._cloud, job)
+            return cast(DelayedWorkload, importlib.import_module(command.module)).delay(command.argv)
+        except (ValueError, JobRefusedError, SystemExit):
+            return 0.0
+
+    def _status(self, key: str) -> str | None:
+        job = runs.mirror(self._cloud).get(key)
+        return None if job is None else job["properties"]["status"]
 
     def _execute(self, job: Document) -> tuple[str, str | None]:
-        log = runs.JobLog(self._cloud, job["name"])
+        log, run = runs.JobLog(self._cloud, job["name"]), JobRun(self._cloud, job["id"])
         try:
+            run.stop_if_canceled()
             command = prepare(self._cloud, job)
             log.write(f"python -m {command.module} {' '.join(command.argv)}")
             workload = cast(Workload, importlib.import_module(command.module))
-            workload.main(command.argv, JobRun(self._cloud, job["id"]))
+            workload.main(command.argv, run)
         except JobCanceledError:
             log.write("canceled")
             return "Canceled", None

@@ -8,6 +8,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from anew.emulator import runs
+from anew.emulator.adf_web import ACTIVITY_RUN_HEADER
 from anew.emulator.arm import WORKSPACE_PATH, ArmCall, ArmError, arm_route, list_page, not_found, user_error
 from anew.emulator.cloud import Cloud
 from anew.emulator.job_runner import JobRunner
@@ -20,6 +21,7 @@ __all__ = ["Jobs", "record_run", "routes"]
 
 JOBS_PATH: Final = WORKSPACE_PATH + "/jobs"
 HISTORY_PATH: Final = "/history/v1.0" + WORKSPACE_PATH
+_CALLER_KIND: Final = "job.caller"
 LOG_FILE: Final = "user_logs/std_log.txt"
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,254}")
 
@@ -39,12 +41,25 @@ class Jobs:
         name, properties = call.param("name"), section(call.body, "properties")
         _check_new_job(name, properties)
         job = runs.new_job(self._cloud, call.workspace_id, name, properties)
-        if not self._cloud.store.create(runs.KIND, job["id"], job):
-            raise _already_exists(name)
-        self._cloud.journal("job.created", name=name, tags=job["properties"]["tags"])
-        runs.announce(self._cloud, job)
+        caller = call.request.headers.get(ACTIVITY_RUN_HEADER)
+        with self._cloud.store.transaction():
+            if not self._cloud.store.create(runs.KIND, job["id"], job):
+                return self._answer_again(job["id"], name, caller)
+            if caller is not None:
+                self._cloud.store.put(_CALLER_KIND, job["id"], {"activity_run": caller})
+            self._cloud.journal("job.created", name=name, tags=job["properties"]["tags"])
+            runs.announce(self._cloud, job)
         self._cloud.service(JobRunner).submit(job["id"])
         return JSONResponse(job, 201)
+
+    def _answer_again(self, key: str, name: str, caller: str | None) -> Response:
+        """The first answer again for a pipeline's activity that a crash kept from hearing it; everyone else is refused.
+
+        Data Factory and Azure ML do not die together; here they are one process.
+        """
+        if caller is None or self._cloud.store.get(_CALLER_KIND, key) != {"activity_run": caller}:
+            raise _already_exists(name)
+        return JSONResponse(self._cloud.store.get(runs.KIND, key), 201)
 
     def get(self, call: ArmCall) -> Response:
         """A job. The properties of a child run are null here; the SDK then asks the run history."""
@@ -56,20 +71,18 @@ class Jobs:
     def list(self, call: ArmCall) -> Response:
         """Root jobs, newest first; ``tag`` keeps those that have the tag KEY, or KEY=VALUE (unverified)."""
         view, tag = (call.query("listViewType") or "ActiveOnly"), call.query("tag")
-        jobs = [
+        jobs = (
             job
-            for job in reversed(self._cloud.store.list(runs.KIND, f"{call.workspace_id}/jobs/"))
+            for job in reversed(runs.jobs_of(self._cloud, call.workspace_id))
             if not job["properties"].get("parentJobName")
             and _in_view(job, view)
             and (tag is None or _has_tag(job["properties"]["tags"], tag))
-        ]
+        )
         return list_page(self._cloud, call, jobs)
 
     def cancel(self, call: ArmCall) -> Response:
         """Cancel a job; canceling one that is over changes nothing (unverified)."""
-        job = self._job(call)
-        self._cloud.journal("job.cancel", name=job["name"])
-        runs.request_cancel(self._cloud, job["id"])
+        self._cloud.service(JobRunner).cancel(self._job(call)["id"])
         return settle_empty(self._cloud, call)
 
     def history_run(self, call: ArmCall) -> Response:
@@ -81,7 +94,7 @@ class Jobs:
         parent = self._job(call)["name"].casefold()
         children = [
             _history(job)
-            for job in self._cloud.store.list(runs.KIND, f"{call.workspace_id}/jobs/")
+            for job in runs.jobs_of(self._cloud, call.workspace_id)
             if str(job["properties"].get("parentJobName") or "").casefold() == parent
         ]
         return list_page(self._cloud, call, children)
@@ -102,7 +115,7 @@ class Jobs:
         return PlainTextResponse(runs.JobLog(self._cloud, name).read())
 
     def _job(self, call: ArmCall) -> Document:
-        job = self._cloud.store.get(runs.KIND, runs.job_id(call.workspace_id, call.param("name")))
+        job = runs.mirror(self._cloud).get(runs.job_id(call.workspace_id, call.param("name")))
         if job is None:
             raise not_found(runs.job_id(call.workspace_id, call.param("name")))
         return job

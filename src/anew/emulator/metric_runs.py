@@ -27,7 +27,7 @@ def next_step(cloud: Cloud, workspace_id: str, experiment: str, monitor: str, at
     Real monitors run hours apart, and a step tells one run from another. Here several may run within one second: then
     this waits until the step is not in the future.
     """
-    with cloud.store.locked():
+    with cloud.store.transaction():
         parent = _parent(cloud, workspace_id, experiment, monitor)
         step: int = max(int(at.timestamp()), parent.get("last_step", 0) + 1)
         _save(cloud, workspace_id, {**parent, "last_step": step})
@@ -47,7 +47,7 @@ def publish_metrics(
 
     `tags` name the monitor, under whose parent run the run is.
     """
-    with cloud.store.locked():
+    with cloud.store.transaction():
         parent = _parent(cloud, workspace_id, experiment, tags[MONITOR_TAG])
         name = f"{tags.get('azureml.signal_name', '')}_{tags[METRIC_TAG]}"
         run = _ensure(cloud, workspace_id, experiment, name, {**tags, PARENT_TAG: parent["run_id"]})

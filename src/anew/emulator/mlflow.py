@@ -99,8 +99,10 @@ class Mlflow:
         return list(dict.fromkeys(run["experiment"] for run in self._runs(workspace_id)))
 
     def _runs(self, workspace_id: str) -> list[Document]:
-        jobs = self._cloud.store.list(runs.KIND, f"{workspace_id}/jobs/")
-        return [*map(_of_job, jobs), *metric_runs.metric_runs(self._cloud, workspace_id)]
+        return [
+            *map(_of_job, runs.jobs_of(self._cloud, workspace_id)),
+            *metric_runs.metric_runs(self._cloud, workspace_id),
+        ]
 
     def _run(self, workspace_id: str, run: Document) -> Document:
         # Of a metric with many points a search gives the last one only.

@@ -32,7 +32,7 @@ class Models:
         given = section(call.body, "properties")
         key = model_key(call.workspace_id, call.param("name"), call.param("version"))
         job_name = _job_of(given.get("modelUri"))
-        with self._cloud.store.locked():
+        with self._cloud.store.transaction():
             existing = self._cloud.store.get(MODEL_KIND, key)
             if existing is not None:
                 _refuse_changed_path(existing, given)

@@ -69,7 +69,7 @@ class OnlineDeployments:
     def delete(self, call: ArmCall) -> Response:
         """Delete a deployment; refused while it takes live traffic (unverified)."""
         key = deployment_key(endpoint_key(call.workspace_id, call.param("endpoint")), call.param("deployment"))
-        with self._cloud.store.locked():
+        with self._cloud.store.transaction():
             endpoint = self._cloud.store.get(ENDPOINT_KIND, endpoint_key(call.workspace_id, call.param("endpoint")))
             share = endpoint["properties"]["traffic"].get(call.param("deployment"), 0) if endpoint else 0
             if share:

@@ -39,7 +39,7 @@ class OnlineEndpoints:
     def put(self, call: ArmCall) -> Response:
         """Create an endpoint or replace its traffic, tags and description."""
         key = endpoint_key(call.workspace_id, call.param("endpoint"))
-        with self._cloud.store.locked():
+        with self._cloud.store.transaction():
             existing = self._cloud.store.get(ENDPOINT_KIND, key)
             endpoint = self._document(call, key, existing)
             self._check(endpoint)
@@ -59,7 +59,7 @@ class OnlineEndpoints:
     def delete(self, call: ArmCall) -> Response:
         """Delete an endpoint with its deployments; 204 when there is none."""
         key = endpoint_key(call.workspace_id, call.param("endpoint"))
-        with self._cloud.store.locked():
+        with self._cloud.store.transaction():
             if not self._cloud.store.delete(ENDPOINT_KIND, key):
                 return Response(status_code=204)
             for deployment in deployments_of(self._cloud, key):

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from anew.emulator import ml_events
 from anew.emulator.cloud import Cloud, timestamp
-from anew.emulator.state import Document, section
+from anew.emulator.state import Document, Mirror, section
 
 KIND: Final = "job"
 METRICS_KIND: Final = "job.metrics"
@@ -16,6 +16,16 @@ FINAL_STATUSES: Final = frozenset({"Completed", "Failed", "Canceled"})
 def job_id(workspace_id: str, name: str) -> str:
     """The ARM id of a job: the key of its document."""
     return f"{workspace_id}/jobs/{name}"
+
+
+def mirror(cloud: Cloud) -> Mirror:
+    """Every job, by ARM id."""
+    return cloud.store.mirror(KIND, lambda document: document)
+
+
+def jobs_of(cloud: Cloud, workspace_id: str) -> list[Document]:
+    """The jobs of a workspace, child runs included, oldest first; shared, so not to be changed."""
+    return mirror(cloud).within(f"{workspace_id}/jobs")
 
 
 def workspace_of(resource_id: str) -> str:
@@ -90,7 +100,7 @@ def record_run(
 
 def change_status(cloud: Cloud, key: str, status: str, *, error: str | None = None) -> bool:
     """Move a job to a status, log it and publish its events; False when the job was already over or is unknown."""
-    with cloud.store.locked():
+    with cloud.store.transaction():
         job = cloud.store.get(KIND, key)
         if job is None or job["properties"]["status"] in FINAL_STATUSES:
             return False
@@ -99,7 +109,7 @@ def change_status(cloud: Cloud, key: str, status: str, *, error: str | None = No
         job["properties"]["status"] = status
         job["systemData"]["lastModifiedAt"] = timestamp()
         cloud.store.put(KIND, key, job)
-    announce(cloud, job)
+        announce(cloud, job)
     return True
 
 
@@ -116,13 +126,15 @@ def announce(cloud: Cloud, job: Document) -> None:
         "properties": details["properties"],
     }
     cloud.publish(ml_events.run_status_changed(workspace_id, status=status, **fields))
+    if status in FINAL_STATUSES:
+        cloud.journal("job.ended", name=job["name"], status=status)
     if status == "Completed":
         cloud.publish(ml_events.run_completed(workspace_id, **fields))
 
 
 def finish(cloud: Cloud, key: str, status: str, *, error: str | None = None) -> None:
     """End a job that ran: one whose cancellation was asked for meanwhile ends Canceled, whatever it achieved."""
-    with cloud.store.locked():
+    with cloud.store.transaction():
         job = cloud.store.get(KIND, key)
         if job is not None and job["properties"]["status"] == "CancelRequested":
             status = "Canceled"
@@ -131,10 +143,12 @@ def finish(cloud: Cloud, key: str, status: str, *, error: str | None = None) -> 
 
 def request_cancel(cloud: Cloud, key: str) -> None:
     """Cancel a job: at once while it waits, when its program next looks up while it runs, not at all when over."""
-    with cloud.store.locked():
+    with cloud.store.transaction():
         job = cloud.store.get(KIND, key)
-        waiting = job is not None and job["properties"]["status"] in {"NotStarted", "Queued"}
-        change_status(cloud, key, "Canceled" if waiting else "CancelRequested")
+        if job is not None:
+            status = job["properties"]["status"]
+            cloud.journal("job.cancel_requested", name=job["name"], status=status)
+            change_status(cloud, key, "Canceled" if status in {"NotStarted", "Queued"} else "CancelRequested")
 
 
 class JobLog:
@@ -156,7 +170,7 @@ class JobLog:
 
 def set_tag(cloud: Cloud, key: str, tag: str, value: str) -> None:
     """Set one tag of a job, as a client's mlflow.set_tag does on Azure ML."""
-    with cloud.store.locked():
+    with cloud.store.transaction():
         job = cloud.store.get(KIND, key)
         if job is not None:
             job["properties"]["tags"][tag] = value
@@ -165,7 +179,7 @@ def set_tag(cloud: Cloud, key: str, tag: str, value: str) -> None:
 
 def log_metric(cloud: Cloud, key: str, name: str, value: float) -> None:
     """Keep the last value of one metric of a job."""
-    with cloud.store.locked():
+    with cloud.store.transaction():
         kept = cloud.store.get(METRICS_KIND, key) or {"metrics": {}}
         kept["metrics"][name] = value
         cloud.store.put(METRICS_KIND, key, kept)

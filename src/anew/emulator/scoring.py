@@ -111,7 +111,7 @@ def _read_input(body: bytes, deployment: str | None) -> ScoreRequest:
 
 
 def _next_request(cloud: Cloud, endpoint_id: str) -> int:
-    with cloud.store.locked():
+    with cloud.store.transaction():
         number: int = (cloud.store.get(ROTATION_KIND, endpoint_id) or {"next": 0})["next"]
         cloud.store.put(ROTATION_KIND, endpoint_id, {"next": number + 1})
     return number

@@ -3,9 +3,10 @@
 import json
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 Document = dict[str, Any]
 
@@ -15,6 +16,8 @@ CREATE TABLE IF NOT EXISTS documents (
     UNIQUE (kind, key)
 );
 """
+# Above every key that begins with the text before it.
+_LAST: Final = "\U0010ffff"
 
 
 def section(document: Document, name: str) -> Document:
@@ -22,11 +25,50 @@ def section(document: Document, name: str) -> Document:
     return document.get(name) or {}
 
 
+class Mirror:
+    """A part of each document of one kind, kept decoded in memory, so that looking through many costs no decoding.
+
+    What it returns is shared and must not be changed. Inside a transaction it shows what was written before it.
+    """
+
+    def __init__(self, part: Callable[[Document], Document], lock: threading.RLock) -> None:
+        self._part = part
+        self._lock = lock
+        self._folders: dict[str, dict[str, Document]] = {}
+
+    def get(self, key: str) -> Document | None:
+        """The part of one document, or None when there is none of that key."""
+        folder, _, name = key.casefold().rpartition("/")
+        return self._folders.get(folder, {}).get(name)
+
+    def within(self, folder: str) -> list[Document]:
+        """The parts of the documents whose key is folder, a slash and a name, oldest document first."""
+        with self._lock:
+            return list(self._folders.get(folder.casefold(), {}).values())
+
+    def all(self) -> list[Document]:
+        """All parts, folder by folder, and in each oldest document first."""
+        with self._lock:
+            return [part for folder in self._folders.values() for part in folder.values()]
+
+    def apply(self, key: str, body: str | None) -> None:
+        """Take over a document as written, None when it was deleted; for the store only."""
+        folder, _, name = key.rpartition("/")
+        if body is None:
+            self._folders.get(folder, {}).pop(name, None)
+        else:
+            self._folders.setdefault(folder, {})[name] = self._part(json.loads(body))
+
+
 class DocumentStore:
     """JSON documents by (kind, key); keys compare case-insensitively, as ARM ids do. Thread-safe."""
 
     def __init__(self, path: Path) -> None:
         self._lock = threading.RLock()
+        self._in_transaction = False
+        self._changes: list[tuple[str, str, str | None]] = []
+        self._hooks: list[Callable[[], None]] = []
+        self._mirrors: dict[str, Mirror] = {}
         self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=NORMAL")
@@ -42,47 +84,111 @@ class DocumentStore:
 
     def put(self, kind: str, key: str, body: Document) -> Document:
         """Write the document, replacing one of the same key in its place."""
-        with self._lock:
+        text, folded = json.dumps(body), key.casefold()
+        with self.transaction():
             self._db.execute(
                 "INSERT INTO documents (kind, key, body) VALUES (?, ?, ?)"
                 " ON CONFLICT (kind, key) DO UPDATE SET body = excluded.body",
-                (kind, key.casefold(), json.dumps(body)),
+                (kind, folded, text),
             )
+            self._changes.append((kind, folded, text))
         return body
 
     def create(self, kind: str, key: str, body: Document) -> bool:
         """Write the document unless the key is taken; False when it was."""
-        with self._lock:
+        text, folded = json.dumps(body), key.casefold()
+        with self.transaction():
             cursor = self._db.execute(
-                "INSERT OR IGNORE INTO documents (kind, key, body) VALUES (?, ?, ?)",
-                (kind, key.casefold(), json.dumps(body)),
+                "INSERT OR IGNORE INTO documents (kind, key, body) VALUES (?, ?, ?)", (kind, folded, text)
             )
+            if cursor.rowcount == 1:
+                self._changes.append((kind, folded, text))
             return cursor.rowcount == 1
 
     def delete(self, kind: str, key: str) -> bool:
         """Remove the document; False when there was none."""
-        with self._lock:
-            cursor = self._db.execute("DELETE FROM documents WHERE kind = ? AND key = ?", (kind, key.casefold()))
+        folded = key.casefold()
+        with self.transaction():
+            cursor = self._db.execute("DELETE FROM documents WHERE kind = ? AND key = ?", (kind, folded))
+            self._changes.append((kind, folded, None))
             return cursor.rowcount == 1
 
     def list(self, kind: str, prefix: str = "") -> list[Document]:
         """Documents of a kind whose key starts with prefix, oldest first."""
+        start = prefix.casefold()
         with self._lock:
             rows = self._db.execute(
-                "SELECT body FROM documents WHERE kind = ? AND substr(key, 1, ?) = ? ORDER BY seq",
-                (kind, len(prefix), prefix.casefold()),
+                "SELECT body FROM documents WHERE kind = ? AND key >= ? AND key < ? ORDER BY seq",
+                (kind, start, start + _LAST),
             ).fetchall()
         return [json.loads(row[0]) for row in rows]
 
-    def locked(self) -> threading.RLock:
-        """The lock to hold around a read-modify-write: ``with store.locked(): ...``."""
-        return self._lock
-
     def append(self, kind: str, body: Document) -> None:
-        """Add a document under the next number of its kind, for logs that only grow."""
-        with self._lock:
+        """Add a document under the next number of its kind, counted from 0, for logs that only grow."""
+        with self.transaction():
             last = self._db.execute("SELECT max(key) FROM documents WHERE kind = ?", (kind,)).fetchone()[0]
-            self.put(kind, f"{0 if last is None else int(last) + 1:09d}", body)
+            self.put(kind, _number_key(0 if last is None else int(last) + 1), body)
+
+    def appended(self, kind: str, after: int = -1) -> Sequence[tuple[int, Document]]:
+        """The documents appended to a kind under a number above after, each with its number, oldest first."""
+        with self._lock:
+            rows = self._db.execute(
+                "SELECT key, body FROM documents WHERE kind = ? AND key > ? ORDER BY key",
+                (kind, _number_key(after) if after >= 0 else ""),
+            ).fetchall()
+        return [(int(key), json.loads(body)) for key, body in rows]
+
+    def mirror(self, kind: str, part: Callable[[Document], Document]) -> Mirror:
+        """The mirror of a kind; part, what it keeps of each document, counts when it is first asked for."""
+        with self._lock:
+            if kind not in self._mirrors:
+                mirror = self._mirrors[kind] = Mirror(part, self._lock)
+                rows = self._db.execute("SELECT key, body FROM documents WHERE kind = ? ORDER BY seq", (kind,))
+                for key, body in rows:
+                    mirror.apply(key, body)
+            return self._mirrors[kind]
+
+    @contextmanager
+    def transaction(self) -> Generator[None]:
+        """Write everything in the block or, when it raises, nothing; other threads wait. A nested one is part of it."""
+        with self._lock:
+            if self._in_transaction:
+                yield
+                return
+            hooks = yield from self._whole_transaction()
+        for hook in hooks:
+            hook()
+
+    def after_commit(self, hook: Callable[[], None]) -> None:
+        """Call hook once what is being written is durable, without the lock: now, when no transaction is open.
+
+        It is how one part of local Azure wakes another, which may hold a lock of its own while it waits for this one.
+        """
+        with self._lock:
+            if self._in_transaction:
+                self._hooks.append(hook)
+                return
+        hook()
+
+    def _whole_transaction(self) -> Generator[None, None, Sequence[Callable[[], None]]]:
+        self._changes, self._hooks, self._in_transaction = [], [], True
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        else:
+            self._db.execute("COMMIT")
+            self._apply_to_mirrors()
+            return self._hooks
+        finally:
+            self._in_transaction = False
+
+    def _apply_to_mirrors(self) -> None:
+        for kind, key, body in self._changes:
+            if (mirror := self._mirrors.get(kind)) is not None:
+                mirror.apply(key, body)
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
         with self._lock:
@@ -90,4 +196,9 @@ class DocumentStore:
 
     def close(self) -> None:
         """Close the database; the store cannot be used after it."""
-        self._db.close()
+        with self._lock:
+            self._db.close()
+
+
+def _number_key(number: int) -> str:
+    return f"{number:09d}"

@@ -1,21 +1,28 @@
 """What every use-case is given: the ports, the policies and who is acting."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Protocol, TypeVar
 
 from anew.core.events import Workspace
 from anew.core.policies import Policies
-from anew.engine.ports import (
-    Endpoints,
-    EvidenceSource,
-    Jobs,
-    Ledger,
-    MissedEvents,
-    ModelRegistry,
-    Notifier,
-    TrainingLauncher,
-)
+from anew.engine.ledger import Ledger
+from anew.engine.ports import Endpoints, EvidenceSource, Jobs, MissedEvents, ModelRegistry, Notifier, TrainingLauncher
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class Each(Protocol):
+    """Calls the function with every item, in any order or at once, and gives the answers in the items' order."""
+
+    def __call__(self, function: Callable[[T], R], items: Iterable[T], /) -> list[R]: ...
+
+
+def one_by_one(function: Callable[[T], R], items: Iterable[T], /) -> list[R]:
+    """One item after the other."""
+    return [function(item) for item in items]
 
 
 @dataclass(frozen=True)
@@ -25,6 +32,10 @@ class Timing:
     claim_lease: timedelta = timedelta(minutes=5)
     rollout_lease: timedelta = timedelta(minutes=5)
     launch_settle: timedelta = timedelta(minutes=2)  # how long an unseen launch may still turn up in Azure
+    launch_timeout: timedelta = timedelta(hours=12)  # a launch that Azure does not answer for so long is given up
+    confirm_within: timedelta = timedelta(minutes=15)  # how long Azure may know nothing of a drift event it sent
+    ended_overlap: timedelta = timedelta(minutes=30)  # how late Azure may tell that a run ended
+    looks_per_tick: int = 1000  # at most, of retrainings that nothing was heard of
     lookback: timedelta = timedelta(days=2)  # how far a reconcile looks the first time
     rollout_stalled: timedelta = timedelta(hours=6)  # a rollout whose stage cannot be completed for so long has failed
 
@@ -44,4 +55,5 @@ class Engine:
     missed: MissedEvents
     notifier: Notifier
     actor: str = "anew"
+    each: Each = one_by_one
     timing: Timing = Timing()

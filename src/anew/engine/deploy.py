@@ -13,7 +13,7 @@ from anew.core.tags import RETRAINING_TAG, deployment_name, is_newer, matching_r
 from anew.engine.context import Engine
 from anew.engine.intake import ACTS_ON
 from anew.engine.ports import DeploymentState, EndpointView, ModelVersion
-from anew.engine.promote import served_version
+from anew.engine.serving import served_version
 from anew.engine.transition import move_rollout
 from anew.errors import AnewError, AzureRefused, AzureUnavailable, StaleWrite, UnknownModel
 

@@ -9,9 +9,10 @@ from anew.core.comparison import finite_or_none
 from anew.core.decide import monitors_of, signals_of
 from anew.core.decision import Attempt, AttemptState, Evidence, History, Missing, Outcome, Signal
 from anew.core.events import Cause, Event
-from anew.core.lifecycle import OPEN_RETRAINING, Retraining, RetrainingState
+from anew.core.lifecycle import Retraining, RetrainingState, StopCause
 from anew.core.policy import Policy
-from anew.engine.ports import EvidenceSource, Ledger
+from anew.engine.ledger import Ledger
+from anew.engine.ports import EvidenceSource
 from anew.errors import AzureRefused, InvalidTable
 
 Sources = Mapping[str, EvidenceSource]
@@ -22,16 +23,15 @@ _ATTEMPTS = {
     RetrainingState.REGISTERED: AttemptState.REGISTERED,
     RetrainingState.REJECTED: AttemptState.REJECTED,
     RetrainingState.FAILED: AttemptState.FAILED,
+    RetrainingState.CANCELED: AttemptState.FAILED,
 }
 
 
-def gather_evidence(
-    ledger: Ledger, sources: Sources, policy: Policy, events: Sequence[Event], history: History, now: datetime
-) -> Evidence:
-    """Signals of the events, of monitors that failed lately, and of the policy's sources. What Azure refuses, and data
-    nobody can read, is missing. Raises TemporaryError.
+def gather_evidence(ledger: Ledger, sources: Sources, policy: Policy, history: History, now: datetime) -> Evidence:
+    """What is known besides events: monitors that failed lately, earlier decisions, and the policy's sources. What
+    Azure refuses, and data nobody can read, is missing. Raises TemporaryError.
     """
-    signals = [signal for event in (*events, *_failed_monitors(ledger, policy, now)) for signal in signals_of(event)]
+    signals = [signal for event in _failed_monitors(ledger, policy, now) for signal in signals_of(event)]
     signals.extend(_remembered(ledger, policy, now))
     missing: list[Missing] = []
     for source in policy.evidence.sources:
@@ -42,11 +42,18 @@ def gather_evidence(
     return Evidence(tuple(signals), tuple(missing))
 
 
+def with_events(evidence: Evidence, events: Sequence[Event]) -> Evidence:
+    """The evidence and what these events say."""
+    said = tuple(signal for event in events for signal in signals_of(event))
+    return Evidence(said + evidence.signals, evidence.missing)
+
+
 def history_of(ledger: Ledger, policy: Policy) -> History:
     """The model's retrainings, newest first, and how many of other models are under way. A policy in shadow mode has
     the retrainings it would have had.
     """
-    elsewhere = sum(item.model != policy.model for item in ledger.retrainings(OPEN_RETRAINING))
+    own = ledger.open_retraining_of(policy.model)
+    elsewhere = ledger.count_open_retrainings() - (own is not None)
     if policy.mode == "shadow":
         return History(_shadow_attempts(ledger, policy), elsewhere)
     known = ledger.retrainings(model=policy.model)
@@ -96,7 +103,10 @@ def _failed_monitors(ledger: Ledger, policy: Policy, now: datetime) -> list[Even
 
 
 def _attempt(item: Retraining) -> Attempt:
-    return Attempt(item.id, item.created_at, _ATTEMPTS.get(item.state, AttemptState.OPEN), item.charge)
+    state = _ATTEMPTS.get(item.state, AttemptState.OPEN)
+    if item.state is RetrainingState.CANCELED and item.stopped_for is StopCause.SUPERSEDED:
+        state = AttemptState.SUPERSEDED
+    return Attempt(item.id, item.created_at, state, item.charge)
 
 
 def _shadow_attempts(ledger: Ledger, policy: Policy) -> tuple[Attempt, ...]:

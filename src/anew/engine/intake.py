@@ -1,11 +1,14 @@
 """Taking events in: what is for us goes to the inbox, what nobody acts on is settled at once, the rest is counted."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from anew.core.event_fields import shown
 from anew.core.events import Cause, Event, Ignored, Parsed, Rejected
-from anew.engine.ports import Ledger, Receipt, Source
+from anew.engine.ledger import DeadLetter, Ledger, Receipt, Source
 
 ACTS_ON: Mapping[str, frozenset[Cause]] = {
     "retrain": frozenset({Cause.DRIFT, Cause.MANUAL}),
@@ -37,22 +40,32 @@ class IntakeResult:
 
 
 def receive(ledger: Ledger, parsed: Iterable[Parsed], now: datetime, source: Source = Source.WEBHOOK) -> IntakeResult:
-    """Keep the good elements and count the ignored ones; the rejected ones come back.
+    """Keep the good elements, count the ignored ones, and keep the rejected ones as dead letters, all or nothing.
 
-    When it returns, every good element survives a crash. Raises LedgerUnavailable; repeating the call is harmless.
+    When it returns, everything kept survives a crash. Raises LedgerUnavailable; repeating the call is harmless.
     """
     elements = list(parsed)
     events = [element for element in elements if isinstance(element, Event)]
     ignored = [element for element in elements if isinstance(element, Ignored)]
-    receipt = ledger.receive(events, source, now) if events else Receipt(0, 0)
-    _settle_idle(ledger, events, now)
-    for element in ignored:
-        ledger.count_ignored(element.event.type, element.reason, now)
-    return IntakeResult(receipt, len(ignored), tuple(element for element in elements if isinstance(element, Rejected)))
+    rejected = tuple(element for element in elements if isinstance(element, Rejected))
+    receipt = ledger.receive(
+        events,
+        source,
+        now,
+        settled={
+            event.key: outcome for event in events if (outcome := SETTLED_AT_ONCE.get(event.cause or Cause.DRIFT))
+        },
+        ignored=[(element.event.type, element.reason) for element in ignored],
+        dead=[dead_letter(element, source, now) for element in rejected],
+    )
+    return IntakeResult(receipt, len(ignored), rejected)
 
 
-def _settle_idle(ledger: Ledger, events: Sequence[Event], now: datetime) -> None:
-    for cause, outcome in SETTLED_AT_ONCE.items():
-        keys = list(dict.fromkeys(event.key for event in events if event.cause is cause))
-        if keys:
-            ledger.settle(keys, outcome, now)
+def dead_letter(rejected: Rejected, source: Source, now: datetime) -> DeadLetter:
+    """What is kept of an element that is no event: it can be read again when this version of anew could not."""
+    try:
+        raw = json.dumps(rejected.raw, sort_keys=True)
+    except RecursionError:
+        raw = json.dumps(shown(rejected.raw))
+    digest = hashlib.sha256(f"{source}\n{raw}".encode()).hexdigest()
+    return DeadLetter(f"x-{digest[:12]}", rejected.reason, raw, source, now)

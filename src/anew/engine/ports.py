@@ -5,158 +5,14 @@ Every implementation is held to these by the contract suite in tests/contract.
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 from typing import Any, Protocol
 
 from anew.core.decision import History, Signal
-from anew.core.events import Cause, Event
-from anew.core.lifecycle import Retraining, RetrainingState, Rollout, RolloutState
+from anew.core.events import Event
 from anew.core.policy import Deploy, Launcher, Policy
 from anew.core.policy_evidence import EvidenceSource as SourceDocument
-
-# --- the ledger -------------------------------------------------------------------------------------------
-
-
-class Source(StrEnum):
-    """How a happening was learnt of."""
-
-    WEBHOOK = "webhook"
-    RECONCILE = "reconcile"
-    MANUAL = "manual"
-
-
-@dataclass(frozen=True, slots=True)
-class InboxEntry:
-    """One happening in the inbox. `outcome` is None until it is settled, then a sentence for a person."""
-
-    seq: int
-    key: str
-    event: Event
-    cause: Cause
-    source: Source
-    received_at: datetime
-    deliveries: int
-    claimed_until: datetime | None = None
-    hinted_at: datetime | None = None
-    settled_at: datetime | None = None
-    outcome: str | None = None
-    subject_id: str | None = None  # the decision, retraining or rollout it led to
-
-
-@dataclass(frozen=True, slots=True)
-class Receipt:
-    """What receiving came to: how many were new, and how many were known already."""
-
-    new: int
-    repeated: int
-
-
-@dataclass(frozen=True, slots=True)
-class DecisionRecord:
-    """A decision as kept: the tree and evidence as JSON values, and the inbox keys it covers."""
-
-    id: str
-    model: str
-    outcome: str
-    decided_at: datetime
-    policy_source: str
-    policy_hash: str
-    tree: Mapping[str, Any]
-    evidence: Mapping[str, Any]
-    covers: tuple[str, ...]
-    retraining_id: str | None = None
-    shadow: bool = False  # only recorded: the policy was on trial
-
-
-@dataclass(frozen=True, slots=True)
-class AuditRow:
-    """One line of the append-only trail."""
-
-    seq: int
-    at: datetime
-    subject: str  # "retraining", "rollout", "decision"
-    subject_id: str
-    what: str
-    actor: str
-    detail: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class IgnoredCount:
-    """How often something well formed was knowingly ignored."""
-
-    type: str
-    reason: str
-    count: int
-    last_at: datetime
-
-
-class Ledger(Protocol):
-    """What we know. Raises LedgerUnavailable when the database cannot be reached just now.
-
-    1. When a method returns, what it wrote survives a crash of any process.
-    2. Each method is one transaction: all of it happened, or none.
-    3. `receive` keeps one row for a key, ever; a repetition only raises `deliveries`.
-    4. `claim` gives an entry to one claimant at a time; a lease that ran out is free again.
-    5. `save_*` writes only if the row still has the revision it was read with, else raises StaleWrite.
-    6. `lease_rollout` gives a rollout to one worker at a time until it is saved, freed, or the lease runs out;
-       `free_rollout` of a revision that was saved since changes nothing.
-    7. Every state change leaves an audit row in the same transaction; audit rows never change.
-    8. There is at most one open retraining for a model: `record_decision` raises StaleWrite for a second.
-    9. `record_decision` settles the entries in `settles`, by default all it covers; the others stay open for the
-       models that have yet to decide about them.
-    10. A list cut off by its limit keeps the newest; retrainings and rollouts come oldest first.
-    11. `recent` gives the entries received at `since` or later, settled or not, oldest first; `decisions` those made
-        at `until` or before, newest first.
-    """
-
-    def receive(self, events: Sequence[Event], source: Source, now: datetime) -> Receipt: ...
-    def count_ignored(self, type: str, reason: str, now: datetime) -> None: ...
-    def ignored_counts(self) -> list[IgnoredCount]: ...
-    def claim(
-        self, causes: Collection[Cause], now: datetime, lease: timedelta, limit: int = 1000
-    ) -> list[InboxEntry]: ...
-    def release(self, keys: Sequence[str]) -> None: ...
-    def settle(self, keys: Sequence[str], outcome: str, now: datetime, subject_id: str | None = None) -> None: ...
-    def unsettled(self, causes: Collection[Cause]) -> list[InboxEntry]: ...
-    def recent(self, causes: Collection[Cause], since: datetime) -> list[InboxEntry]: ...
-    def mark_hinted(self, keys: Sequence[str], now: datetime) -> None: ...
-    def entry(self, key_or_event_id: str) -> InboxEntry | None: ...
-    def entries(self, limit: int = 50) -> list[InboxEntry]: ...
-
-    def record_decision(
-        self, record: DecisionRecord, retraining: Retraining | None, actor: str, settles: Collection[str] | None = None
-    ) -> None: ...
-    def decision(self, decision_id: str) -> DecisionRecord | None: ...
-    def decisions(
-        self, model: str | None = None, limit: int = 50, until: datetime | None = None
-    ) -> list[DecisionRecord]: ...
-
-    def retraining(self, retraining_id: str) -> Retraining | None: ...
-    def retraining_by_job(self, run: str) -> Retraining | None: ...
-    def retrainings(
-        self, states: Collection[RetrainingState] | None = None, model: str | None = None, limit: int = 1000
-    ) -> list[Retraining]: ...
-    def save_retraining(
-        self, retraining: Retraining, what: str, actor: str, now: datetime, detail: Mapping[str, Any]
-    ) -> Retraining: ...
-
-    def add_rollout(self, rollout: Rollout, actor: str) -> bool: ...
-    def rollout(self, rollout_id: str) -> Rollout | None: ...
-    def rollouts(
-        self, states: Collection[RolloutState] | None = None, model: str | None = None, limit: int = 1000
-    ) -> list[Rollout]: ...
-    def lease_rollout(self, rollout: Rollout, now: datetime, lease: timedelta) -> bool: ...
-    def free_rollout(self, rollout: Rollout) -> None: ...
-    def save_rollout(
-        self, rollout: Rollout, what: str, actor: str, now: datetime, detail: Mapping[str, Any]
-    ) -> Rollout: ...
-
-    def audit(self, subject_id: str | None = None, limit: int = 200) -> list[AuditRow]: ...
-    def watermark(self, name: str) -> datetime | None: ...
-    def set_watermark(self, name: str, at: datetime) -> None: ...
-
 
 # --- Azure ------------------------------------------------------------------------------------------------
 
@@ -197,11 +53,16 @@ class TrainingLauncher(Protocol):
     2. `find` sees any run an earlier `launch` of the same order made, also one that raised or crashed.
     3. Both return the external run's id.
     4. `view` tells the state of the external run; None when Azure does not know it.
+    5. `cancel` asks for the end of the run; of one that has ended, or that Azure does not know, it changes nothing.
+    6. `ended` gives ids of runs that ended at `since` or later, in a few reads however many there are. It may leave
+       some out, and names none that runs.
     """
 
     def find(self, order: TrainingOrder) -> str | None: ...
     def launch(self, order: TrainingOrder) -> str: ...
     def view(self, order: TrainingOrder, run_id: str) -> RunView | None: ...
+    def cancel(self, order: TrainingOrder, run_id: str) -> None: ...
+    def ended(self, launchers: Collection[Launcher], since: datetime, now: datetime) -> set[str]: ...
 
 
 class Jobs(Protocol):
@@ -209,12 +70,17 @@ class Jobs(Protocol):
 
     1. `submit` creates a job of exactly this name once; a second call for the same name and tags changes nothing.
     2. `get` is None for a job Azure does not know.
+    3. `cancel` asks for the end of the job; of one that has ended, or that Azure does not know, it changes nothing.
+    4. `ended` gives names of jobs that ended at `since` or later, in a few reads. It may leave some out, and names
+       none that runs.
     """
 
     def submit(
         self, name: str, document: str, inputs: Mapping[str, str | int | float | bool], tags: Mapping[str, str]
     ) -> None: ...
     def get(self, name: str) -> RunView | None: ...
+    def cancel(self, name: str) -> None: ...
+    def ended(self, since: datetime, now: datetime) -> set[str]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,10 +157,14 @@ class EvidenceSource(Protocol):
 class MissedEvents(Protocol):
     """What Azure knows happened, as the events that should have told us. Keys equal those of the real events.
 
-    `monitors` are the names policies watch; runs of other experiments need not be looked at.
+    1. `drift` gives the drift of a window; `monitors` are the names policies watch, and runs of other experiments need
+       not be looked at.
+    2. `confirm` gives, by key, each of these drift events as Azure itself tells of it. One that Azure knows nothing
+       of, or not yet, is left out: it may be forged, or stale.
     """
 
     def drift(self, monitors: Collection[str], since: datetime, now: datetime) -> list[Event]: ...
+    def confirm(self, events: Sequence[Event], now: datetime) -> Mapping[str, Event]: ...
 
 
 class Notifier(Protocol):

@@ -8,8 +8,8 @@ from anew.core.decide import CompiledPolicy, decide, monitors_of
 from anew.core.decision import Decision, Evidence
 from anew.core.events import Event
 from anew.core.policy import Policy
-from anew.engine.evidence import Sources, gather_evidence, history_of
-from anew.engine.ports import Ledger
+from anew.engine.evidence import Sources, gather_evidence, history_of, with_events
+from anew.engine.ledger import Ledger
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ def preview(
     reasons = [(event, why_not(policy, event)) for event in events]
     heard = [event for event, reason in reasons if reason is None]
     history = history_of(ledger, policy)
-    evidence = gather_evidence(ledger, sources, policy, heard, history, now)
+    evidence = with_events(gather_evidence(ledger, sources, policy, history, now), heard)
     decision = decide(compiled, evidence, history, now)
     return Preview(decision, evidence, tuple(reason for _, reason in reasons if reason is not None))
 

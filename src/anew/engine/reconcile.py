@@ -6,14 +6,17 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from anew.core.lifecycle import OPEN_RETRAINING, Retraining
+from anew.core.lifecycle import Retraining
 from anew.core.policy import Policy
 from anew.core.tags import is_newer, matching_rule
 from anew.engine.context import Engine
 from anew.engine.deploy import DeployReport, deploy, intended_rollout
-from anew.engine.ports import ModelVersion, Source
-from anew.engine.promote import PromoteReport, advance_retraining, promote, served_version
+from anew.engine.ledger import Source
+from anew.engine.ports import ModelVersion
+from anew.engine.promote import PromoteReport, promote
 from anew.engine.retrain import RetrainReport, retrain
+from anew.engine.serving import served_version
+from anew.engine.waiting import advance_open
 from anew.errors import PermanentError, TemporaryError
 
 _WATERMARK = "reconcile.drift"
@@ -35,14 +38,15 @@ def reconcile(engine: Engine, now: datetime) -> ReconcileReport:
     """One pass over everything. A part that fails is reported and does not keep the others from running."""
     problems: list[str] = []
     found = _guarded(lambda: find_missed_drift(engine, now), 0, "drift", problems)
-    advanced = [_advance(engine, item, now, problems) for item in engine.ledger.retrainings(OPEN_RETRAINING)]
+    advanced = advance_open(engine, now)
+    problems.extend(advanced.problems)
     retrained = _guarded(lambda: retrain(engine, now), RetrainReport(), "retrain", problems)
     promoted = _guarded(lambda: promote(engine, now), PromoteReport(), "promote", problems)
     for policy in engine.policies.all:
         found += _guarded(partial(open_undeployed, engine, policy, now), 0, f"models of {policy.model}", problems)
     deployed = _guarded(lambda: deploy(engine, now), DeployReport(), "deploy", problems)
     problems.extend((*retrained.deferred, *promoted.deferred, *deployed.deferred))
-    return ReconcileReport(found, retrained, promoted, deployed, tuple(advanced), tuple(problems))
+    return ReconcileReport(found, retrained, promoted, deployed, advanced.retrainings, tuple(problems))
 
 
 def _guarded(step: Callable[[], Any], otherwise: Any, name: str, problems: list[str]) -> Any:
@@ -53,16 +57,12 @@ def _guarded(step: Callable[[], Any], otherwise: Any, name: str, problems: list[
         return otherwise
 
 
-def _advance(engine: Engine, retraining: Retraining, now: datetime, problems: list[str]) -> Retraining:
-    return _guarded(lambda: advance_retraining(engine, retraining, now), retraining, retraining.id, problems)
-
-
 def find_missed_drift(engine: Engine, now: datetime) -> int:
     """Put drift that Azure knows of and no event told us into the inbox; returns how many were new.
 
     The watermark trails by the look-back, because logs arrive late (minutes) and out of order.
     """
-    since = (engine.ledger.watermark(_WATERMARK) or now) - engine.timing.lookback
+    since = min(engine.ledger.watermark(_WATERMARK) or now, now) - engine.timing.lookback
     monitors = {name for policy in engine.policies.all for name in policy.monitors}
     receipt = engine.ledger.receive(engine.missed.drift(monitors, since, now), Source.RECONCILE, now)
     engine.ledger.set_watermark(_WATERMARK, now)

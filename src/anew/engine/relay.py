@@ -10,7 +10,8 @@ from datetime import datetime, timedelta
 
 from anew.core.events import Cause, EventType
 from anew.engine.intake import ACTS_ON
-from anew.engine.ports import Flows, InboxEntry, Ledger
+from anew.engine.ledger import InboxEntry, Ledger
+from anew.engine.ports import Flows
 from anew.errors import PrefectUnavailable
 
 GRACE = timedelta(seconds=5)
@@ -86,7 +87,8 @@ def _overdue(entry: InboxEntry, now: datetime, grace: timedelta, longest_wait: t
         return False
     # Waiting as long again as it took until the last attempt doubles the wait each time, without a counter to keep.
     wait = min(max(grace, entry.hinted_at - entry.received_at), longest_wait)
-    return now - entry.hinted_at >= wait
+    # A hint from the future was marked by a clock that has been set back since.
+    return now - entry.hinted_at >= wait or entry.hinted_at > now + longest_wait
 
 
 def _attempt_key(work: _Work) -> str:
@@ -98,7 +100,8 @@ def _attempt_key(work: _Work) -> str:
 
 
 def _newest_azure(entries: Sequence[InboxEntry]) -> InboxEntry:
-    return max((entry for entry in entries if _is_azure(entry)), key=lambda entry: entry.seq)
+    # What came in one request has no order of its own.
+    return max((entry for entry in entries if _is_azure(entry)), key=lambda entry: (entry.event.time, entry.seq))
 
 
 def _is_azure(entry: InboxEntry) -> bool:

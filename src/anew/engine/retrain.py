@@ -1,32 +1,28 @@
 """From drift to an external training run: claim, gather evidence, decide, record, launch."""
 
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
-from anew.core.decide import decide, monitors_of
-from anew.core.decision import Decision, Evidence, Force, Outcome
+from anew.core.decide import monitors_of
+from anew.core.decision import Decision, Evidence, Force
 from anew.core.events import Cause, Event
 from anew.core.explain import to_json, to_notice
-from anew.core.lifecycle import Retraining, RetrainingMove
-from anew.core.policy import Policy
+from anew.core.lifecycle import RETRAINING_TRANSITIONS, Retraining, RetrainingMove, StopCause
+from anew.core.policy import LAUNCHER_ADAPTER, Policy
+from anew.engine.confirming import Case, Judged, judge, judge_again
 from anew.engine.context import Engine
 from anew.engine.evidence import evidence_json, gather_evidence, history_of
 from anew.engine.intake import ACTS_ON
-from anew.engine.ports import DecisionRecord, InboxEntry, Receipt, Source, TrainingOrder
-from anew.engine.transition import move_retraining, note_retraining
-from anew.errors import (
-    AnewError,
-    AzureRefused,
-    InvalidPolicy,
-    NotificationFailed,
-    StaleWrite,
-    TemporaryError,
-    UnknownModel,
-)
+from anew.engine.launching import launch
+from anew.engine.ledger import DecisionRecord, InboxEntry, Receipt, Source
+from anew.engine.stopping import stop
+from anew.errors import AnewError, NotificationFailed, TemporaryError
 
 MANUAL_TYPE = "anew.RetrainingRequested"
+_SUPERSEDED_AT_MOST = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,25 +73,61 @@ def retrain(engine: Engine, now: datetime) -> RetrainReport:
     unwatched = [entry for entry in entries if not waiting[entry.key]]
     for entry in unwatched:
         engine.ledger.settle([entry.key], _nobody_watches(entry.event), now)
-    decided: list[Decided] = []
-    deferred: list[str] = []
-    patient: list[str] = []
-    for model in dict.fromkeys(model for models in waiting.values() for model in models):
-        about = [entry for entry in entries if model in waiting[entry.key]]
-        if _others_may_come(engine.policies.for_model(model), about, now):
-            patient.append(model)
-            continue
-        settles = [entry.key for entry in about if waiting[entry.key] == [model]]
+    cases, patient, deferred = _cases(engine, entries, waiting, now)
+    judgement = judge(engine, cases, now)
+    patient.extend(case.policy.model for case in judgement.waiting)
+    deferred.extend(f"{model}: {reason}" for model, reason in judgement.deferred.items())
+    recorded: list[tuple[Judged, DecisionRecord]] = []
+    for judged in judgement.decided:
+        model = judged.case.policy.model
         try:
-            decided.append(_decide_one(engine, engine.policies.for_model(model), about, settles, now))
+            if judged.starts and judged.case.policy.limits.max_concurrent is not None:
+                judged = judge_again(engine, judged, now)  # noqa: PLW2901 - those before it may have been started
+            if judged.starts and _must_wait_for_open(engine, judged, now):
+                patient.append(model)
+                continue
+            recorded.append((judged, _record(engine, judged, now)))
         except AnewError as error:  # one model that cannot be decided about must not hold up the others
             deferred.append(f"{model}: {error}")
             continue
-        for entry in about:
+        for entry in judged.case.entries:
             waiting[entry.key].remove(model)
     if undecided := [key for key, models in waiting.items() if models]:
         engine.ledger.release(undecided)
+    decided = engine.each(lambda each: _act(engine, *each, now), recorded)
     return RetrainReport(tuple(decided), tuple(entry.key for entry in unwatched), tuple(deferred), tuple(patient))
+
+
+def _cases(
+    engine: Engine, entries: Sequence[InboxEntry], waiting: Mapping[str, Sequence[str]], now: datetime
+) -> tuple[list[Case], list[str], list[str]]:
+    """What there is to decide, models whose events are kept for later, and models that cannot be decided about now."""
+    cases: list[Case] = []
+    patient: list[str] = []
+    deferred: list[str] = []
+    about: dict[str, list[InboxEntry]] = {}
+    for entry in entries:
+        for model in waiting[entry.key]:
+            about.setdefault(model, []).append(entry)
+    for model, heard in about.items():
+        policy = engine.policies.for_model(model)
+        some = sorted(heard, key=lambda entry: (entry.event.time, entry.seq))
+        settles = [entry.key for entry in some if waiting[entry.key] == [model]]
+        try:
+            if _others_may_come(policy, some, now) or _is_queued(engine, policy):
+                patient.append(model)
+            else:
+                cases.append(_case(engine, policy, some, settles, now))
+        except AnewError as error:
+            deferred.append(f"{model}: {error}")
+    return cases, patient, deferred
+
+
+def _case(engine: Engine, policy: Policy, entries: Sequence[InboxEntry], settles: Sequence[str], now: datetime) -> Case:
+    history = history_of(engine.ledger, policy)
+    measured = gather_evidence(engine.ledger, engine.sources, policy, history, now)
+    seen = history.without_open() if policy.limits.in_flight == "supersede" else history
+    return Case(policy, entries, settles, measured, seen, _force(entries))
 
 
 def _others_may_come(policy: Policy, about: Sequence[InboxEntry], now: datetime) -> bool:
@@ -138,41 +170,72 @@ def _nobody_watches(event: Event) -> str:
     return f"held: no policy watches {names}"
 
 
-def _decide_one(
-    engine: Engine, policy: Policy, entries: Sequence[InboxEntry], settles: Collection[str], now: datetime
-) -> Decided:
-    history = history_of(engine.ledger, policy)
-    events = [entry.event for entry in entries]
-    evidence = gather_evidence(engine.ledger, engine.sources, policy, events, history, now)
-    compiled = engine.policies.compiled(policy.model)
-    decision = decide(compiled, evidence, history, now, _force(entries))
-    decision_id = _decision_id(policy.model, entries)
-    starts = decision.outcome is Outcome.RETRAIN and not decision.shadow
-    retraining = _intended(decision_id, policy, now) if starts else None
-    record = DecisionRecord(
+def _is_queued(engine: Engine, policy: Policy) -> bool:
+    """Whether new drift is kept until the retraining under way has ended."""
+    if policy.limits.in_flight != "queue" or policy.mode == "shadow":
+        return False
+    return engine.ledger.open_retraining_of(policy.model) is not None
+
+
+def _must_wait_for_open(engine: Engine, judged: Judged, now: datetime) -> bool:
+    """Whether a retraining under way has to end first. By its policy it is given up for the new one, unless so many
+    were already that none would ever finish.
+    """
+    policy = judged.case.policy
+    if policy.limits.in_flight != "supersede":
+        return False
+    under_way = engine.ledger.open_retraining_of(policy.model)
+    if under_way is None:
+        return False
+    stoppable = RetrainingMove.STOP in RETRAINING_TRANSITIONS[under_way.state]
+    if stoppable and judged.case.history.superseded_in_a_row < _SUPERSEDED_AT_MOST:
+        keys = ", ".join(entry.event.id for entry in judged.case.entries[-3:])
+        stop(engine, under_way, StopCause.SUPERSEDED, f"superseded by newer drift ({keys})", now)
+    return True
+
+
+def _record(engine: Engine, judged: Judged, now: datetime) -> DecisionRecord:
+    """Write the decision down, with the retraining it starts."""
+    record = _record_of(engine, judged, now)
+    retraining = _intended(record.id, judged.case.policy, now) if judged.starts else None
+    engine.ledger.record_decision(record, retraining, engine.actor, judged.case.settles)
+    return record
+
+
+def _record_of(engine: Engine, judged: Judged, now: datetime) -> DecisionRecord:
+    model = judged.case.policy.model
+    decision_id = _decision_id(model, judged.case.entries)
+    return DecisionRecord(
         id=decision_id,
-        model=policy.model,
-        outcome=decision.outcome,
+        model=model,
+        outcome=judged.decision.outcome,
         decided_at=now,
-        policy_source=engine.policies.source_of(policy.model),
-        policy_hash=engine.policies.hash_of(policy.model),
-        tree=to_json(decision.tree),
-        evidence=evidence_json(evidence),
-        covers=tuple(entry.key for entry in entries),
-        retraining_id=retraining.id if retraining else None,
-        shadow=decision.shadow,
+        policy_source=engine.policies.source_of(model),
+        policy_hash=engine.policies.hash_of(model),
+        tree=to_json(judged.decision.tree),
+        evidence=evidence_json(judged.evidence),
+        covers=tuple(entry.key for entry in judged.case.entries),
+        retraining_id=_retraining_id(decision_id) if judged.starts else None,
+        shadow=judged.decision.shadow,
     )
-    engine.ledger.record_decision(record, retraining, engine.actor, settles)
-    launched = launch(engine, retraining, now) if retraining else None
-    return Decided(record, decision, evidence, launched, _told(engine, policy, record, decision))
 
 
-def _told(engine: Engine, policy: Policy, record: DecisionRecord, decision: Decision) -> str | None:
+def _act(engine: Engine, judged: Judged, record: DecisionRecord, now: datetime) -> Decided:
+    """Do what was decided, and tell people. A launch that did not come about is the next tick's."""
+    launched = engine.ledger.retraining(record.retraining_id) if record.retraining_id else None
+    if launched is not None:
+        with suppress(TemporaryError):
+            launched = launch(engine, launched, now)
+    return Decided(record, judged.decision, judged.evidence, launched, _told(engine, judged, record))
+
+
+def _told(engine: Engine, judged: Judged, record: DecisionRecord) -> str | None:
     """Tell people of the decision, if the policy wants that; returns why they could not be told."""
-    if decision.outcome not in policy.notify_on:
+    policy = judged.case.policy
+    if judged.decision.outcome not in policy.notify_on:
         return None
     try:
-        engine.notifier.tell(*to_notice(policy.model, record.id, decision))
+        engine.notifier.tell(*to_notice(policy.model, record.id, judged.decision))
     except NotificationFailed as error:  # a chat that is down must not hold up a training
         return str(error)
     return None
@@ -192,58 +255,21 @@ def _decision_id(model: str, entries: Sequence[InboxEntry]) -> str:
     return "d-" + hashlib.sha256(f"{model}\n{covered}".encode()).hexdigest()[:12]
 
 
+def _retraining_id(decision_id: str) -> str:
+    return f"r-{decision_id.removeprefix('d-')}"
+
+
 def _intended(decision_id: str, policy: Policy, now: datetime) -> Retraining:
     token = decision_id.removeprefix("d-")
     return Retraining(
-        id=f"r-{token}",
+        id=_retraining_id(decision_id),
         decision_id=decision_id,
         model=policy.model,
         launcher=policy.retrain.launcher.kind,
+        launcher_spec=LAUNCHER_ADAPTER.dump_python(policy.retrain.launcher, mode="json", by_alias=True),
         job_name=f"anew-{policy.model}-{token}-train",
         evaluation_job=f"anew-{policy.model}-{token}-evaluate",
         created_at=now,
         state_since=now,
         charge=policy.limits.budget.per_retraining if policy.limits.budget else None,
     )
-
-
-# --- launching --------------------------------------------------------------------------------------------
-
-
-def order_of(engine: Engine, retraining: Retraining) -> TrainingOrder:
-    """What the launcher needs to make or find this retraining's run.
-
-    Raises UnknownModel when its policy is gone, or names another kind of launcher by now.
-    """
-    policy = engine.policies.for_model(retraining.model)
-    if policy.retrain.launcher.kind != retraining.launcher:
-        raise UnknownModel(f"the policy of {retraining.model} launches by {retraining.launcher} no longer")
-    return TrainingOrder(
-        retraining.id, retraining.job_name, retraining.model, policy.retrain.launcher, retraining.created_at
-    )
-
-
-def launch(engine: Engine, retraining: Retraining, now: datetime) -> Retraining:
-    """Make the one external run: look for it first, note the intent, start it, record it.
-
-    Whatever goes wrong in between leaves the retraining launching, and the next pass looks before it acts.
-    """
-    launcher = engine.launchers[retraining.launcher]
-    order = order_of(engine, retraining)
-    try:
-        run_id = launcher.find(order) if retraining.launch_attempted_at else None
-        if run_id is None:
-            if _may_still_turn_up(engine, retraining, now):
-                return retraining
-            retraining = note_retraining(engine, retraining, "launch-intended", now, launch_attempted_at=now)
-            run_id = launcher.launch(order)
-    except (TemporaryError, StaleWrite):
-        return engine.ledger.retraining(retraining.id) or retraining
-    except (AzureRefused, InvalidPolicy) as error:
-        return move_retraining(engine, retraining, RetrainingMove.FAILED, now, reason=f"launch refused: {error}")
-    return move_retraining(engine, retraining, RetrainingMove.LAUNCHED, now, external_run_id=run_id)
-
-
-def _may_still_turn_up(engine: Engine, retraining: Retraining, now: datetime) -> bool:
-    attempted = retraining.launch_attempted_at
-    return attempted is not None and now < attempted + engine.timing.launch_settle

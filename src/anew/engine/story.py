@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from anew.core.decide import monitors_of
 from anew.core.events import Cause
 from anew.core.lifecycle import Retraining, Rollout
-from anew.engine.ports import AuditRow, DecisionRecord, InboxEntry, Ledger
+from anew.engine.ledger import AuditRow, DecisionRecord, InboxEntry, Ledger
 from anew.errors import NothingKnown
 
 _LOOK_BACK = timedelta(days=7)

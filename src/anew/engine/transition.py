@@ -28,6 +28,11 @@ def move_retraining(
     return engine.ledger.save_retraining(moved, move, engine.actor, now, changes)
 
 
+def fail(engine: Engine, retraining: Retraining, reason: str, now: datetime) -> Retraining:
+    """End a retraining that nothing of runs outside any more."""
+    return move_retraining(engine, retraining, RetrainingMove.FAILED, now, reason=reason)
+
+
 def note_retraining(engine: Engine, retraining: Retraining, what: str, now: datetime, **changes: Any) -> Retraining:
     """Keep a change that is no move: an intent, or a version chosen anew. Raises StaleWrite."""
     return engine.ledger.save_retraining(replace(retraining, **changes), what, engine.actor, now, changes)

@@ -6,27 +6,32 @@ from datetime import timedelta
 
 from anew.core.deliveries import MAX_BODY, MAX_EVENTS
 from anew.core.events import Workspace
+from anew.core.token_bucket import TokenBucket
 from anew.engine.relay import GRACE, LONGEST_WAIT
-from anew.errors import InvalidSettings
 
 MIN_SECRET = 16  # characters
+RATE = TokenBucket(burst=10_000, per_second=5_000)
 
 
 @dataclass(frozen=True, slots=True)
 class WebhookConfig:
-    """Where to listen, whom to believe, and how much to take.
+    """Where to listen, and how much to take.
 
-    Any of *secrets* lets a request in, so that one can be replaced without a gap. Empty *subscriptions* or
-    *workspaces* mean any. *relay_interval* is the longest time between two looks at what waits.
+    Empty *subscriptions* or *workspaces* mean any. *rate* is of requests that were let in. *answer_within* is the
+    longest time before an answer: Event Grid waits for 30 s. *relay_interval* is the longest time between two looks at
+    what waits.
     """
 
     host: str = "127.0.0.1"
-    port: int = 8080
-    secrets: tuple[str, ...] = ()
+    port: int = 8710
+    operator_host: str = "127.0.0.1"
+    operator_port: int | None = None
     subscriptions: frozenset[str] = frozenset()
     workspaces: frozenset[Workspace] = frozenset()
     max_body: int = MAX_BODY
     max_events: int = MAX_EVENTS
+    rate: TokenBucket = RATE
+    answer_within: timedelta = timedelta(seconds=25)
     relay_interval: timedelta = timedelta(seconds=1)
     grace: timedelta = GRACE
     longest_wait: timedelta = LONGEST_WAIT
@@ -41,12 +46,9 @@ class WebhookConfig:
         except ValueError:
             return False
 
-    def validate(self) -> None:
-        """Raises InvalidSettings when anybody could send events, or a secret could be guessed."""
-        if not self.secrets and not self.on_loopback:
-            raise InvalidSettings(
-                f"the webhook would listen on {self.host} without a secret, and anybody could send it events",
-                advice="Set ANEW_WEBHOOK__SECRETS, or bind to 127.0.0.1",
-            )
-        if any(len(secret) < MIN_SECRET for secret in self.secrets):
-            raise InvalidSettings(f"a webhook secret is shorter than {MIN_SECRET} characters")
+    @property
+    def operator_address(self) -> tuple[str, int]:
+        """Host and port of the operators' side: by default the port after the public one, any if that may be any."""
+        if self.operator_port is not None:
+            return self.operator_host, self.operator_port
+        return self.operator_host, self.port + 1 if self.port else 0

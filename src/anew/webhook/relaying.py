@@ -5,10 +5,12 @@ import logging
 from collections.abc import Callable
 from datetime import datetime
 
-from anew.engine.ports import Flows, Ledger
+from anew.engine.ledger import Ledger
+from anew.engine.ports import Flows
 from anew.engine.relay import RelayReport, relay_once
 from anew.errors import LedgerUnavailable
 from anew.webhook.config import WebhookConfig
+from anew.webhook.health import Health
 
 _LONGEST_PAUSE = 30.0  # seconds, while Prefect or the ledger is away
 
@@ -18,11 +20,14 @@ logger = logging.getLogger("anew.relay")
 class Relay:
     """Runs `relay_once` until cancelled; `wake` ends the present pause."""
 
-    def __init__(self, ledger: Ledger, flows: Flows, config: WebhookConfig, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self, ledger: Ledger, flows: Flows, config: WebhookConfig, clock: Callable[[], datetime], health: Health
+    ) -> None:
         self._ledger = ledger
         self._flows = flows
         self._config = config
         self._clock = clock
+        self._health = health
         self._awake = asyncio.Event()
 
     def wake(self) -> None:
@@ -46,11 +51,18 @@ class Relay:
             )
         except LedgerUnavailable as error:
             logger.warning("relay: the ledger is away: %s", error)
+            self._health.relay.down(type(error).__name__)
             return False
-        except Exception:
+        except Exception as error:
             # A process boundary: a relay that dies unseen would leave events to the scheduled reconcile.
             logger.exception("relay: unexpected failure, trying again")
+            self._health.relay.down(type(error).__name__)
             return False
+        self._health.relay.up()
+        if report.failed:
+            self._health.prefect.down("; ".join(report.failed.values()))
+        elif report.hinted or report.started:
+            self._health.prefect.up()
         _log(report)
         return not report.failed
 

@@ -9,8 +9,8 @@ import sqlalchemy as sa
 from anew.core.event_json import load_event
 from anew.core.events import Cause
 from anew.core.gate import GateOutcome, GateResult
-from anew.core.lifecycle import Retraining, RetrainingState, Rollout, RolloutState
-from anew.engine.ports import AuditRow, DecisionRecord, InboxEntry, Source
+from anew.core.lifecycle import Retraining, RetrainingState, Rollout, RolloutState, StopCause
+from anew.engine.ledger import AuditRow, DeadLetter, DecisionRecord, InboxEntry, Source
 
 _RETRAINING = tuple(field.name for field in fields(Retraining))
 _ROLLOUT = tuple(field.name for field in fields(Rollout))
@@ -34,6 +34,12 @@ def to_entry(record: sa.RowMapping) -> InboxEntry:
     )
 
 
+def to_dead_letter(record: sa.RowMapping) -> DeadLetter:
+    """A dead letter's row as a value."""
+    values: dict[str, Any] = {**record, "source": Source(record["source"])}
+    return DeadLetter(**values)
+
+
 def to_decision(record: sa.RowMapping) -> DecisionRecord:
     """A decisions row as a value."""
     values: dict[str, Any] = {**record, "covers": tuple(record["covers"])}
@@ -49,6 +55,7 @@ def to_retraining(record: sa.RowMapping) -> Retraining:
     """A retrainings row as a value."""
     values: dict[str, Any] = {name: record[name] for name in _RETRAINING}
     values["state"] = RetrainingState(values["state"])
+    values["stopped_for"] = StopCause(values["stopped_for"]) if values["stopped_for"] else None
     if (gate := values["gate"]) is not None:
         figures: dict[str, Any] = {**gate, "outcome": GateOutcome(gate["outcome"])}
         values["gate"] = GateResult(**figures)

@@ -46,6 +46,19 @@ inbox = sa.Table(
     sa.Index("inbox_open", "cause", "settled_at"),
 )
 
+dead_letters = sa.Table(
+    "dead_letters",
+    metadata,
+    sa.Column("id", sa.String(64), primary_key=True),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("raw", sa.Text, nullable=False),
+    sa.Column("source", sa.String(16), nullable=False),
+    sa.Column("received_at", UtcDateTime, nullable=False),
+    sa.Column("deliveries", sa.Integer, nullable=False),
+    sa.Column("redriven_at", UtcDateTime),
+    sa.Index("dead_letters_by_time", "received_at"),
+)
+
 ignored = sa.Table(
     "ignored",
     metadata,
@@ -79,6 +92,7 @@ retrainings = sa.Table(
     sa.Column("decision_id", sa.String(64), nullable=False, unique=True),
     sa.Column("model", sa.String(255), nullable=False),
     sa.Column("launcher", sa.String(32), nullable=False),
+    sa.Column("launcher_spec", sa.JSON, nullable=False),
     sa.Column("job_name", sa.String(255), nullable=False, unique=True),
     sa.Column("evaluation_job", sa.String(255), nullable=False, unique=True),
     sa.Column("created_at", UtcDateTime, nullable=False),
@@ -92,6 +106,10 @@ retrainings = sa.Table(
     sa.Column("new_version", sa.String(64)),
     sa.Column("reason", sa.Text),
     sa.Column("charge", sa.Float),
+    sa.Column("stopped_for", sa.String(16)),
+    sa.Column("look_at", UtcDateTime),
+    sa.Index("retrainings_by_look", "state", "look_at"),
+    sa.Index("retrainings_by_run", "external_run_id"),
 )
 _open = retrainings.c.state.in_(sorted(OPEN_RETRAINING))
 sa.Index(
@@ -140,4 +158,13 @@ watermarks = sa.Table(
     metadata,
     sa.Column("name", sa.String(64), primary_key=True),
     sa.Column("at", UtcDateTime, nullable=False),
+)
+
+token_buckets = sa.Table(
+    "token_buckets",
+    metadata,
+    sa.Column("name", sa.String(255), primary_key=True),
+    sa.Column("tokens", sa.Float, nullable=False),
+    sa.Column("at", UtcDateTime, nullable=False),
+    sa.Column("paused_until", UtcDateTime),
 )

@@ -1,4 +1,4 @@
-"""The programs that jobs of local Azure can run: real training and evaluation with scikit-learn."""
+"""The programs that jobs of local Azure can run: real training and evaluation with scikit-learn, and one that waits."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -21,4 +21,12 @@ class Workload(Protocol):
 
     def main(self, argv: Sequence[str], run: Run) -> None:
         """Do the work; any exception fails the job."""
+        ...
+
+
+class DelayedWorkload(Workload, Protocol):
+    """A workload whose main is called after a while, in which it needs no thread."""
+
+    def delay(self, argv: Sequence[str]) -> float:
+        """Seconds until main."""
         ...

@@ -22,6 +22,19 @@ def upgrade() -> None:
     op.create_index("ix_audit_subject_id", "audit", ["subject_id"], unique=False)
 
     op.create_table(
+        "dead_letters",
+        sa.Column("id", sa.String(length=64), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("raw", sa.Text(), nullable=False),
+        sa.Column("source", sa.String(length=16), nullable=False),
+        sa.Column("received_at", sa.DateTime(), nullable=False),
+        sa.Column("deliveries", sa.Integer(), nullable=False),
+        sa.Column("redriven_at", sa.DateTime(), nullable=True),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index("dead_letters_by_time", "dead_letters", ["received_at"], unique=False)
+
+    op.create_table(
         "decisions",
         sa.Column("id", sa.String(length=64), nullable=False),
         sa.Column("model", sa.String(length=255), nullable=False),
@@ -73,6 +86,7 @@ def upgrade() -> None:
         sa.Column("decision_id", sa.String(length=64), nullable=False),
         sa.Column("model", sa.String(length=255), nullable=False),
         sa.Column("launcher", sa.String(length=32), nullable=False),
+        sa.Column("launcher_spec", sa.JSON(), nullable=False),
         sa.Column("job_name", sa.String(length=255), nullable=False),
         sa.Column("evaluation_job", sa.String(length=255), nullable=False),
         sa.Column("created_at", sa.DateTime(), nullable=False),
@@ -86,18 +100,22 @@ def upgrade() -> None:
         sa.Column("new_version", sa.String(length=64), nullable=True),
         sa.Column("reason", sa.Text(), nullable=True),
         sa.Column("charge", sa.Float(), nullable=True),
+        sa.Column("stopped_for", sa.String(length=16), nullable=True),
+        sa.Column("look_at", sa.DateTime(), nullable=True),
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("decision_id"),
         sa.UniqueConstraint("evaluation_job"),
         sa.UniqueConstraint("job_name"),
     )
+    op.create_index("retrainings_by_look", "retrainings", ["state", "look_at"], unique=False)
+    op.create_index("retrainings_by_run", "retrainings", ["external_run_id"], unique=False)
     op.create_index(
         "one_open_retraining",
         "retrainings",
         ["model"],
         unique=True,
-        sqlite_where=sa.text("state IN ('evaluating', 'launching', 'registering', 'training')"),
-        postgresql_where=sa.text("state IN ('evaluating', 'launching', 'registering', 'training')"),
+        sqlite_where=sa.text("state IN ('canceling', 'evaluating', 'launching', 'registering', 'training')"),
+        postgresql_where=sa.text("state IN ('canceling', 'evaluating', 'launching', 'registering', 'training')"),
     )
 
     op.create_table(
@@ -121,6 +139,14 @@ def upgrade() -> None:
     )
     op.create_index("rollouts_by_endpoint", "rollouts", ["endpoint", "state"], unique=False)
 
+    op.create_table(
+        "token_buckets",
+        sa.Column("name", sa.String(length=255), nullable=False),
+        sa.Column("tokens", sa.Float(), nullable=False),
+        sa.Column("at", sa.DateTime(), nullable=False),
+        sa.Column("paused_until", sa.DateTime(), nullable=True),
+        sa.PrimaryKeyConstraint("name"),
+    )
     op.create_table(
         "watermarks",
         sa.Column("name", sa.String(length=64), nullable=False),

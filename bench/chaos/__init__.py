@@ -1,0 +1,1 @@
+"""Everything at once, and then the count: events late, twice and lost, processes killed, Azure failing."""

@@ -1,0 +1,138 @@
+"""The inbox: events, and those knowingly ignored."""
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+
+from anew.adapters.ledger import tables as t
+from anew.adapters.ledger.receiving import keep_dead_letters, keep_events
+from anew.adapters.ledger.rows import to_dead_letter, to_entry
+from anew.adapters.ledger.store import Store, batched, lease_is_over, lock_in_order, newest, settle, upsert
+from anew.core.events import Cause, Event
+from anew.engine.ledger import Backlog, DeadLetter, IgnoredCount, InboxEntry, Receipt, Source
+
+_KEYS_AT_ONCE = 500
+
+
+class Inbox(Store):
+    """The part of the ledger that keeps events."""
+
+    def receive(
+        self,
+        events: Sequence[Event],
+        source: Source,
+        now: datetime,
+        *,
+        settled: Mapping[str, str] = {},
+        ignored: Sequence[tuple[str, str]] = (),
+        dead: Sequence[DeadLetter] = (),
+    ) -> Receipt:
+        with self._write("receive") as connection:
+            new = keep_events(connection, events, source, now, settled)
+            for (type_, reason), count in sorted(Counter(ignored).items()):
+                self._count_ignored(connection, type_, reason, count, now)
+            keep_dead_letters(connection, dead)
+        return Receipt(new, len(events) - new)
+
+    def _count_ignored(self, connection: sa.Connection, type: str, reason: str, count: int, now: datetime) -> None:
+        values = {"type": type[:256], "reason": reason[:256], "count": count, "last_at": now}
+        once_more = {"count": t.ignored.c.count + count, "last_at": now}
+        connection.execute(upsert(connection, t.ignored, values, once_more))
+
+    def dead_letters(self, limit: int = 50, *, all: bool = False) -> list[DeadLetter]:
+        statement = newest(t.dead_letters, t.dead_letters.c.received_at, limit)
+        if not all:
+            statement = statement.where(t.dead_letters.c.redriven_at.is_(None))
+        return [to_dead_letter(row) for row in self._read(statement, "dead letters")]
+
+    def dead_letter(self, letter_id: str) -> DeadLetter | None:
+        rows = self._read(sa.select(t.dead_letters).where(t.dead_letters.c.id == letter_id), "dead letter")
+        return to_dead_letter(rows[0]) if rows else None
+
+    def mark_redriven(self, letter_ids: Sequence[str], now: datetime) -> None:
+        these = t.dead_letters.c.id.in_(letter_ids)
+        with self._write("mark redriven") as connection:
+            connection.execute(sa.update(t.dead_letters).where(these).values(redriven_at=now))
+
+    def ignored_counts(self) -> list[IgnoredCount]:
+        return [IgnoredCount(**row) for row in self._read(sa.select(t.ignored), "ignored counts")]
+
+    def claim(self, causes: Collection[Cause], now: datetime, lease: timedelta, limit: int = 1000) -> list[InboxEntry]:
+        free = (
+            sa.select(t.inbox.c.seq)
+            .where(t.inbox.c.settled_at.is_(None), t.inbox.c.cause.in_(list(causes)))
+            .where(lease_is_over(t.inbox.c.claimed_until, now, lease))
+            .order_by(t.inbox.c.seq)
+            .limit(limit)
+            .with_for_update(skip_locked=True)
+        )
+        with self._write("claim") as connection:
+            claimed = connection.execute(
+                sa.update(t.inbox).where(t.inbox.c.seq.in_(free)).values(claimed_until=now + lease).returning(t.inbox)
+            )
+            rows = claimed.mappings().fetchall()
+        return sorted((to_entry(row) for row in rows), key=lambda entry: entry.seq)
+
+    def release(self, keys: Sequence[str]) -> None:
+        with self._write("release") as connection:
+            lock_in_order(connection, keys)
+            connection.execute(sa.update(t.inbox).where(t.inbox.c.key.in_(keys)).values(claimed_until=None))
+
+    def settle(self, keys: Sequence[str], outcome: str, now: datetime, subject_id: str | None = None) -> None:
+        with self._write("settle") as connection:
+            settle(connection, keys, outcome, now, subject_id)
+
+    def unsettled(self, causes: Collection[Cause]) -> list[InboxEntry]:
+        statement = (
+            sa.select(t.inbox)
+            .where(t.inbox.c.settled_at.is_(None), t.inbox.c.cause.in_(list(causes)))
+            .order_by(t.inbox.c.seq)
+        )
+        return [to_entry(row) for row in self._read(statement, "unsettled")]
+
+    def recent(self, causes: Collection[Cause], since: datetime) -> list[InboxEntry]:
+        statement = (
+            sa.select(t.inbox)
+            .where(t.inbox.c.received_at >= since, t.inbox.c.cause.in_(list(causes)))
+            .order_by(t.inbox.c.seq)
+        )
+        return [to_entry(row) for row in self._read(statement, "recent")]
+
+    def mark_hinted(self, keys: Sequence[str], now: datetime) -> None:
+        with self._write("mark hinted") as connection:
+            lock_in_order(connection, keys)
+            connection.execute(sa.update(t.inbox).where(t.inbox.c.key.in_(keys)).values(hinted_at=now))
+
+    def entry(self, key_or_event_id: str) -> InboxEntry | None:
+        rows = self._read(
+            sa.select(t.inbox)
+            .where(sa.or_(t.inbox.c.key == key_or_event_id, t.inbox.c.event_id == key_or_event_id))
+            .order_by(t.inbox.c.seq)
+            .limit(1),
+            "entry",
+        )
+        return to_entry(rows[0]) if rows else None
+
+    def known_keys(self, keys: Collection[str]) -> set[str]:
+        known: set[str] = set()
+        for some in batched(keys, _KEYS_AT_ONCE):
+            known |= {
+                row["key"] for row in self._read(sa.select(t.inbox.c.key).where(t.inbox.c.key.in_(some)), "known")
+            }
+        return known
+
+    def entries(self, limit: int = 50, *, waiting: bool = False) -> list[InboxEntry]:
+        statement = newest(t.inbox, t.inbox.c.seq, limit)
+        if waiting:
+            statement = statement.where(t.inbox.c.settled_at.is_(None))
+        return [to_entry(row) for row in self._read(statement, "entries")]
+
+    def backlog(self) -> Backlog:
+        # Naming the causes lets the index be used, which begins with them.
+        waits = sa.and_(t.inbox.c.cause.in_(list(Cause)), t.inbox.c.settled_at.is_(None))
+        waiting = sa.select(sa.func.count(), sa.func.min(t.inbox.c.received_at)).where(waits).subquery()
+        dead = sa.select(sa.func.count()).select_from(t.dead_letters).where(t.dead_letters.c.redriven_at.is_(None))
+        [row] = self._read(sa.select(*waiting.c, dead.scalar_subquery()), "backlog")
+        return Backlog(*row.values())

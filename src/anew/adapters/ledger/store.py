@@ -1,0 +1,147 @@
+"""What every part of the ledger shares: transactions, and the statements several tables need."""
+
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from itertools import islice
+from threading import RLock
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from anew.adapters.ledger import tables as t
+from anew.adapters.ledger.database import translated
+from anew.adapters.ledger.rows import (
+    json_ready,
+)
+from anew.errors import StaleWrite
+
+
+class Store:
+    """One database, and turns on it."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+        # A database in memory lives in one connection, which threads must take turns on.
+        self._turn = RLock() if isinstance(engine.pool, sa.StaticPool) else None
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._engine.dispose()
+
+    @contextmanager
+    def _write(self, where: str) -> Generator[sa.Connection]:
+        with self._in_turn(), translated(where), self._engine.begin() as connection:
+            yield connection
+
+    def _read(self, statement: sa.Select[Any], where: str) -> Sequence[sa.RowMapping]:
+        with self._in_turn(), translated(where), self._engine.connect() as connection:
+            plain = connection.execution_options(isolation_level="AUTOCOMMIT")
+            return plain.execute(statement).mappings().fetchall()
+
+    @contextmanager
+    def _in_turn(self) -> Generator[None]:
+        if self._turn is None:
+            yield
+            return
+        with self._turn:
+            yield
+
+    def _save(
+        self,
+        table: sa.Table,
+        subject: str,
+        values: dict[str, Any],
+        what: str,
+        actor: str,
+        now: datetime,
+        detail: Mapping[str, Any],
+    ) -> sa.RowMapping:
+        changes = {**values, "revision": values["revision"] + 1}
+        changes |= {name: None for name in ("leased_until", "look_at") if name in table.c}
+        with self._write(f"save {subject}") as connection:
+            saved = connection.execute(
+                sa.update(table)
+                .where(table.c.id == values["id"], table.c.revision == values["revision"])
+                .values(changes)
+                .returning(table)
+            )
+            row = saved.mappings().fetchone()
+            if row is None:
+                raise StaleWrite(f"{subject} {values['id']} was moved by somebody else first")
+            note(connection, now, subject, values["id"], what, actor, {**detail, "state": values["state"]})
+            return row
+
+
+def batched(items: Iterable[str], size: int) -> Iterator[list[str]]:
+    """The items in lists of at most this size (itertools.batched comes with Python 3.12)."""
+    rest = iter(items)
+    while some := list(islice(rest, size)):
+        yield some
+
+
+def lease_is_over(until: sa.Column[Any], now: datetime, lease: timedelta) -> sa.ColumnElement[bool]:
+    """Whether a lease ran out, or was given by a clock that has been set back since: clocks of several machines never
+    differ by as much as a lease.
+    """
+    return sa.or_(until.is_(None), until <= now, until > now + 2 * lease)
+
+
+def insert(connection: sa.Connection, table: sa.Table) -> Any:
+    """An INSERT that may say ON CONFLICT, which each dialect has a class of its own for."""
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    return dialect.insert(table)
+
+
+def upsert(connection: sa.Connection, table: sa.Table, values: dict[str, Any], otherwise: dict[str, Any]) -> Any:
+    """Insert, or on a known key update, in one statement: looking first would let two writers both insert."""
+    unique = [table.c.key] if "key" in table.c else list(table.primary_key)
+    return insert(connection, table).values(values).on_conflict_do_update(index_elements=unique, set_=otherwise)
+
+
+def lock_in_order(connection: sa.Connection, keys: Sequence[str]) -> None:
+    """Lock these inbox rows in the order in which everybody does, so that no two wait for each other. SQLite has one
+    lock for all, which the transaction holds already.
+    """
+    if connection.dialect.name != "sqlite":
+        rows = sa.select(t.inbox.c.key).where(t.inbox.c.key.in_(keys)).order_by(t.inbox.c.key)
+        connection.execute(rows.with_for_update())
+
+
+def settle(connection: sa.Connection, keys: Sequence[str], outcome: str, now: datetime, subject_id: str | None) -> None:
+    lock_in_order(connection, keys)
+    connection.execute(
+        sa.update(t.inbox)
+        .where(t.inbox.c.key.in_(keys), t.inbox.c.settled_at.is_(None))
+        .values(settled_at=now, outcome=outcome, subject_id=subject_id, claimed_until=None)
+    )
+
+
+def note(
+    connection: sa.Connection,
+    at: datetime,
+    subject: str,
+    subject_id: str,
+    what: str,
+    actor: str,
+    detail: Mapping[str, Any],
+) -> None:
+    connection.execute(
+        sa.insert(t.audit).values(
+            at=at, subject=subject, subject_id=subject_id, what=what, actor=actor, detail=json_ready(detail)
+        )
+    )
+
+
+def newest(table: sa.Table, order: sa.Column[Any], limit: int) -> sa.Select[Any]:
+    return sa.select(table).order_by(order.desc()).limit(limit)
+
+
+def filtered(table: sa.Table, states: Collection[str] | None, model: str | None, limit: int) -> sa.Select[Any]:
+    statement = sa.select(table).order_by(table.c.created_at.desc(), table.c.id.desc()).limit(limit)
+    if states is not None:
+        statement = statement.where(table.c.state.in_(list(states)))
+    if model is not None:
+        statement = statement.where(table.c.model == model)
+    return statement

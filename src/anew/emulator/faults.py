@@ -1,0 +1,247 @@
+"""Faults on order: refusals, resets, slow answers and none at all, before or after the service did what was asked.
+
+Rules are tried in order, and the first that strikes decides. Chance comes from one seed, so that the same requests in
+the same order meet the same faults. The control routes (/emulator/...) are never hit.
+"""
+
+import asyncio
+import random
+import re
+import threading
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Annotated, Final, Literal
+
+import pydantic
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from anew.emulator import connections
+from anew.emulator.arm import ArmCall, ArmError, arm_error, arm_route
+from anew.emulator.cloud import Cloud
+
+CONTROL_PATH: Final = "/emulator/"
+_KIND: Final = "faults"
+_HANG_SECONDS: Final = 300.0
+
+
+class _Fault(pydantic.BaseModel, frozen=True, extra="forbid"):
+    """Which requests a rule is about, how often it strikes, and whether the service does its work first."""
+
+    methods: frozenset[str] = frozenset()
+    """HTTP methods; none given means all."""
+    path: re.Pattern[str] = re.compile("")
+    """Searched for in the path."""
+    probability: float = pydantic.Field(default=1.0, ge=0.0, le=1.0)
+    times: int | None = pydantic.Field(default=None, ge=1)
+    """At most so often; None means always."""
+    when: Literal["before", "after"] = "before"
+    """``before``: the request does not reach the service. ``after``: it is done, and the answer is lost."""
+
+    def concerns(self, method: str, path: str) -> bool:
+        """Whether the rule is about such a request."""
+        return (not self.methods or method in self.methods) and self.path.search(path) is not None
+
+
+class StatusFault(_Fault, frozen=True):
+    """Answers with a status, and with Retry-After in seconds when it is given."""
+
+    kind: Literal["status"]
+    status: int = pydantic.Field(ge=400, le=599)
+    retry_after: float | None = pydantic.Field(default=None, ge=0.0)
+
+    def response(self) -> Response:
+        """The answer."""
+        headers = {} if self.retry_after is None else {"Retry-After": f"{self.retry_after:g}"}
+        code = HTTPStatus(self.status).phrase.title().replace(" ", "")
+        response = arm_error(self.status, code, "Local Azure was told to fail here.")
+        response.headers.update(headers)
+        return response
+
+
+class ResetFault(_Fault, frozen=True):
+    """Resets the connection without an answer."""
+
+    kind: Literal["reset"]
+
+
+class SlowFault(_Fault, frozen=True):
+    """Takes its time: before the request reaches the service, which it does even if the client gave up; or after."""
+
+    kind: Literal["slow"]
+    seconds: float = pydantic.Field(gt=0.0)
+
+
+class HangFault(_Fault, frozen=True):
+    """Never answers; the connection stays open until the client closes it, or is reset after seconds."""
+
+    kind: Literal["hang"]
+    seconds: float = pydantic.Field(default=_HANG_SECONDS, gt=0.0)
+
+
+Fault = Annotated[StatusFault | ResetFault | SlowFault | HangFault, pydantic.Field(discriminator="kind")]
+
+
+class FaultPlan(pydantic.BaseModel, frozen=True, extra="forbid"):
+    """The rules in force and the seed of their chance."""
+
+    seed: int = 0
+    rules: tuple[Fault, ...] = ()
+
+
+class _State(pydantic.BaseModel, frozen=True):
+    """What survives a restart: the plan, how often chance was asked, and how often each rule struck."""
+
+    plan: FaultPlan = FaultPlan()
+    draws: int = 0
+    strikes: tuple[int, ...] = ()
+
+
+class Faults:
+    """The faults of one cloud, got with ``cloud.service(Faults)``; thread-safe.
+
+    Chance is asked once for a rule that concerns a request, unless its probability is 1. After a restart it goes on
+    from the last fault that struck.
+    """
+
+    def __init__(self, cloud: Cloud) -> None:
+        self._cloud = cloud
+        self._lock = threading.Lock()
+        self._restore(_State.model_validate(cloud.store.get(_KIND, _KIND) or {}))
+
+    @property
+    def plan(self) -> FaultPlan:
+        """The rules in force."""
+        return self._plan
+
+    def replace(self, plan: FaultPlan) -> None:
+        """Put other rules in force, with nothing struck yet."""
+        with self._lock:
+            state = _State(plan=plan, strikes=(0,) * len(plan.rules))
+            self._cloud.store.put(_KIND, _KIND, state.model_dump(mode="json"))
+            self._restore(state)
+
+    def strike(self, method: str, path: str) -> Fault | None:
+        """The fault that meets this request, noted in the journal; None when it goes unharmed."""
+        with self._lock:
+            for number, fault in enumerate(self._plan.rules):
+                if fault.concerns(method, path) and self._left(number, fault) and self._chance(fault):
+                    self._note(number, fault, method, path)
+                    return fault
+        return None
+
+    def _restore(self, state: _State) -> None:
+        self._plan, self._draws, self._strikes = state.plan, state.draws, list(state.strikes)
+        self._random = random.Random(state.plan.seed)  # noqa: S311 - chance of faults, nothing secret
+        for _ in range(state.draws):
+            self._random.random()
+
+    def _left(self, number: int, fault: _Fault) -> bool:
+        return fault.times is None or self._strikes[number] < fault.times
+
+    def _chance(self, fault: _Fault) -> bool:
+        if fault.probability == 1.0:
+            return True
+        self._draws += 1
+        return self._random.random() < fault.probability
+
+    def _note(self, number: int, fault: Fault, method: str, path: str) -> None:
+        self._strikes[number] += 1
+        state = _State(plan=self._plan, draws=self._draws, strikes=tuple(self._strikes))
+        with self._cloud.store.transaction():
+            self._cloud.store.put(_KIND, _KIND, state.model_dump(mode="json"))
+            self._cloud.journal("fault.injected", method=method, path=path, kind=fault.kind, when=fault.when)
+
+
+class FaultInjection:
+    """The middleware that lets faults strike."""
+
+    def __init__(self, app: ASGIApp, cloud: Cloud) -> None:
+        self._app = app
+        self._faults = cloud.service(Faults)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, or do to it what a rule says."""
+        fault = await self._fault(scope)
+        if fault is None:
+            await self._app(scope, receive, send)
+        elif fault.when == "after":
+            answer = await self._perform(scope, receive)
+            await self._fail(fault, scope, receive, send, answer)
+        elif isinstance(fault, SlowFault):
+            # Read now: a client that gives up takes away what it has not sent, and a network does not.
+            body = await Request(scope, receive).body()
+            await asyncio.sleep(fault.seconds)
+            await self._app(scope, _sent_before(body, receive), send)
+        else:
+            await self._fail(fault, scope, receive, send, ())
+
+    async def _fault(self, scope: Scope) -> Fault | None:
+        if scope["type"] != "http" or scope["path"].startswith(CONTROL_PATH) or not self._faults.plan.rules:
+            return None
+        return await run_in_threadpool(self._faults.strike, scope["method"], scope["path"])
+
+    async def _perform(self, scope: Scope, receive: Receive) -> Sequence[Message]:
+        answer: list[Message] = []
+
+        async def keep(message: Message) -> None:
+            answer.append(message)
+
+        await self._app(scope, receive, keep)
+        return answer
+
+    async def _fail(self, fault: Fault, scope: Scope, receive: Receive, send: Send, answer: Sequence[Message]) -> None:
+        match fault:
+            case StatusFault():
+                await fault.response()(scope, receive, send)
+            case ResetFault():
+                await connections.reset(scope, receive)
+            case SlowFault():
+                await asyncio.sleep(fault.seconds)
+                for message in answer:
+                    await send(message)
+            case HangFault():
+                await _hang(fault.seconds, scope, receive)
+
+
+def routes(cloud: Cloud) -> list[Route]:
+    """The control routes of faults."""
+    faults = cloud.service(Faults)
+
+    def put(call: ArmCall) -> Response:
+        try:
+            plan = FaultPlan.model_validate(call.body)
+        except pydantic.ValidationError as error:
+            raise ArmError(400, "BadRequest", f"The faults cannot be read: {error}") from error
+        faults.replace(plan)
+        return JSONResponse(plan.model_dump(mode="json"))
+
+    def delete(_: ArmCall) -> Response:
+        faults.replace(FaultPlan())
+        return Response(status_code=204)
+
+    return [
+        arm_route("/emulator/faults", "GET", lambda _: JSONResponse(faults.plan.model_dump(mode="json"))),
+        arm_route("/emulator/faults", "PUT", put),
+        arm_route("/emulator/faults", "DELETE", delete),
+    ]
+
+
+def _sent_before(body: bytes, receive: Receive) -> Receive:
+    messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def receive_again() -> Message:
+        return messages.pop() if messages else await receive()
+
+    return receive_again
+
+
+async def _hang(seconds: float, scope: Scope, receive: Receive) -> None:
+    try:
+        await asyncio.wait_for(connections.gone(receive), seconds)
+    except (TimeoutError, asyncio.CancelledError):
+        # Cancelled, because the server stops: the client sees what the end of a process looks like, and no answer.
+        await connections.reset(scope, receive)

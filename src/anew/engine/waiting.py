@@ -1,0 +1,91 @@
+"""Advancing every open retraining in a handful of reads, however many wait.
+
+Data Factory and the run history are asked what ended lately; only what that may miss is looked at one by one, the rarer
+the longer it waits, and within a share of the quota for reads.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from anew.core.lifecycle import Retraining
+from anew.core.looking import next_look
+from anew.core.token_bucket import TokenBucket
+from anew.engine.advance import advance_retraining, deadline_of
+from anew.engine.context import Engine
+from anew.errors import AnewError, PermanentError, TemporaryError, UnknownModel
+
+LOOKS = TokenBucket(burst=1000, per_second=8)  # of the 25 reads a second ARM gives back; one look is one or two reads
+
+_BUCKET = "looks"
+_WATERMARK = "reconcile.ended"
+_FAILURES_AT_MOST = 3  # in a row: then Azure is away, and waiting for it again and again helps nobody
+
+
+@dataclass(frozen=True, slots=True)
+class Advanced:
+    """The retrainings looked at, as they stand now, and what could not be done."""
+
+    retrainings: tuple[Retraining, ...]
+    problems: tuple[str, ...]
+
+
+def advance_open(engine: Engine, now: datetime) -> Advanced:
+    """Advance what ended, then look at what is due to be looked at."""
+    problems: list[str] = []
+    try:
+        ended = _advance_ended(engine, now, problems)
+    except AnewError as error:
+        problems.append(f"what ended lately: {error}")
+        ended = []
+    return Advanced((*ended, *_look_at_due(engine, now, problems)), tuple(problems))
+
+
+def _advance_ended(engine: Engine, now: datetime, problems: list[str]) -> list[Retraining]:
+    """The watermark moves on only when all that was told of was seen to, so that a crash asks again."""
+    if not engine.ledger.count_open_retrainings():
+        engine.ledger.set_watermark(_WATERMARK, now)
+        return []
+    since = min(engine.ledger.watermark(_WATERMARK) or now, now) - engine.timing.ended_overlap
+    runs = engine.jobs.ended(since, now)
+    for kind, launcher in engine.launchers.items():
+        documents = [p.retrain.launcher for p in engine.policies.all if p.retrain.launcher.kind == kind]
+        if documents:
+            runs |= launcher.ended(documents, since, now)
+    before = len(problems)
+    advanced = [_advance(engine, item, now, problems) for item in engine.ledger.open_retrainings_by_job(runs)]
+    if len(problems) == before:
+        engine.ledger.set_watermark(_WATERMARK, now)
+    return [item for item in advanced if item is not None]
+
+
+def _look_at_due(engine: Engine, now: datetime, problems: list[str]) -> list[Retraining]:
+    looked: list[Retraining] = []
+    looks: dict[str, datetime] = {}
+    failures = 0
+    for retraining in engine.ledger.due_retrainings(now, engine.timing.looks_per_tick):
+        if engine.ledger.take_tokens(_BUCKET, 1, LOOKS, now) or failures >= _FAILURES_AT_MOST:
+            break
+        moved = _advance(engine, retraining, now, problems)
+        failures = failures + 1 if moved is None else 0
+        if moved is not None:
+            looked.append(moved)
+            if moved.is_open:
+                looks[moved.id] = _next_look(engine, moved, now)
+    engine.ledger.postpone(looks)
+    return looked
+
+
+def _advance(engine: Engine, retraining: Retraining, now: datetime, problems: list[str]) -> Retraining | None:
+    try:
+        return advance_retraining(engine, retraining, now)
+    except (TemporaryError, PermanentError) as error:
+        problems.append(f"{retraining.id}: {error}")
+        return None
+
+
+def _next_look(engine: Engine, retraining: Retraining, now: datetime) -> datetime:
+    try:
+        deadline = deadline_of(engine, retraining)
+    except UnknownModel:
+        deadline = now
+    return next_look(retraining.id, retraining.state_since, deadline, now)

@@ -1,0 +1,232 @@
+"""What is answered 200 is in the ledger, whatever breaks; what is not is answered so that it comes again."""
+
+import json
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+import sqlalchemy as sa
+
+from anew.adapters.ledger import SqlLedger
+from anew.webhook import patience
+from anew.webhook.config import WebhookConfig
+from tests.event_data import load
+from tests.repo.paths import ROOT
+from tests.webhook.serving import URL, Webhook, until, webhook_of
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "ledger.db"
+
+
+@pytest.fixture
+def ledger(file: Path) -> Generator[SqlLedger]:
+    ledger = SqlLedger.open(f"sqlite:///{file}")
+    yield ledger
+    ledger.close()
+
+
+def event(run: str) -> str:
+    return json.dumps(load("run-failed.cloud.json") | {"id": run, "data": {"runId": run, "runStatus": "Failed"}})
+
+
+def runs(ledger: SqlLedger) -> dict[str | None, int]:
+    """Deliveries by run."""
+    return {entry.event.run_id: entry.deliveries for entry in ledger.entries(10_000)}
+
+
+# --- the process dies -------------------------------------------------------------------------------------
+
+
+@contextmanager
+def process(file: Path, commits: int | None = None) -> Generator[tuple[subprocess.Popen[bytes], str]]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    arguments = [str(file), str(port)] + ([] if commits is None else [str(commits)])
+    server = subprocess.Popen([sys.executable, "-m", "tests.webhook.dying_server", *arguments], cwd=ROOT)
+    try:
+        url = f"http://127.0.0.1:{port}"
+        until_listening(port)
+        yield server, url
+    finally:
+        server.kill()
+        server.wait(20)
+
+
+def until_listening(port: int) -> None:
+    def listens() -> bool:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return True
+        return False
+
+    until(listens, seconds=30)
+
+
+def send(url: str, run: str) -> str | None:
+    """The run if it was acknowledged."""
+    with suppress(httpx.TransportError), httpx.Client(trust_env=False, verify=False, timeout=30) as client:
+        if client.post(url + URL, content=event(run)).status_code == 200:
+            return run
+    return None
+
+
+def test_crash_between_commit_and_answer_makes_no_second_entry_when_it_comes_again(file: Path) -> None:
+    with process(file, commits=1) as (server, url):
+        assert send(url, "a") is None
+        assert server.wait(20) == 9
+
+    with process(file) as (_, url):
+        assert send(url, "a") == "a"
+
+    assert runs(SqlLedger.open(f"sqlite:///{file}")) == {"a": 2}
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_process_that_is_ended_under_load_has_kept_all_it_acknowledged(file: Path, how: signal.Signals) -> None:
+    with process(file) as (server, url), ThreadPoolExecutor(8) as pool:
+        sent = [pool.submit(send, url, str(number)) for number in range(200)]
+        until(lambda: sum(each.done() for each in sent) > 50)
+        server.send_signal(how)
+        acknowledged = {run for each in sent if (run := each.result())}
+        server.wait(40)
+
+    kept = set(runs(SqlLedger.open(f"sqlite:///{file}")))
+    assert acknowledged
+    assert acknowledged <= kept
+
+
+# --- the ledger does not take it --------------------------------------------------------------------------
+
+
+def on_each_connection(ledger: SqlLedger, statement: str) -> None:
+    """Run a PRAGMA whenever a connection is used, from now on."""
+
+    @sa.event.listens_for(ledger._engine, "checkout")
+    def _run(connection: sqlite3.Connection, *_: object) -> None:
+        connection.execute(statement)
+
+
+@contextmanager
+def locked(file: Path) -> Generator[None]:
+    other = sqlite3.connect(file, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    yield
+    other.execute("ROLLBACK")
+    other.close()
+
+
+def test_ledger_locked_by_another_process_is_503_until_it_is_free(ledger: SqlLedger, file: Path) -> None:
+    on_each_connection(ledger, "PRAGMA busy_timeout=50")
+    with webhook_of(ledger) as webhook:
+        with locked(file):
+            assert webhook.public.post(URL, content=event("a")).status_code == 503
+        assert webhook.public.post(URL, content=event("a")).status_code == 200
+
+    assert runs(ledger) == {"a": 1}
+
+
+def test_ledger_that_takes_too_long_is_503_before_event_grid_gives_up(ledger: SqlLedger, file: Path) -> None:
+    config = WebhookConfig(port=0, answer_within=timedelta(milliseconds=200))
+    with webhook_of(ledger, config=config) as webhook:
+        with locked(file):
+            assert webhook.public.post(URL, content=event("a")).status_code == 503
+        until(lambda: webhook.public.post(URL, content=event("a")).status_code == 200)
+
+    assert set(runs(ledger)) == {"a"}
+
+
+def test_full_disk_is_503_and_nothing_is_lost_once_there_is_room(ledger: SqlLedger) -> None:
+    room = ["PRAGMA max_page_count=1000000"]
+
+    @sa.event.listens_for(ledger._engine, "checkout")
+    def _limit(connection: sqlite3.Connection, *_: object) -> None:
+        connection.execute(room[0])
+
+    with webhook_of(ledger) as webhook:
+        assert webhook.public.post(URL, content=event("before")).status_code == 200
+        room[0] = "PRAGMA max_page_count=1"  # no less than there are, so that no page can be added
+        answers = [webhook.public.post(URL, content=batch(number)) for number in range(5)]
+        assert [answer.status_code for answer in answers][-1] == 503
+        acknowledged = sum(answer.status_code == 200 for answer in answers)
+        assert len(runs(ledger)) == 1 + 100 * acknowledged
+        room[0] = "PRAGMA max_page_count=1000000"
+        assert {webhook.public.post(URL, content=batch(number)).status_code for number in range(5)} == {200}
+
+    assert len(runs(ledger)) == 501
+
+
+def batch(number: int) -> str:
+    return f"[{','.join(event(f'{number}-{item}') for item in range(100))}]"
+
+
+# --- the sender breaks off --------------------------------------------------------------------------------
+
+
+def connection(webhook: Webhook) -> socket.socket:
+    url = webhook.public.base_url
+    return socket.create_connection((url.host, url.port), timeout=10)
+
+
+def head(length: int) -> bytes:
+    return f"POST {URL} HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n".encode()
+
+
+def test_sender_that_goes_away_in_the_middle_of_a_body_leaves_nothing(ledger: SqlLedger) -> None:
+    with webhook_of(ledger) as webhook:
+        with connection(webhook) as sender:
+            sender.sendall(head(1000) + event("a").encode()[:100])
+        assert webhook.public.post(URL, content=event("b")).status_code == 200
+
+    assert runs(ledger) == {"b": 1}
+
+
+def test_body_that_comes_too_slowly_is_503_and_the_connection_is_closed(ledger: SqlLedger) -> None:
+    config = WebhookConfig(port=0, answer_within=timedelta(milliseconds=200))
+    with webhook_of(ledger, config=config) as webhook, connection(webhook) as sender:
+        sender.sendall(head(1000) + b"[")
+        answer = b"".join(iter(lambda: sender.recv(4096), b""))
+
+    assert answer.startswith(b"HTTP/1.1 503 ")
+    assert b"retry-after: 30" in answer.lower()
+
+
+@pytest.mark.parametrize("beginning", [b"", b"POST /events HTTP/1.1\r\nHost: a\r\n"], ids=["silent", "no end"])
+def test_connection_without_a_whole_head_is_closed(
+    ledger: SqlLedger, beginning: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "HEAD_SECONDS", 0.1)
+    with webhook_of(ledger) as webhook, connection(webhook) as sender:
+        sender.sendall(beginning)
+        assert sender.recv(100) == b""
+
+
+def test_connection_with_too_long_a_head_is_closed(ledger: SqlLedger) -> None:
+    with webhook_of(ledger) as webhook, connection(webhook) as sender:
+        with suppress(OSError):
+            sender.sendall(b"POST /events HTTP/1.1\r\nX: " + b"x" * 1_000_000)
+        with suppress(ConnectionError):
+            assert sender.recv(100) == b""
+
+
+def test_connection_stays_open_though_its_heads_together_are_long(
+    ledger: SqlLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "MOST_HEAD", 1000)
+    with webhook_of(ledger) as webhook, connection(webhook) as sender:
+        for number in range(12):
+            sender.sendall(head(len(event(str(number)))) + event(str(number)).encode())
+            answer = sender.recv(4096)
+            while not answer.endswith(b"}"):
+                answer += sender.recv(4096)
+            assert answer.startswith(b"HTTP/1.1 200")

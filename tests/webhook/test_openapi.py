@@ -1,0 +1,47 @@
+"""The webhook does what its OpenAPI document says: no other status, no other header, no other body."""
+
+from collections.abc import Generator
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, settings
+from schemathesis.specs.openapi.checks import ignored_auth, negative_data_rejection, positive_data_acceptance
+
+from anew.adapters.ledger import SqlLedger
+from tests.repo.paths import ROOT
+from tests.webhook.serving import SECRET, Webhook, webhook_of
+
+schema = schemathesis.openapi.from_path(ROOT / "docs" / "reference" / "webhook.openapi.yaml")
+# The document says what a body may look like, not which of them is an event: one that is none is refused as documented.
+# And each request here has the right secret as well, or none would be let in.
+EXCLUDED = [positive_data_acceptance, negative_data_rejection, ignored_auth]
+SETTINGS = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+@pytest.fixture(scope="module")
+def webhook() -> Generator[Webhook]:
+    with webhook_of(SqlLedger.in_memory()) as webhook:
+        yield webhook
+
+
+@schema.include(path="/events").parametrize()
+@SETTINGS
+def test_public_port_does_what_is_documented(case: schemathesis.Case, webhook: Webhook) -> None:
+    case.call_and_validate(
+        base_url=str(webhook.public.base_url), headers={"x-anew-secret": SECRET}, excluded_checks=EXCLUDED
+    )
+
+
+@schema.exclude(path="/events").parametrize()
+@SETTINGS
+def test_operators_port_does_what_is_documented(case: schemathesis.Case, webhook: Webhook) -> None:
+    case.call_and_validate(base_url=str(webhook.operator.base_url))
+
+
+def test_every_route_is_documented(webhook: Webhook) -> None:
+    assert {operation.ok().path for operation in schema.get_all_operations()} == {
+        "/events",
+        "/healthz",
+        "/readyz",
+        "/status",
+    }
