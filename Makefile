@@ -3,12 +3,13 @@ UV_VERSION := 0.13.9
 PYTHON ?= python3.11
 BIN := .venv/bin
 
-.PHONY: help setup demo test lint format bench bench-policies
+.PHONY: help setup demo test lint faults format bench bench-policies chaos
 
 help:
 	@echo "make demo    watch a model drift, retrain and go live, without an Azure account"
 	@echo "make test    lint, types, import contracts and all tests"
 	@echo "make lint    ruff, pyright, import-linter"
+	@echo "make faults  kill -9 at every boundary, on SQLite and PostgreSQL (half an hour)"
 	@echo "make bench   the figures the README quotes"
 	@echo "make bench-policies   when to retrain: policies replayed on real streams (STREAMS='file:label:batch ...' adds yours)"
 
@@ -29,6 +30,9 @@ demo: setup
 test: lint
 	@$(BIN)/pytest -q
 
+faults: setup
+	@$(BIN)/python -m tests.faults
+
 lint: setup
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --check --quiet .
@@ -44,3 +48,6 @@ bench: setup
 
 bench-policies: setup
 	@$(BIN)/python -m bench.policies $(STREAMS)
+
+chaos: setup
+	@$(BIN)/python -m bench.chaos --seed $(or $(SEED),1) --seeds $(or $(SEEDS),1) --database $(or $(DATABASE),sqlite)
