@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import TypeVar
 
-from anew.adapters.policy_folder import load_policies
+from anew.adapters.policy_folder import PolicyFolder
 from anew.engine.context import Engine
 from anew.settings import load_settings
 from anew.wiring import build_engine
@@ -15,6 +15,7 @@ from anew.wiring import build_engine
 Report = TypeVar("Report")
 
 _settings = cache(load_settings)
+_policies = cache(lambda: PolicyFolder(_settings().policies))
 
 
 @cache
@@ -23,8 +24,8 @@ def _engine() -> Engine:
 
 
 def _current() -> Engine:
-    # Clients live as long as the worker; policies are read for each run, so that an edited one counts at once.
-    return replace(_engine(), policies=load_policies(_settings().policies))
+    # Clients live as long as the worker; an edited policy counts from the next run.
+    return replace(_engine(), policies=_policies().current())
 
 
 async def run(use_case: Callable[[Engine, datetime], Report]) -> Report:

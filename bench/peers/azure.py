@@ -52,10 +52,10 @@ class Azure:
         entries = reversed(self._journal("pipeline_run.created"))
         return {entry["parameters"]["sample"]: datetime.fromisoformat(entry["at"]) for entry in entries}
 
-    def samples(self) -> dict[str, str]:
-        """The sample of each run id."""
+    def runs(self) -> dict[str, str]:
+        """The id of the newest run of each sample: a rival may launch one again."""
         entries = self._journal("pipeline_run.created")
-        return {entry["run_id"]: entry["parameters"]["sample"] for entry in entries}
+        return {entry["parameters"]["sample"]: entry["run_id"] for entry in entries}
 
     def ended(self) -> dict[str, datetime]:
         """When each run, by its id, ended."""

@@ -100,7 +100,7 @@ def _prefect() -> Row:
         busy = pss(stack.processes.pids())
         _until(lambda: len(_flow_ends(stack, flow_runs)) == _PREFECT_RUNS)
         ends = _flow_ends(stack, flow_runs)
-        lag = _lag(stack.azure, {run: ends[sample] for run, sample in stack.azure.samples().items()})
+        lag = _lag(stack.azure, {run: ends[sample] for sample, run in stack.azure.runs().items()})
         return Row("Prefect, a flow run each", _PREFECT_RUNS, idle, busy, reads, lag, lag)
 
 
@@ -135,7 +135,7 @@ def _airflow(runs: int) -> Row:
         busy = pss(airflow.processes.pids())
         _until(lambda: airflow.succeeded(DAG) == runs if runs <= _BY_OPERATOR else airflow.waiting() == 0)
         fired = airflow.fired()
-        seen = _lag(azure, {run: fired[sample] for run, sample in azure.samples().items() if sample in fired})
+        seen = _lag(azure, {run: fired[sample] for sample, run in azure.runs().items() if sample in fired})
         if runs > _BY_OPERATOR:
             return Row("Airflow, deferred by writing its rows", runs, idle, busy, reads, seen, None, airflow.gave_up())
         resumed = _lag(azure, airflow.resumed())

@@ -9,7 +9,7 @@ import jsonschema
 import pytest
 import yaml
 
-from anew.adapters.policy_folder import load_policies
+from anew.adapters.policy_folder import PolicyFolder, load_policies
 from anew.core.policy import AzureMLLauncher
 from anew.core.policy_text import policy_schema, schema_text
 from anew.core.tags import matching_rule
@@ -154,3 +154,14 @@ def test_scoring_code_is_resolved_and_its_script_must_be_there(folder: Path) -> 
 def test_a_folder_without_policies_is_a_problem(tmp_path: Path) -> None:
     assert "no policy" in problems(tmp_path)
     assert "no such folder" in problems(tmp_path / "nowhere")
+
+
+def test_policies_are_read_again_when_a_file_changed_and_only_then(folder: Path) -> None:
+    write(folder, "a.yaml")
+    policies = PolicyFolder(folder)
+    first = policies.current()
+    assert policies.current() is first
+
+    write(folder, "b.yaml", model="b")
+
+    assert [policy.model for policy in policies.current().all] == ["a", "b"]

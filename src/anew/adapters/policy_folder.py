@@ -30,6 +30,21 @@ class _File:
 _Found = tuple[PolicyText, Sourced]
 
 
+class PolicyFolder:
+    """The policies of a folder, read again when a file in it has changed. Safe to use from several threads."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._read: tuple[object, Policies] | None = None
+
+    def current(self) -> Policies:
+        """The policies as they are now. Raises InvalidPolicy."""
+        stamp = tuple((file, (known := file.stat()).st_mtime_ns, known.st_size) for file in policy_files(self._folder))
+        if self._read is None or self._read[0] != stamp:
+            self._read = (stamp, load_policies(self._folder))
+        return self._read[1]
+
+
 def load_policies(folder: Path) -> Policies:
     """Every `*.yaml` and `*.yml` directly in the folder, laid over its `default.yaml`, paths made absolute.
 

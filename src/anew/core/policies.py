@@ -1,12 +1,14 @@
 """All policies together: which one is for this model, and which listen to this monitor."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Self
 
 from anew.core.decide import CompiledPolicy, compile_policy
 from anew.core.policy import Policy
 from anew.errors import UnknownModel
+
+_SHOWN = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,16 @@ class Policies:
     """Every policy there is; at most one a model."""
 
     entries: tuple[Sourced, ...] = ()
+    _by_model: Mapping[str, Sourced] = field(init=False, repr=False, compare=False)
+    _by_monitor: Mapping[str, tuple[Policy, ...]] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        by_monitor: dict[str, list[Policy]] = {}
+        for entry in self.entries:
+            for monitor in {name.casefold() for name in entry.policy.monitors}:
+                by_monitor.setdefault(monitor, []).append(entry.policy)
+        object.__setattr__(self, "_by_model", {entry.policy.model: entry for entry in self.entries})
+        object.__setattr__(self, "_by_monitor", {name: tuple(some) for name, some in by_monitor.items()})
 
     @property
     def all(self) -> tuple[Policy, ...]:
@@ -45,8 +57,8 @@ class Policies:
 
     def for_monitor(self, names: Sequence[str]) -> list[Policy]:
         """The policies that listen to any of these monitors; names are equal when they differ in case only."""
-        wanted = {name.casefold() for name in names}
-        return [policy for policy in self.all if any(monitor.casefold() in wanted for monitor in policy.monitors)]
+        listening = [policy for name in names for policy in self._by_monitor.get(name.casefold(), ())]
+        return list({policy.model: policy for policy in listening}.values())
 
     def hash_of(self, model: str) -> str:
         """SHA-256 of the policy's text, in hexadecimal. Raises UnknownModel."""
@@ -57,8 +69,11 @@ class Policies:
         return self._entry(model).source
 
     def _entry(self, model: str) -> Sourced:
-        for entry in self.entries:
-            if entry.policy.model == model:
-                return entry
-        known = ", ".join(sorted(entry.policy.model for entry in self.entries)) or "none"
-        raise UnknownModel(f"no policy is for the model '{model}'; models with a policy: {known}")
+        try:
+            return self._by_model[model]
+        except KeyError:
+            known = sorted(self._by_model)
+            shown = ", ".join(known[:_SHOWN]) + (f" and {len(known) - _SHOWN} more" if len(known) > _SHOWN else "")
+            raise UnknownModel(
+                f"no policy is for the model '{model}'; models with a policy: {shown or 'none'}"
+            ) from None

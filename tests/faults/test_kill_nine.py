@@ -1,0 +1,103 @@
+"""Whatever process is killed, wherever: each retraining has one run, one evaluation, one version and one deployment,
+and nothing is left running. Real processes, real SDK clients, and a local Azure that is counted by its own journal.
+
+Here one gap is tried for every state that the first story goes through, and those around every kind of write that the
+others add. `make faults` tries all gaps of all stories, on SQLite and PostgreSQL.
+"""
+
+from collections.abc import Generator, Sequence
+from contextlib import nullcontext
+
+import pytest
+
+from anew.engine import ledger, ports
+from tests.faults.boundaries import Call, distinct_gaps, is_port, methods_of, new_gaps, ports_of_engine
+from tests.faults.campaign import AzureCase, Case, Outcome, Stage, prepared_stage
+from tests.faults.stories import STORIES
+
+FIRST, *OTHERS = STORIES
+AZURE_DEATHS = 6
+
+pytestmark = pytest.mark.timeout(600)
+EFFECTS = {
+    "launchers.adf.launch",
+    "launchers.aml.launch",
+    "launchers.adf.cancel",
+    "jobs.submit",
+    "jobs.cancel",
+    "registry.register",
+    "endpoints.create_deployment",
+    "endpoints.set_traffic",
+    "ledger.receive",
+    "ledger.claim",
+    "ledger.record_decision",
+    "ledger.save_retraining",
+    "ledger.settle",
+    "ledger.add_rollout",
+    "ledger.lease_rollout",
+    "ledger.save_rollout",
+}
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Generator[Stage]:
+    with prepared_stage(tmp_path_factory.mktemp("faults")) as prepared:
+        yield prepared
+
+
+@pytest.fixture(scope="module")
+def rehearsals(stage: Stage) -> dict[str, tuple[Call, ...]]:
+    return {story: stage.rehearse(story) for story in STORIES}
+
+
+def play(stage: Stage, cases: Sequence[Case | AzureCase]) -> list[Outcome]:
+    return stage.play_all(cases, lambda: nullcontext(None))
+
+
+def bad(outcomes: Sequence[Outcome]) -> str:
+    return "\n\n".join(f"{each.case}: {each.verdict}\n{each.story}" for each in outcomes if not each.verdict.is_good)
+
+
+def test_process_killed_in_any_state_of_the_world_loses_and_repeats_nothing(
+    stage: Stage, rehearsals: dict[str, tuple[Call, ...]]
+) -> None:
+    calls = rehearsals[FIRST]
+
+    outcomes = play(stage, [Case(FIRST, gap, calls) for gap in distinct_gaps(calls)])
+
+    assert len(outcomes) > 30
+    assert not bad(outcomes)
+
+
+def test_process_killed_around_any_other_kind_of_write_loses_and_repeats_nothing(
+    stage: Stage, rehearsals: dict[str, tuple[Call, ...]]
+) -> None:
+    seen = {call.name for call in rehearsals[FIRST] if call.wrote}
+    cases: list[Case] = []
+    for story in OTHERS:
+        calls = rehearsals[story]
+        cases += [Case(story, gap, calls) for gap in new_gaps(calls, seen)]
+        seen |= {call.name for call in calls if call.wrote}
+
+    outcomes = play(stage, cases)
+
+    assert seen >= EFFECTS, "the rehearsals saw every effect"
+    assert not bad(outcomes)
+
+
+def test_local_azure_killed_in_between_repeats_nothing(stage: Stage) -> None:
+    entries = stage.journal_growth(FIRST)
+
+    lifetimes = range(1, entries, max(1, entries // AZURE_DEATHS))
+    outcomes = play(stage, [AzureCase(FIRST, lifetime, durable=lifetime % 2 == 0) for lifetime in lifetimes])
+
+    assert not bad(outcomes)
+
+
+def test_every_port_of_the_engine_is_watched() -> None:
+    all_ports = {port for module in (ports, ledger) for port in vars(module).values() if is_port(port)}
+
+    watched = {port for _, port in ports_of_engine()}
+
+    assert all_ports - watched == {ports.Flows}, "the relay's port is watched in test_kill_nine_intake"
+    assert all(methods_of(port) for port in watched)
