@@ -1,12 +1,13 @@
-"""`python -m bench [help|decisions|drift|intake|latency|demo|stalls]`: without a name, all of them.
+"""`python -m bench [help|decisions|drift|intake|latency|burst|waiting|demo|stalls]`: without a name, all of them.
 
 `peers-burst` and `peers-waiting` measure rivals, for minutes and from packages of their own, and are only run by name.
 """
 
 import sys
 
-from bench import cold_demo, decisions, drift_metrics, help_time, intake, latency, prefect_stalls
-from bench.peers import burst, waiting
+from bench import burst, cold_demo, decisions, drift_metrics, help_time, intake, latency, prefect_stalls, waiting
+from bench.peers import burst as peers_burst
+from bench.peers import waiting as peers_waiting
 
 BENCHES = {
     "help": help_time.main,
@@ -14,10 +15,12 @@ BENCHES = {
     "drift": drift_metrics.main,
     "intake": intake.main,
     "latency": latency.main,
+    "burst": burst.main,
+    "waiting": waiting.main,
     "demo": cold_demo.main,
     "stalls": prefect_stalls.main,
 }
-PEERS = {"peers-burst": burst.main, "peers-waiting": waiting.main}
+PEERS = {"peers-burst": peers_burst.main, "peers-waiting": peers_waiting.main}
 
 
 def main() -> None:

@@ -20,7 +20,7 @@ _policies = cache(lambda: PolicyFolder(_settings().policies))
 
 @cache
 def _engine() -> Engine:
-    return build_engine(_settings(), actor="flows")
+    return build_engine(_settings(), "flows", _policies().current())
 
 
 def _current() -> Engine:

@@ -82,7 +82,8 @@ def main() -> None:
         return
     print(f"awaiting pipeline runs, looked at every {_LOOK_SECONDS} s, {versions}")
     for row in rows:
-        parts = ", ".join(f"{name} {size:.0f}" for name, size in row.megabytes.items())
+        idle = row.idle_megabytes
+        parts = ", ".join(f"{name} {idle[name]:.0f} to {size:.0f}" for name, size in row.megabytes.items())
         print(f"{row.rival}, {row.awaited} runs awaited")
         print(f"  {row.total:.0f} MB ({parts}); each run added {row.per_run:.2f} MB")
         print(f"  {row.reads_per_minute:.0f} reads a minute")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from anew.adapters.ledger import SqlLedger
 from anew.adapters.policy_folder import load_policies
+from anew.core.policies import Policies
 from anew.engine.context import Engine, Timing
 from anew.engine.ports import EvidenceSource
 from anew.settings import Entra, Settings
@@ -193,8 +194,10 @@ def open_ledger(settings: Settings) -> SqlLedger:
     return SqlLedger.open(settings.ledger)
 
 
-def build_engine(settings: Settings, actor: str) -> Engine:
-    """Everything a use-case needs. Imports azure.ai.ml (seconds): for flows and workers, not for the webhook."""
+def build_engine(settings: Settings, actor: str, policies: Policies | None = None) -> Engine:
+    """Everything a use-case needs; policies that are not given are read. Imports azure.ai.ml (seconds): for flows and
+    workers, not for the webhook.
+    """
     ledger = open_ledger(settings)
     access = within_quota(azure_access(settings), ledger, settings.azure.subscription_id)
     from anew.adapters.azure_ml import AzureMLJobs, AzureMLRegistry, AzureMLTraining
@@ -208,11 +211,10 @@ def build_engine(settings: Settings, actor: str) -> Engine:
     logs = log_analytics(settings, access)
     jobs = AzureMLJobs(ml, logs)
     monitors = AzureMonitorHistory(ml, access.credential, cloud=settings.azure.cloud)
-    policies = load_policies(settings.policies)
     factory = data_factory_client(settings, access)
     return Engine(
         ledger=ledger,
-        policies=policies,
+        policies=load_policies(settings.policies) if policies is None else policies,
         workspace=settings.workspace,
         launchers={
             "adf": DataFactoryTraining(factory, settings.azure.resource_group, settings.azure.data_factory),

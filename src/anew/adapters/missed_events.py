@@ -7,6 +7,7 @@ so that it gets the same key, and a late event finds it known.
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from threading import Lock
 from typing import Any
 
 from azure.ai.ml import MLClient
@@ -14,11 +15,11 @@ from azure.ai.ml.entities import Job
 
 from anew.adapters.azure_errors import translated
 from anew.adapters.log_analytics import DRIFT_QUERY, LogAnalytics
+from anew.adapters.monitor_roots import MonitorRoots, created, has_ended
 from anew.core.event_parsing import parse_event
 from anew.core.events import Cause, Event, EventType, Workspace
 from anew.errors import AzureNotFound, AzureRefused
 
-_FINAL = frozenset({"Completed", "Failed", "Canceled"})
 _REMEMBERED = 5000  # monitor runs
 _LOGGED_BEFORE = timedelta(days=1)  # the time of a logged metric and of its event need not be the same
 
@@ -36,6 +37,8 @@ class AzureMissedEvents:
         self._logs = logs
         self._client = client
         self._workspace = workspace
+        self._roots = MonitorRoots()
+        self._turn = Lock()  # flows run in threads of one process
         self._ended: dict[str, list[dict[str, Any]]] = {}
         self._experiment_id = lru_cache(maxsize=1000)(experiment_id)
 
@@ -105,12 +108,9 @@ class AzureMissedEvents:
             )
 
     def _breaches(self, watched: frozenset[str], since: datetime) -> Iterator[dict[str, Any]]:
-        with translated("list monitor runs"):
-            for root in self._client().jobs.list():
-                if _created(root) and _created(root) < since:
-                    return  # newest first
-                if _is_monitor(root, watched):
-                    yield from self._told_by(root)
+        with translated("list monitor runs"), self._turn:
+            for root in self._roots.look(iter(self._client().jobs.list()), self._run, watched, since):
+                yield from self._told_by(root)
 
     def _told_by(self, root: Job) -> list[dict[str, Any]]:
         """What the run of a monitor and its steps tell. Of one that has ended it is read once: it tells no more."""
@@ -118,7 +118,7 @@ class AzureMissedEvents:
         if known is None:
             runs = (root, *self._client().jobs.list(parent_job_name=root.name))
             known = [self._run_event(run, str(root.experiment_name)) for run in runs]
-            if root.status in _FINAL:
+            if has_ended(root):
                 self._ended[str(root.name)] = known
                 while len(self._ended) > _REMEMBERED:
                     self._ended.pop(next(iter(self._ended)))
@@ -129,7 +129,7 @@ class AzureMissedEvents:
         return self._envelope(
             EventType.RUN_STATUS_CHANGED,
             f"experiments/{experiment}/runs/{run.name}",
-            _created(run) or datetime.now(UTC),
+            created(run) or datetime.now(UTC),
             {
                 "runId": run.name,
                 "runStatus": run.status,
@@ -147,15 +147,3 @@ class AzureMissedEvents:
             "id": f"reconcile/{subject}",
             "data": data,
         }
-
-
-def _is_monitor(job: Job, watched: frozenset[str]) -> bool:
-    # A policy may name the monitor or one of its signals, and signals are named after their monitor
-    # (`{monitor}_{signal}`), so either may contain the other.
-    names = {str(job.experiment_name or "").casefold(), str(job.display_name or "").casefold()} - {""}
-    return any(name in monitor or monitor in name for name in names for monitor in watched)
-
-
-def _created(job: Job) -> Any:
-    context = job.creation_context
-    return context.created_at if context else None

@@ -1,0 +1,81 @@
+"""The root runs of monitors in a workspace, found by listing only what is new since the last look.
+
+Azure ML's list of jobs has no filter by experiment and comes in short pages, newest first. With thousands of trainings
+beside the monitors, listing them all in every tick would use up the quota of reads.
+"""
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+from azure.ai.ml.entities import Job
+
+_KNOWN_IN_A_ROW = 40  # more than a page: then what follows was listed before
+
+
+class MonitorRoots:
+    """Remembers what it listed, for one set of monitors and from one moment on. One thread at a time may look."""
+
+    def __init__(self) -> None:
+        self._watched: frozenset[str] = frozenset()
+        self._since = datetime.max.replace(tzinfo=UTC)
+        self._listed: dict[str, datetime] = {}
+        self._monitors: dict[str, Job] = {}
+
+    def look(
+        self, newest_first: Iterator[Job], read: Callable[[str], Job | None], watched: frozenset[str], since: datetime
+    ) -> list[Job]:
+        """The root runs of the *watched* monitors created at *since* or later, each as it is now: what is new from the
+        list, what had not ended read again, what had ended as it was.
+        """
+        if watched != self._watched or since < self._since:
+            self._watched, self._since = watched, since
+            self._listed, self._monitors = {}, {}
+        fresh = self._list_new(newest_first, since)
+        for name, root in self._monitors.items():
+            if name not in fresh and not has_ended(root):
+                self._monitors[name] = read(name) or root
+        self._forget(since)
+        return list(self._monitors.values())
+
+    def _list_new(self, newest_first: Iterator[Job], since: datetime) -> set[str]:
+        fresh: dict[str, Job] = {}
+        known_in_a_row = 0
+        for root in newest_first:
+            name, at = str(root.name), created(root)
+            if (at is not None and at < since) or known_in_a_row >= _KNOWN_IN_A_ROW:
+                break
+            known_in_a_row = known_in_a_row + 1 if name in self._listed else 0
+            fresh[name] = root
+        # Kept only now: a listing that broke off must be made again from where it began.
+        for name, root in fresh.items():
+            self._listed[name] = created(root) or since
+            if is_monitor(root, self._watched):
+                self._monitors[name] = root
+        return set(fresh)
+
+    def _forget(self, since: datetime) -> None:
+        for name in [name for name, at in self._listed.items() if at < since]:
+            del self._listed[name]
+            self._monitors.pop(name, None)
+
+
+def is_monitor(job: Job, watched: frozenset[str]) -> bool:
+    """Whether this may be the root run of a watched monitor.
+
+    A policy may name the monitor or one of its signals, and signals are named after their monitor
+    (`{monitor}_{signal}`), so either may contain the other.
+    """
+    names = {str(job.experiment_name or "").casefold(), str(job.display_name or "").casefold()} - {""}
+    return any(name in monitor or monitor in name for name in names for monitor in watched)
+
+
+def has_ended(job: Job) -> bool:
+    """Whether nothing about the run will change any more."""
+    return job.status in {"Completed", "Failed", "Canceled"}
+
+
+def created(job: Job) -> Any:
+    """When the run was made, None if nobody says."""
+    context = job.creation_context
+    return context.created_at if context else None

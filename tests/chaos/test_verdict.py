@@ -1,0 +1,136 @@
+"""The count of a chaos run sees each thing that must never be, and nothing where nothing is wrong."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from anew.adapters.memory import Ending
+from anew.core.lifecycle import StopCause
+from anew.engine.ports import RunStatus
+from anew.engine.retrain import retrain
+from anew.engine.stopping import stop
+from bench.chaos.broker import Told
+from bench.chaos.plan import make_plan
+from bench.chaos.verdict import Verdict, judge
+from tests.builders import MODEL, PIPELINE, Play, drift_event
+
+Entry = dict[str, Any]
+
+
+def run_of(play: Play) -> tuple[list[Entry], Told]:
+    """One training that ended, as local Azure's journal and the broker have it."""
+    play.receive(drift_event())
+    retrain(play.engine, play.now)
+    item = play.retraining
+    journal: list[Entry] = [
+        {"action": "pipeline_run.created", "run_id": "run-1", "parameters": {"anew_retraining_id": item.id}},
+        {"action": "job.created", "name": item.job_name, "tags": {"anew_retraining_id": item.id}},
+        {"action": "job.status", "name": item.job_name, "status": "Completed"},
+        {"action": "pipeline_run.ended", "run_id": "run-1", "status": "Succeeded"},
+    ]
+    play.tick_until(lambda: not play.retraining.is_open)
+    key = drift_event().key
+    return journal, Told(real={key: MODEL}, acked={key})
+
+
+def test_run_without_a_fault_counts_nothing() -> None:
+    play = Play()
+    journal, told = run_of(play)
+
+    verdict = judge(play.ledger, journal, told)
+
+    assert verdict.ok
+    assert verdict.line == "duplicates 0, lost 0, orphaned 0, wrongly cancelled 0, forged believed 0"
+
+
+def duplicated(journal: list[Entry], _: Told) -> None:
+    journal.append({**journal[0], "run_id": "run-2"})
+    journal.append({**journal[3], "run_id": "run-2"})
+
+
+def lost(_: list[Entry], told: Told) -> None:
+    told.acked.add("drift|elsewhere|run")
+
+
+def never_delivered(_: list[Entry], told: Told) -> None:
+    told.real["drift|elsewhere|run"] = MODEL
+
+
+def unknown_to_the_ledger(journal: list[Entry], _: Told) -> None:
+    journal += [
+        {"action": "job.created", "name": "stray", "tags": {"anew_retraining_id": "r-stray"}},
+        {"action": "job.status", "name": "stray", "status": "Completed"},
+    ]
+
+
+def left_running(journal: list[Entry], _: Told) -> None:
+    del journal[2]
+
+
+def cancelled_by_nobody(journal: list[Entry], _: Told) -> None:
+    journal.append({"action": "pipeline_run.cancel_requested", "run_id": "run-1"})
+
+
+def believed(_: list[Entry], told: Told) -> None:
+    told.forged |= told.acked
+
+
+@pytest.mark.parametrize(
+    ("spoil", "counted"),
+    [
+        (duplicated, "duplicates"),
+        (lost, "lost"),
+        (never_delivered, "lost"),
+        (unknown_to_the_ledger, "orphaned"),
+        (left_running, "orphaned"),
+        (cancelled_by_nobody, "wrongly_cancelled"),
+        (believed, "believed"),
+    ],
+)
+def test_each_wrong_is_counted_as_what_it_is(spoil: Callable[[list[Entry], Told], None], counted: str) -> None:
+    play = Play()
+    journal, told = run_of(play)
+    spoil(journal, told)
+
+    verdict = judge(play.ledger, journal, told)
+
+    counts = {
+        name: len(getattr(verdict, name)) for name in Verdict.__annotations__ if name not in {"trainings", "cancelled"}
+    }
+    assert counts == {**dict.fromkeys(counts, 0), counted: 1}
+
+
+def test_cancel_of_what_was_given_up_is_not_wrong() -> None:
+    play = Play()
+    play.azure.endings[PIPELINE] = Ending(RunStatus.RUNNING)
+    play.receive(drift_event())
+    retrain(play.engine, play.now)
+    stop(play.engine, play.retraining, StopCause.REQUESTED, "enough", play.now)
+    play.tick_until(lambda: not play.retraining.is_open)
+    journal: list[Entry] = [
+        {"action": "pipeline_run.created", "run_id": "run-1", "parameters": {"anew_retraining_id": play.retraining.id}},
+        {"action": "pipeline_run.cancel_requested", "run_id": "run-1"},
+        {"action": "pipeline_run.ended", "run_id": "run-1", "status": "Cancelled"},
+    ]
+    key = drift_event().key
+
+    assert judge(play.ledger, journal, Told(real={key: MODEL}, acked={key})).ok
+
+
+def test_seed_is_the_same_run_each_time_and_another_seed_another() -> None:
+    assert make_plan(7, 1000) == make_plan(7, 1000)
+    assert make_plan(7, 1000) != make_plan(8, 1000)
+
+
+def test_run_is_as_bad_as_it_is_said_to_be() -> None:
+    plan = make_plan(1, 1000)
+    copies = [len(each.deliveries) for each in plan.happenings if each.fate == "delivered"]
+    assert (min(copies), max(copies)) == (1, 5)
+    late = sum(each.deliveries[0] - each.at > 0.3 for each in plan.happenings if each.deliveries)
+    assert 150 < late < 250
+    assert {kill.victim.partition("-")[0] for kill in make_plan(3, 10).kills + plan.kills} >= {
+        "webhook",
+        "worker",
+        "azure",
+    }
