@@ -30,6 +30,7 @@ _BURSTS = (20, 100, 1000)
 _ONE_MODEL = 1000
 _BATCH = 100  # events in a request
 _PIPELINE = "wait"
+_JOB = Path("policies/jobs/elec2-evaluate.yml").resolve()
 _WAITS: dict[str, Any] = {
     "properties": {
         "parameters": {"anew_retraining_id": {"type": "String"}, "anew_job_name": {"type": "String"}},
@@ -73,7 +74,7 @@ model: model-{n}
 monitors: [model-{n}-drift]
 when: {{kind: threshold, metric: drift_coefficient, above: 0.3}}
 retrain: {{launcher: {{kind: adf, pipeline: {_PIPELINE}}}}}
-evaluate: {{job: none.yml}}
+evaluate: {{job: {_JOB}}}
 """
 
 
@@ -112,7 +113,10 @@ def _one_model(stack: Stack, model: int) -> None:
         events = [_drift(azure, model) for _ in range(_ONE_MODEL)]
         after = azure.journal()[-1]["seq"]
         _post(stack, events)
-        time.sleep(30)
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline and not azure.journal("pipeline_run.created", after=after):
+            time.sleep(1)
+        time.sleep(15)  # for a second one, were there one
         made = azure.journal("pipeline_run.created", after=after)
     print(f"{_ONE_MODEL} events about one model: {len(made)} launched")
 

@@ -31,10 +31,11 @@ from anew.settings import SETTINGS_VARIABLE, load_settings
 from anew.wiring import open_ledger
 
 RUNS = 10_000
-MINUTES = 6.0
+MINUTES = 5.0
 _TICK_SECONDS = 15
 _SHORTEST, _LONGEST = 60.0, 3600.0  # seconds of a training
 _PIPELINE = "wait"
+_IN_A_FILE = 1000
 _SUBSCRIPTION = "00000000-0000-0000-0000-000000000000"
 
 
@@ -95,14 +96,11 @@ local_azure_url = "{url}"
 """)
     adf = {"launcher": {"kind": "adf", "pipeline": _PIPELINE}}
     aml = {"launcher": {"kind": "aml", "job": "jobs/train.yml"}}
-    models = [{"model": f"m{n}", "monitors": [f"m{n}"], "retrain": aml if n % 2 else adf} for n in range(runs)]
-    document = {
-        "apiVersion": "anew/v1",
-        "when": {"kind": "monitor_breach"},
-        "evaluate": {"job": "jobs/train.yml"},
-        "models": models,
-    }
-    (folder / "policies" / "models.yaml").write_text(json.dumps(document))
+    shared = {"apiVersion": "anew/v1", "when": {"kind": "monitor_breach"}, "evaluate": {"job": "jobs/train.yml"}}
+    for first in range(0, runs, _IN_A_FILE):
+        some = range(first, min(first + _IN_A_FILE, runs))
+        models = [{"model": f"m{n}", "monitors": [f"m{n}"], "retrain": aml if n % 2 else adf} for n in some]
+        (folder / "policies" / f"models-{first}.yaml").write_text(json.dumps(shared | {"models": models}))
     (folder / "policies" / "jobs" / "train.yml").write_text("type: command\n")
 
 

@@ -1,10 +1,28 @@
 """What a flow run shows in Prefect's UI."""
 
+from collections.abc import Sequence
+
 from prefect.artifacts import acreate_markdown_artifact, acreate_table_artifact
 
 from anew.core.explain import to_markdown
 from anew.core.lifecycle import Retraining, Rollout
 from anew.engine.retrain import Decided
+
+_TREES_AT_MOST = 10
+
+
+async def show_decisions(decided: Sequence[Decided]) -> None:
+    """The tree of each decision; of a burst, the trees of the first and one table of all: a thousand artifacts would
+    keep Prefect's server from everything else.
+    """
+    for each in decided[:_TREES_AT_MOST]:
+        await show_decision(each)
+    if len(decided) > _TREES_AT_MOST:
+        rows = [
+            {"decision": each.record.id, "model": each.record.model, "why": each.decision.tree.sentence}
+            for each in decided
+        ]
+        await acreate_table_artifact(key="decisions", table=rows, description=f"{len(rows)} decisions of one run")
 
 
 async def show_decision(decided: Decided) -> None:

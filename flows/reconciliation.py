@@ -3,7 +3,7 @@
 from prefect import flow, get_run_logger
 
 from anew.engine.reconcile import reconcile as tick
-from flows._artifacts import show_decision, show_gate, show_rollout
+from flows._artifacts import show_decisions, show_gate, show_rollout
 from flows._engine import run
 
 
@@ -14,9 +14,10 @@ async def reconcile() -> int:
     report = await run(tick)
     for decided in report.retrained.decided:
         logger.info("%s: %s", decided.record.id, decided.decision.tree.sentence)
-        await show_decision(decided)
+    await show_decisions(report.retrained.decided)
     for retraining in report.advanced:
-        await show_gate(retraining)
+        if not retraining.is_open:
+            await show_gate(retraining)
     for rollout in report.deployed.rollouts:
         await show_rollout(rollout)
     for problem in report.problems:

@@ -7,7 +7,7 @@ from prefect.runtime import flow_run
 
 from anew.engine.retrain import request_retraining
 from anew.engine.retrain import retrain as decide_and_launch
-from flows._artifacts import show_decision
+from flows._artifacts import show_decisions
 from flows._engine import run
 
 
@@ -30,9 +30,9 @@ async def retrain(
     report = await run(decide_and_launch)
     for decided in report.decided:
         logger.info("%s: %s", decided.record.id, decided.decision.tree.sentence)
-        await show_decision(decided)
         if decided.untold:
             logger.warning("nobody was told of %s: %s", decided.record.id, decided.untold)
+    await show_decisions(report.decided)
     for patient in report.waiting:
         logger.info("%s: waits for more events before it decides", patient)
     for deferred in report.deferred:

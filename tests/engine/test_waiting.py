@@ -26,7 +26,7 @@ def reads(play: Play, before: int) -> int:
 
 
 def test_tick_between_looks_costs_two_reads_however_many_wait() -> None:
-    play = waiting(200)
+    play = waiting(100)
     play.now += timedelta(hours=1)
     advance_open(play.engine, play.now)
     before = len(play.azure.calls)
@@ -112,5 +112,5 @@ def test_looks_keep_to_their_share_of_the_quota() -> None:
     report = advance_open(play.engine, play.now)
 
     assert len(report.retrainings) == 10
-    play.now += timedelta(seconds=5)
+    play.now += timedelta(seconds=10)
     assert len(advance_open(play.engine, play.now).retrainings) == 20, "the others are looked at first, and soon"

@@ -39,19 +39,21 @@ class MonitorRoots:
         return list(self._monitors.values())
 
     def _list_new(self, newest_first: Iterator[Job], since: datetime) -> set[str]:
-        fresh: dict[str, Job] = {}
+        # Of what is no monitor only the name is kept: thousands of jobs as the SDK has them are a hundred megabytes.
+        fresh: dict[str, datetime] = {}
+        monitors: dict[str, Job] = {}
         known_in_a_row = 0
         for root in newest_first:
             name, at = str(root.name), created(root)
             if (at is not None and at < since) or known_in_a_row >= _KNOWN_IN_A_ROW:
                 break
             known_in_a_row = known_in_a_row + 1 if name in self._listed else 0
-            fresh[name] = root
-        # Kept only now: a listing that broke off must be made again from where it began.
-        for name, root in fresh.items():
-            self._listed[name] = created(root) or since
+            fresh[name] = at or since
             if is_monitor(root, self._watched):
-                self._monitors[name] = root
+                monitors[name] = root
+        # Kept only now: a listing that broke off must be made again from where it began.
+        self._listed |= fresh
+        self._monitors |= monitors
         return set(fresh)
 
     def _forget(self, since: datetime) -> None:

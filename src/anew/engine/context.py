@@ -35,7 +35,7 @@ class Timing:
     launch_timeout: timedelta = timedelta(hours=12)  # a launch that Azure does not answer for so long is given up
     confirm_within: timedelta = timedelta(minutes=15)  # how long Azure may know nothing of a drift event it sent
     ended_overlap: timedelta = timedelta(minutes=30)  # how late Azure may tell that a run ended
-    looks_per_tick: int = 1000  # at most, of retrainings that nothing was heard of
+    looks_per_tick: int = 200  # at most, of retrainings that nothing was heard of
     lookback: timedelta = timedelta(days=2)  # how far a reconcile looks the first time
     rollout_stalled: timedelta = timedelta(hours=6)  # a rollout whose stage cannot be completed for so long has failed
 
