@@ -112,5 +112,5 @@ def test_looks_keep_to_their_share_of_the_quota() -> None:
     report = advance_open(play.engine, play.now)
 
     assert len(report.retrainings) == 10
-    play.now += timedelta(seconds=10)
+    play.now += timedelta(seconds=11)
     assert len(advance_open(play.engine, play.now).retrainings) == 20, "the others are looked at first, and soon"

@@ -14,7 +14,7 @@ from anew.engine.advance import advance_retraining, deadline_of
 from anew.engine.context import Engine
 from anew.errors import AnewError, PermanentError, TemporaryError, UnknownModel
 
-LOOKS = TokenBucket(burst=120, per_second=3)  # of the 25 reads a second ARM gives back; one look is one or two reads
+LOOKS = TokenBucket(burst=100, per_second=2)  # of the 25 reads a second ARM gives back; one look is one or two reads
 
 _BUCKET = "looks"
 _WATERMARK = "reconcile.ended"
