@@ -2,6 +2,7 @@
 
 import getpass
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 
 from rich.console import Console
@@ -9,6 +10,7 @@ from rich.console import Console
 from anew.cli.output import print_json
 from anew.core.lifecycle import Retraining
 from anew.engine.context import Engine
+from anew.errors import TemporaryError
 from anew.settings import load_settings
 
 _POLL = 2.0  # seconds
@@ -50,7 +52,8 @@ def _until_ended(engine: Engine, retraining: Retraining, patience: float) -> Ret
 
     until = time.monotonic() + patience
     while True:
-        retraining = advance_retraining(engine, retraining, _now())
+        with suppress(TemporaryError):  # what was asked for is written down; Azure is asked again
+            retraining = advance_retraining(engine, retraining, _now())
         if not retraining.is_open or time.monotonic() >= until:
             return retraining
         time.sleep(_POLL)
