@@ -1,0 +1,59 @@
+"""Clocks jump: what a wrong clock wrote holds nobody up when it is right again, and a small skew frees nothing."""
+
+from datetime import timedelta
+
+from anew.adapters.ledger import SqlLedger
+from anew.core.events import Cause
+from anew.core.token_bucket import TokenBucket
+from anew.engine.ledger import Source
+from tests.builders import START, drift_event
+from tests.contract.rows import record, retraining, rollout
+
+LEASE = timedelta(minutes=5)
+AHEAD = timedelta(hours=10)
+SKEW = timedelta(minutes=2)
+
+
+def test_claim_made_by_a_clock_far_ahead_is_free_again(ledger: SqlLedger) -> None:
+    ledger.receive([drift_event()], Source.WEBHOOK, START)
+    ledger.claim([Cause.DRIFT], START + AHEAD, LEASE)
+
+    assert len(ledger.claim([Cause.DRIFT], START, LEASE)) == 1
+
+
+def test_claim_made_by_a_clock_a_little_ahead_stays_its_claimants(ledger: SqlLedger) -> None:
+    ledger.receive([drift_event()], Source.WEBHOOK, START)
+    ledger.claim([Cause.DRIFT], START + SKEW, LEASE)
+
+    assert ledger.claim([Cause.DRIFT], START, LEASE) == []
+
+
+def test_rollout_leased_by_a_clock_far_ahead_is_free_again(ledger: SqlLedger) -> None:
+    ledger.add_rollout(rollout(), "test")
+    assert ledger.lease_rollout(rollout(), START + AHEAD, LEASE)
+
+    assert ledger.lease_rollout(rollout(), START, LEASE)
+
+
+def test_look_put_off_by_a_clock_far_ahead_is_due(ledger: SqlLedger) -> None:
+    ledger.record_decision(record(), retraining(), "test")
+    ledger.postpone({"r-1": START + AHEAD})
+
+    assert [item.id for item in ledger.due_retrainings(START)] == ["r-1"]
+
+
+def test_look_put_off_for_a_while_is_not_due_until_then(ledger: SqlLedger) -> None:
+    ledger.record_decision(record(), retraining(), "test")
+    ledger.postpone({"r-1": START + SKEW})
+
+    assert ledger.due_retrainings(START) == []
+    assert [item.id for item in ledger.due_retrainings(START + SKEW)] == ["r-1"]
+
+
+def test_bucket_paused_by_a_clock_far_ahead_gives_again(ledger: SqlLedger) -> None:
+    limit = TokenBucket(burst=10, per_second=1)
+    ledger.pause_bucket("reads", START + AHEAD)
+
+    wait = ledger.take_tokens("reads", 1, limit, START)
+
+    assert ledger.take_tokens("reads", 1, limit, START + wait) == timedelta(0)
