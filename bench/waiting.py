@@ -197,11 +197,14 @@ def _worker_command(ticks: Path) -> list[str]:
 def _worker_memory(processes: Processes, name: str, ticks: Path) -> float:
     """Megabytes of a worker that has ticked twice."""
     processes.start(name, _worker_command(ticks))
-    ready = lambda: ticks.is_file() and len(ticks.read_text().splitlines()) > 1  # noqa: E731
-    processes.wait_until(name, ready, "the worker has ticked twice", 600)
+    processes.wait_until(name, lambda: _lines(ticks) > 1, "the worker has ticked twice", 600)
     memory = _memory(processes.pids()[name])
     processes.stop(name)
     return memory
+
+
+def _lines(file: Path) -> int:
+    return len(file.read_text().splitlines()) if file.is_file() else 0
 
 
 def _memory(pid: int) -> float:

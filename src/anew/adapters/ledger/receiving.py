@@ -94,7 +94,7 @@ def _in_sizes(rows: Sequence[tuple[Any, ...]]) -> Iterator[Sequence[tuple[Any, .
 def _upsert(rows: int, mark: str) -> str:
     row = f"({', '.join([mark] * len(_COLUMNS))})"
     return (
-        f"INSERT INTO inbox ({', '.join(_COLUMNS)}) VALUES {', '.join([row] * rows)} "  # noqa: S608
+        f"INSERT INTO inbox ({', '.join(_COLUMNS)}) VALUES {', '.join([row] * rows)} "  # noqa: S608 - names and marks of ours
         "ON CONFLICT (key) DO UPDATE SET deliveries = inbox.deliveries + excluded.deliveries, "
         "settled_at = coalesce(inbox.settled_at, excluded.settled_at), "
         "outcome = coalesce(inbox.outcome, excluded.outcome) "
