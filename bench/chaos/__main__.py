@@ -32,6 +32,7 @@ from bench.chaos.verdict import Verdict, judge
 from bench.chaos.world import World
 
 _CALM = 240.0  # seconds in which everything must come to rest
+_QUIET = 8  # looks in a row, a second apart
 _STORIES = 3
 
 
@@ -131,17 +132,21 @@ class _Killer(threading.Thread):
 
 
 def _come_to_rest(world: World, ledger: Ledger) -> float | None:
-    """Seconds until nothing was open any more, None when it never was."""
+    """Seconds until nothing was open any more, and stayed so: Event Grid may still be about to deliver something. None
+    when it never was.
+    """
     began = time.monotonic()
+    quiet = 0
     while time.monotonic() - began < _CALM:
         time.sleep(1)
         world.revive()
         try:
             open_ = len(ledger.unsettled(list(Cause))) + ledger.count_open_retrainings()
-            if not open_ and not ledger.rollouts(OPEN_ROLLOUT):
-                return time.monotonic() - began
+            quiet = 0 if open_ or ledger.rollouts(OPEN_ROLLOUT) else quiet + 1
         except AnewError:
-            continue
+            quiet = 0
+        if quiet >= _QUIET:
+            return time.monotonic() - began
     return None
 
 
