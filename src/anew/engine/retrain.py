@@ -78,11 +78,10 @@ def retrain(engine: Engine, now: datetime) -> RetrainReport:
     patient.extend(case.policy.model for case in judgement.waiting)
     deferred.extend(f"{model}: {reason}" for model, reason in judgement.deferred.items())
     recorded: list[tuple[Judged, DecisionRecord]] = []
-    for judged in judgement.decided:
-        model = judged.case.policy.model
+    for decided_first in judgement.decided:
+        model = decided_first.case.policy.model
         try:
-            if judged.starts and judged.case.policy.limits.max_concurrent is not None:
-                judged = judge_again(engine, judged, now)  # noqa: PLW2901 - those before it may have been started
+            judged = _counting_those_before(engine, decided_first, now)
             if judged.starts and _must_wait_for_open(engine, judged, now):
                 patient.append(model)
                 continue
@@ -96,6 +95,13 @@ def retrain(engine: Engine, now: datetime) -> RetrainReport:
         engine.ledger.release(undecided)
     decided = engine.each(lambda each: _act(engine, *each, now), recorded)
     return RetrainReport(tuple(decided), tuple(entry.key for entry in unwatched), tuple(deferred), tuple(patient))
+
+
+def _counting_those_before(engine: Engine, judged: Judged, now: datetime) -> Judged:
+    """The decision again, where those recorded before it in this pass may leave no room for another at once."""
+    if judged.starts and judged.case.policy.limits.max_concurrent is not None:
+        return judge_again(engine, judged, now)
+    return judged
 
 
 def _cases(

@@ -87,6 +87,7 @@ class EventsEndpoint:
         except AnewError as error:
             done = _failed(error)
         except Exception:
+            # A process boundary: whatever it was, a 503 makes Event Grid send the event again.
             logger.exception("%s /events: unexpected failure", request.method)
             done = _later("unexpected failure", "InternalError")
         # The query may hold a secret, so the path alone is logged.

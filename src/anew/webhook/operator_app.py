@@ -63,6 +63,7 @@ class _Operator:
         except AnewError as error:
             self._health.ledger.down(type(error).__name__)
         except Exception as error:
+            # Whoever asks how it does is told that it does badly, not nothing.
             logger.exception("the ledger cannot say how much waits")
             self._health.ledger.down(type(error).__name__)
         else:
