@@ -3,7 +3,7 @@ UV_VERSION := 0.13.9
 PYTHON ?= python3.11
 BIN := .venv/bin
 
-.PHONY: help setup demo test lint faults format bench bench-policies chaos
+.PHONY: help setup demo test lint faults format bench bench-policies bench-releases chaos
 
 help:
 	@echo "make demo    watch a model drift, retrain and go live, without an Azure account"
@@ -11,6 +11,7 @@ help:
 	@echo "make lint    ruff, pyright, import-linter"
 	@echo "make faults  kill -9 at every boundary, on SQLite and PostgreSQL (half an hour)"
 	@echo "make bench   the figures the README quotes"
+	@echo "make bench-releases   200 releases, good and bad, beside naive rivals (10 minutes)"
 	@echo "make bench-policies   when to retrain: policies replayed on real streams (STREAMS='file:label:batch ...' adds yours)"
 
 setup: .venv/.installed
@@ -48,6 +49,9 @@ bench: setup
 
 bench-policies: setup
 	@$(BIN)/python -m bench.policies $(STREAMS)
+
+bench-releases: setup
+	@$(BIN)/python -m bench releases --releases=$(or $(RELEASES),200) --seed=$(or $(SEED),1)
 
 chaos: setup
 	@$(BIN)/python -m bench.chaos --seed $(or $(SEED),1) --seeds $(or $(SEEDS),1) --database $(or $(DATABASE),sqlite)

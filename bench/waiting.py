@@ -21,7 +21,7 @@ from pathlib import Path
 import httpx
 import psutil
 
-from anew.core.lifecycle import Retraining, RetrainingState
+from anew.core.retraining_lifecycle import Retraining, RetrainingState
 from anew.core.token_bucket import ARM_READS
 from anew.demo.azure_setup import AzureSetup
 from anew.demo.processes import Processes, free_port

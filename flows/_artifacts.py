@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from prefect.artifacts import acreate_markdown_artifact, acreate_table_artifact
 
 from anew.core.explain import to_markdown
-from anew.core.lifecycle import Retraining, Rollout
+from anew.core.retraining_lifecycle import Retraining
+from anew.core.rollout_lifecycle import Rollout
 from anew.engine.retrain import Decided
 
 _TREES_AT_MOST = 10

@@ -8,13 +8,17 @@ from functools import cache
 from typing import TypeVar
 
 from anew.adapters.policy_folder import PolicyFolder
+from anew.adapters.prefect_forms import PrefectForms
+from anew.engine.asking import FormsKept, LedgerAlone, keep_forms
 from anew.engine.context import Engine
 from anew.settings import load_settings
-from anew.wiring import build_engine
+from anew.wiring import build_engine, open_ledger, prefect_flows
 
 Report = TypeVar("Report")
 
 _settings = cache(load_settings)
+_ledger = cache(lambda: LedgerAlone(open_ledger(_settings())))
+_forms = cache(lambda: PrefectForms(prefect_flows(_settings())))
 _policies = cache(lambda: PolicyFolder(_settings().policies))
 
 
@@ -26,6 +30,16 @@ def _engine() -> Engine:
 def _current() -> Engine:
     # Clients live as long as the worker; an edited policy counts from the next run.
     return replace(_engine(), policies=_policies().current())
+
+
+async def run_on_ledger(use_case: Callable[[LedgerAlone, datetime], Report]) -> Report:
+    """Run a use-case that needs no policy and nothing of Azure."""
+    return await asyncio.to_thread(lambda: use_case(_ledger(), datetime.now(UTC)))
+
+
+async def forms_kept() -> FormsKept:
+    """Have one open form for each retraining that waits for a person."""
+    return await run_on_ledger(lambda ledger, now: keep_forms(ledger, _forms(), now))
 
 
 async def run(use_case: Callable[[Engine, datetime], Report]) -> Report:

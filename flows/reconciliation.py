@@ -3,8 +3,9 @@
 from prefect import flow, get_run_logger
 
 from anew.engine.reconcile import reconcile as tick
+from anew.errors import PrefectUnavailable
 from flows._artifacts import show_decisions, show_gate, show_rollout
-from flows._engine import run
+from flows._engine import forms_kept, run
 
 
 @flow(name="reconcile")
@@ -20,6 +21,11 @@ async def reconcile() -> int:
             await show_gate(retraining)
     for rollout in report.deployed.rollouts:
         await show_rollout(rollout)
+    try:
+        kept = await forms_kept()
+        logger.info("approvals: %d forms opened, %d withdrawn", len(kept.asked), len(kept.withdrawn))
+    except PrefectUnavailable as error:
+        logger.warning("forms of approvals are left for the next tick: %s", error)
     for problem in report.problems:
         logger.warning("left for the next tick: %s", problem)
     logger.info("found %d that no event brought; %d retrainings open", report.found, len(report.advanced))

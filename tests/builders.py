@@ -1,7 +1,7 @@
 """Small factories of what histories are told with: a clock, policies, events, evaluations, an engine over memory."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -16,18 +16,19 @@ from anew.adapters.memory import (
     MemoryAzure,
     MemoryDeployment,
     MemoryEndpoint,
-    MemoryEndpoints,
     MemoryJobs,
-    MemoryRegistry,
     memory_launchers,
 )
+from anew.adapters.memory_endpoints import MemoryRegistry, memory_endpoints
 from anew.adapters.memory_evidence import MemoryMissedEvents, MemoryNotifier, MemorySource
 from anew.core.decision import Signal
 from anew.core.events import Cause, Drift, Event, EventType, Workspace
-from anew.core.lifecycle import Retraining, Rollout
 from anew.core.policies import Policies, Sourced
 from anew.core.policy import Policy
+from anew.core.retraining_lifecycle import Retraining
+from anew.core.rollout_lifecycle import Rollout
 from anew.core.tags import EVALUATION_TAG, RETRAINING_TAG, deployment_name
+from anew.core.traffic import Answers
 from anew.engine.context import Engine
 from anew.engine.ledger import Ledger, Source
 from anew.engine.ports import DeploymentState, ModelVersion
@@ -51,9 +52,15 @@ ACCURACY_QUERY = {"kind": "log_analytics", "query": "AppMetrics | where Name == 
 
 
 def deploy_rule(endpoint: str = ENDPOINT, **changes: Any) -> dict[str, Any]:
-    """A rule for production with two stages and no waiting."""
-    steps = [{"traffic": 10}, {"traffic": 100}]
-    return {"match": PRODUCTION, "endpoint": endpoint, "steps": steps, "sample_request": SAMPLE} | changes
+    """A rule for production with two stages, no waiting and no analysis."""
+    rule = {"match": PRODUCTION, "endpoint": endpoint, "sample_request": SAMPLE, "analysis": None, "bake": "0s"}
+    return rule | {"steps": [stage(10), stage(100)]} | changes
+
+
+def stage(traffic: int | None = None, **changes: Any) -> dict[str, Any]:
+    """A stage that asks for no time and no requests."""
+    share = {} if traffic is None else {"traffic": traffic}
+    return share | {"wait": "0s", "min_requests": 0} | changes
 
 
 def policy(model: str = MODEL, **changes: Any) -> Policy:
@@ -128,19 +135,39 @@ def accuracy(value: float, *, at: datetime = START) -> Signal:
     return Signal("accuracy", value, "log_analytics", at)
 
 
-def evaluation(*, better: int = 60, worse: int = 20, rows: int = 1000) -> Ending:
+def evaluation(*, better: int = 60, worse: int = 20, rows: int = 1000, data_hash: str = "f00d") -> Ending:
     """An evaluation job that ends with its report; `better` rows only the challenger got right."""
     both = rows // 2
     report = {
         "task": "classification",
         "rows": rows,
-        "data_hash": "f00d",
+        "data_hash": data_hash,
         "challenger_correct": both + better,
         "champion_correct": both + worse,
         "only_champion": worse,
         "only_challenger": better,
     }
     return Ending(tags={EVALUATION_TAG: json.dumps(report)})
+
+
+# --- traffic ----------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class ScriptedTraffic:
+    """A TrafficLog whose deployments always answer the same, whatever the window; `asked` keeps the windows."""
+
+    answers: dict[str, Answers] = field(default_factory=dict[str, Answers])
+    asked: list[tuple[frozenset[str], datetime, datetime]] = field(default_factory=list[Any])
+    error: Exception | None = None
+
+    def read(
+        self, endpoint: str, deployments: Collection[str], since: datetime, until: datetime, *, scores: bool
+    ) -> Mapping[str, Answers]:
+        self.asked.append((frozenset(deployments), since, until))
+        if self.error is not None:
+            raise self.error
+        return {name: self.answers.get(name, Answers()) for name in deployments}
 
 
 # --- an engine over memory --------------------------------------------------------------------------------
@@ -155,7 +182,8 @@ def make_engine(azure: MemoryAzure, ledger: Ledger, *documents: Policy) -> Engin
         launchers=memory_launchers(azure),
         jobs=MemoryJobs(azure),
         registry=MemoryRegistry(azure),
-        endpoints=MemoryEndpoints(azure),
+        endpoints=memory_endpoints(azure),
+        traffic_log=ScriptedTraffic(),
         sources={"log_analytics": MemorySource(azure)},
         missed=MemoryMissedEvents(azure),
         notifier=MemoryNotifier(),

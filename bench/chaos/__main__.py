@@ -21,7 +21,8 @@ from rich.console import Console
 from anew.adapters.ledger import SqlLedger
 from anew.cli.explain import show_story
 from anew.core.events import Cause
-from anew.core.lifecycle import OPEN_RETRAINING, OPEN_ROLLOUT
+from anew.core.retraining_lifecycle import OPEN_RETRAINING
+from anew.core.rollout_lifecycle import OPEN_ROLLOUT
 from anew.emulator.client import LocalAzure
 from anew.engine.ledger import Ledger
 from anew.engine.story import tell

@@ -14,6 +14,7 @@ PRELOAD = [
     "anew.adapters.missed_events",
     "anew.adapters.notify",
     "anew.adapters.online_endpoints",
+    "anew.adapters.batch_endpoints",
     "anew.adapters.monitor_history",
     "anew.adapters.prefect_worker",
     "anew.adapters.prefect_api",

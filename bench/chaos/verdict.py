@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from anew.core.events import Cause
-from anew.core.lifecycle import Retraining
+from anew.core.retraining_lifecycle import Retraining
 from anew.core.tags import RETRAINING_TAG
 from anew.engine.ledger import Ledger
 from bench.chaos.broker import Told

@@ -11,7 +11,7 @@ def main() -> None:
     from anew.errors import AnewError, InvalidPolicy, InvalidRequest, InvalidSettings, InvalidStream, MalformedBody
 
     try:
-        app()
+        code = app()
     except (InvalidPolicy, InvalidRequest, InvalidSettings, InvalidStream, MalformedBody) as error:
         complain(error)
         sys.exit(2)
@@ -26,6 +26,7 @@ def main() -> None:
         traceback.print_exc()
         sys.stderr.write("This is a bug in anew; please report it with the lines above.\n")
         sys.exit(3)
+    sys.exit(code if isinstance(code, int) else 0)
 
 
 if __name__ == "__main__":

@@ -46,6 +46,10 @@ class AzureNotFound(AzureRefused):
     """The thing asked for does not exist in Azure."""
 
 
+class TrafficMoved(PermanentError):
+    """An endpoint has other traffic than was last seen: somebody else moved it, and their word counts."""
+
+
 class PrefectUnavailable(TemporaryError):
     """The Prefect server did not take a hint or a flow run; the ledger still holds the work."""
 
@@ -96,6 +100,14 @@ class TokenNotPermitted(InvalidToken):
 
 class SigningKeysUnavailable(TemporaryError):
     """The keys tokens are signed with cannot be had just now, so nobody can say whether a token is genuine."""
+
+
+class InvalidLink(PermanentError):
+    """A link that would answer a retraining was not made by us, or was altered."""
+
+
+class ExpiredLink(InvalidLink):
+    """A link that would answer a retraining is genuine, and its time is over."""
 
 
 class InvalidPolicy(PermanentError):

@@ -39,6 +39,14 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+def _https(value: str) -> str:
+    parts = urlsplit(value)
+    # On one machine nobody is in between.
+    if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in _LOOPBACK):
+        raise ValueError("not an https address")
+    return value.rstrip("/")
+
+
 class Azure(_Section):
     """Where the workspace is. `local_azure_url` points everything at local Azure instead, and is for nothing else."""
 
@@ -70,12 +78,9 @@ class Entra(_Section):
 
     @field_validator("authority")
     @classmethod
-    def _https(cls, value: str) -> str:
-        parts = urlsplit(value)
-        # Whoever can change the keys on their way can sign tokens; on one machine nobody is in between.
-        if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in _LOOPBACK):
-            raise ValueError("not an https address")
-        return value.rstrip("/")
+    def _safe(cls, value: str) -> str:
+        # Whoever can change the keys on their way can sign tokens.
+        return _https(value)
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
@@ -120,6 +125,27 @@ class Notify(_Section):
     urls: tuple[SecretStr, ...] = ()
 
 
+class Approval(_Section):
+    """Links by which people approve a model, sent with what `notify.urls` are told.
+
+    `public_url` is the webhook's address as people reach it. `link_secrets`: the first signs, any one is accepted.
+    """
+
+    public_url: str = ""
+    link_secrets: tuple[SecretStr, ...] = ()
+
+    @field_validator("public_url")
+    @classmethod
+    def _reachable(cls, value: str) -> str:
+        return _https(value) if value else ""
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if bool(self.public_url) != bool(self.link_secrets):
+            raise ValueError("public_url and link_secrets go together")
+        return self
+
+
 class Timing(_Section):
     """How long things may take before somebody else may look after them; as `PT2M` or in seconds."""
 
@@ -143,6 +169,7 @@ class Settings(BaseSettings):
     webhook: Webhook = Webhook()
     prefect: Prefect = Prefect()
     notify: Notify = Notify()
+    approval: Approval = Approval()
     timing: Timing = Timing()
     ledger: str = Field(default="sqlite:///.anew/ledger.db", description="SQLAlchemy URL.")
     policies: Path = Path("policies")

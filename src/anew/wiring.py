@@ -15,7 +15,7 @@ from anew.adapters.ledger import SqlLedger
 from anew.adapters.policy_folder import load_policies
 from anew.core.policies import Policies
 from anew.engine.context import Engine, Timing
-from anew.engine.ports import EvidenceSource
+from anew.engine.ports import EvidenceSource, Notifier
 from anew.settings import Entra, Settings
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from anew.adapters.entra import EntraVerifier
     from anew.adapters.log_analytics import LogAnalytics
+    from anew.adapters.prefect_api import PrefectFlows
+    from anew.core.approval_links import ApprovalLinks
     from anew.webhook.authentication import Authenticator
 
 # The SDK's own defaults wait for minutes, ten times over. What fails here the next tick tries again, from what the
@@ -37,6 +39,8 @@ _PATIENCE: Mapping[str, Any] = {
     "retry_backoff_factor": 0.4,
     "retry_backoff_max": 5,
 }
+# Seconds between two looks at an operation that is waited for; the SDK's 30 would be most of what a change takes.
+_POLLING: Mapping[str, Any] = {"polling_interval": 5}
 _AT_ONCE = 8
 T = TypeVar("T")
 R = TypeVar("R")
@@ -63,7 +67,8 @@ def azure_access(settings: Settings) -> AzureAccess:
     if url is None:
         from azure.identity import DefaultAzureCredential
 
-        return AzureAccess(DefaultAzureCredential(), lambda: dict(_PATIENCE), None, {"cloud": settings.azure.cloud})
+        cloud = {"cloud": settings.azure.cloud, **_POLLING}
+        return AzureAccess(DefaultAzureCredential(), lambda: dict(_PATIENCE), None, cloud)
     from anew.emulator.credentials import connection
 
     local = connection(url)
@@ -150,10 +155,12 @@ def evidence_sources(settings: Settings, kinds: Collection[str]) -> dict[str, Ev
     if "log_analytics" in kinds:
         sources["log_analytics"] = log_analytics(settings, access)
     if "monitor_history" in kinds:
+        from anew.adapters.mlflow_tracking import MlflowTracking
         from anew.adapters.monitor_history import AzureMonitorHistory
 
         client = cache(lambda: ml_client(settings, access))
-        sources["monitor_history"] = AzureMonitorHistory(client, access.credential, cloud=settings.azure.cloud)
+        tracking = MlflowTracking(client, access.credential, cloud=settings.azure.cloud)
+        sources["monitor_history"] = AzureMonitorHistory(tracking)
     return sources
 
 
@@ -201,16 +208,19 @@ def build_engine(settings: Settings, actor: str, policies: Policies | None = Non
     ledger = open_ledger(settings)
     access = within_quota(azure_access(settings), ledger, settings.azure.subscription_id)
     from anew.adapters.azure_ml import AzureMLJobs, AzureMLRegistry, AzureMLTraining
+    from anew.adapters.batch_endpoints import BatchEndpoints
     from anew.adapters.data_factory import DataFactoryTraining
     from anew.adapters.missed_events import AzureMissedEvents
+    from anew.adapters.mlflow_tracking import MlflowTracking
     from anew.adapters.monitor_history import AzureMonitorHistory
-    from anew.adapters.notify import AppriseNotifier
     from anew.adapters.online_endpoints import OnlineEndpoints
+    from anew.adapters.traffic_log import LogAnalyticsTraffic
 
     ml = cache(lambda: ml_client(settings, access))
     logs = log_analytics(settings, access)
-    jobs = AzureMLJobs(ml, logs)
-    monitors = AzureMonitorHistory(ml, access.credential, cloud=settings.azure.cloud)
+    tracking = MlflowTracking(ml, access.credential, cloud=settings.azure.cloud)
+    jobs = AzureMLJobs(ml, logs, tracking)
+    monitors = AzureMonitorHistory(tracking)
     factory = data_factory_client(settings, access)
     return Engine(
         ledger=ledger,
@@ -222,10 +232,11 @@ def build_engine(settings: Settings, actor: str, policies: Policies | None = Non
         },
         jobs=jobs,
         registry=AzureMLRegistry(ml),
-        endpoints=OnlineEndpoints(ml),
+        endpoints={"online": OnlineEndpoints(ml), "batch": BatchEndpoints(ml)},
+        traffic_log=LogAnalyticsTraffic(logs),
         sources=evidence_sources(settings, ALL_SOURCES),
         missed=AzureMissedEvents(logs, ml, settings.workspace, monitors.experiment_id),
-        notifier=AppriseNotifier(settings.notify.urls),
+        notifier=notifier(settings),
         actor=actor,
         timing=Timing(
             claim_lease=settings.timing.claim_lease,
@@ -233,6 +244,35 @@ def build_engine(settings: Settings, actor: str, policies: Policies | None = Non
             confirm_within=settings.timing.confirm_within,
         ),
         each=in_threads,
+    )
+
+
+def notifier(settings: Settings) -> Notifier:
+    """Who is told: people by notify.urls, with a link to answer by where there are links, and Prefect's automations."""
+    from anew.adapters.notify import AppriseNotifier, Notifiers, WithApprovalLinks
+    from anew.adapters.prefect_news import PrefectNews
+
+    people, links = AppriseNotifier(settings.notify.urls), approval_links(settings)
+    # Never in the event: everybody who reads Prefect's could answer.
+    return Notifiers(WithApprovalLinks(people, links) if links else people, PrefectNews(prefect_flows(settings)))
+
+
+def approval_links(settings: Settings) -> "ApprovalLinks | None":
+    """The links by which people answer; None when the settings have none. Raises InvalidSettings for a short secret."""
+    from anew.core.approval_links import ApprovalLinks
+
+    approval = settings.approval
+    if not approval.public_url:
+        return None
+    return ApprovalLinks(approval.public_url, tuple(secret.get_secret_value() for secret in approval.link_secrets))
+
+
+def prefect_flows(settings: Settings) -> "PrefectFlows":
+    """The Prefect server of the settings."""
+    from anew.adapters.prefect_api import PrefectFlows
+
+    return PrefectFlows(
+        settings.prefect.api_url, settings.prefect.auth.get_secret_value() if settings.prefect.auth else None
     )
 
 

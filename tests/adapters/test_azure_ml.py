@@ -58,6 +58,40 @@ def test_every_status_of_a_job_has_its_meaning(
     assert (view.status, view.tags) == (expected, {"data_hash": "f00d"})
 
 
+def test_job_tells_its_experiment_and_the_commit_of_its_code(clients: RealClients, jobs: AzureMLJobs) -> None:
+    for name, tags, properties in (
+        ("sdk-job", {}, {"mlflow.source.git.commit": "c0ffee"}),
+        ("mlflow-run", {"mlflow.source.git.commit": "c0ffee"}, {}),
+    ):
+        record_run(
+            clients.azure.cloud,
+            WORKSPACE_ID,
+            name,
+            experiment="nightly",
+            status="Completed",
+            tags=tags,
+            properties=properties,
+        )
+
+        view = jobs.get(name)
+
+        assert view is not None
+        assert (view.experiment, view.git_commit) == ("nightly", "c0ffee")
+
+
+def test_declared_optional_input_is_set(clients: RealClients, jobs: AzureMLJobs, tmp_path: Path) -> None:
+    document = tmp_path / "job.yml"
+    content = train_document("in-the-file")
+    document.write_text(yaml.safe_dump({**content, "inputs": {**content["inputs"], "gate": ""}}))
+    gate = '{"kind":"non_inferiority","margin":0.01}'
+
+    jobs.submit("with-gate", str(document), {}, {}, optional={"gate": gate, "unknown": "x"})
+
+    kept = next(job for job in clients.azure.cloud.store.list("job") if job["name"] == "with-gate")
+    assert kept["properties"]["inputs"]["gate"]["value"] == gate
+    assert "unknown" not in kept["properties"]["inputs"]
+
+
 def test_job_takes_its_name_tags_and_inputs_from_the_retraining_and_the_rest_from_its_file(
     clients: RealClients, jobs: AzureMLJobs, tmp_path: Path
 ) -> None:

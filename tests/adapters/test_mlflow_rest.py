@@ -13,7 +13,8 @@ from azure.core.credentials import AccessToken
 from azure.core.exceptions import ClientAuthenticationError
 
 from anew.adapters.mlflow_rest import MOST_BYTES, api_url
-from anew.adapters.monitor_history import AzureMonitorHistory, management_scope
+from anew.adapters.mlflow_tracking import MlflowTracking, management_scope
+from anew.adapters.monitor_history import AzureMonitorHistory
 from anew.core.decision import History, Signal
 from anew.core.policy_evidence import MonitorHistory
 from anew.errors import AzureNotFound, AzureRefused, AzureUnavailable
@@ -70,7 +71,7 @@ def ask(
     uri: str | None, credential: FakeCredential | None = None, http: Callable[[], httpx.Client] = httpx.Client
 ) -> list[Signal]:
     client = cast(MLClient, FakeWorkspaces(uri))
-    history = AzureMonitorHistory(lambda: client, credential or FakeCredential(), http)
+    history = AzureMonitorHistory(MlflowTracking(lambda: client, credential or FakeCredential(), http))
     return history.read(MonitorHistory(kind="monitor_history"), policy(monitors=("m",)), History(), NOW)
 
 
@@ -235,7 +236,9 @@ def test_unknown_path_is_azure_not_found() -> None:
 
 def test_workspace_is_asked_for_its_address_once() -> None:
     fake = FakeWorkspaces("azureml://host/mlflow/v1.0/s")
-    history = AzureMonitorHistory(lambda: cast(MLClient, fake), FakeCredential(), scripted({"runs": []}))
+    history = AzureMonitorHistory(
+        MlflowTracking(lambda: cast(MLClient, fake), FakeCredential(), scripted({"runs": []}))
+    )
     for _ in range(2):
         assert history.read(MonitorHistory(kind="monitor_history"), policy(monitors=("m",)), History(), NOW) == []
 

@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from anew.adapters.mlflow_rest import PAGE, MlflowApi, api_url
+from anew.adapters.mlflow_tracking import MlflowTracking
 from anew.adapters.monitor_history import AzureMonitorHistory
 from anew.core.decision import History, Signal
 from anew.core.policy import Policy
@@ -39,7 +40,7 @@ def read(clients: RealClients, *monitors: str, window: timedelta = 30 * DAY, now
 
 
 def history_of(clients: RealClients) -> AzureMonitorHistory:
-    return AzureMonitorHistory(lambda: clients.ml, clients.azure.connection.credential)
+    return AzureMonitorHistory(MlflowTracking(lambda: clients.ml, clients.azure.connection.credential))
 
 
 def runs_on(clients: RealClients, monitor: str, at: datetime, **values: float) -> None:

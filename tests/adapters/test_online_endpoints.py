@@ -1,17 +1,19 @@
 """What scoring and slow operations come down to, beyond what the contract of the ports asks."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 
 import httpx
 import pytest
 
+from anew.adapters.azure_endpoints import refuse_unless_written
 from anew.adapters.azure_ml import AzureMLRegistry
 from anew.adapters.online_endpoints import OnlineEndpoints
-from anew.core.policy import Deploy
+from anew.core.policy_deploy import Deploy
 from anew.engine.ports import DeploymentState, ModelVersion
 from anew.errors import AzureRefused, AzureUnavailable
 from tests.adapters.failing_server import FailingServer, failing_server
-from tests.contract.azure_worlds import SCORE_REQUEST, RealClients, real_clients
+from tests.contract.azure_worlds import SCORE_REQUEST, RealClients, keep_changing, real_clients
 from tests.emulator.support import save_threshold_model, wait_until
 
 ENDPOINT = "price-online"
@@ -35,37 +37,132 @@ def endpoints(clients: RealClients, http: httpx.Client) -> OnlineEndpoints:
     return OnlineEndpoints(lambda: clients.ml, http)
 
 
-def test_deployment_is_being_created_until_it_is_ready(clients: RealClients, endpoints: OnlineEndpoints) -> None:
-    save_threshold_model(clients.azure, "train-1", 0.5)
-    model = ModelVersion("price", "1", {}, "azureml://jobs/train-1/outputs/model")
+@pytest.fixture(autouse=True)
+def usual_modes(clients: RealClients) -> Iterator[None]:
+    yield
+    clients.azure.control.set_modes(async_operations=False, operation_seconds=0.15, deployment_seconds=0)
+    clients.azure.control.clear_faults()
+
+
+def registered(clients: RealClients, version: str) -> ModelVersion:
+    """A version whose model can be loaded."""
+    job = f"train-{version}"
+    save_threshold_model(clients.azure, job, 0.5)
+    model = ModelVersion("price", version, {}, f"azureml://jobs/{job}/outputs/model")
     AzureMLRegistry(lambda: clients.ml).register(model, "mlflow_model", "why")
+    return model
+
+
+def two_deployed(clients: RealClients, endpoints: OnlineEndpoints, name: str) -> str:
+    """An endpoint whose blue deployment takes all traffic, and its green one none."""
+    endpoints.ensure(name)
+    for color in ("blue", "green"):
+        endpoints.create_deployment(name, color, registered(clients, "1"), RULE)
+        wait_until(lambda color=color: endpoints.deployment_state(name, color) is DeploymentState.READY)
+    endpoints.set_traffic(name, {"blue": 100})
+    return name
+
+
+def test_deployment_is_left_to_azure_until_it_is_ready(clients: RealClients, endpoints: OnlineEndpoints) -> None:
     endpoints.ensure(ENDPOINT)
-    clients.azure.control.set_modes(async_operations=True)
-    try:
+    model = registered(clients, "1")
+    clients.azure.control.set_modes(deployment_seconds=1)
+
+    endpoints.create_deployment(ENDPOINT, "blue", model, RULE)
+
+    assert endpoints.deployment_state(ENDPOINT, "blue") is DeploymentState.CREATING
+    with pytest.raises(AzureUnavailable, match="409"):
         endpoints.create_deployment(ENDPOINT, "blue", model, RULE)
-        seen = {endpoints.deployment_state(ENDPOINT, "blue")}
-
-        def ready() -> bool:
-            seen.add(endpoints.deployment_state(ENDPOINT, "blue"))
-            return DeploymentState.READY in seen
-
-        assert wait_until(ready)
-    finally:
-        clients.azure.control.set_modes(async_operations=False)
-
-    assert seen <= {DeploymentState.CREATING, DeploymentState.READY}
+    assert wait_until(lambda: endpoints.deployment_state(ENDPOINT, "blue") is DeploymentState.READY)
 
 
-def test_endpoint_that_is_slow_to_make_is_there_when_ensure_returns(
+def test_deployment_has_the_instances_of_its_rule(clients: RealClients, endpoints: OnlineEndpoints) -> None:
+    endpoints.ensure("sized-online")
+    rule = RULE.model_copy(update={"instance_type": "Standard_F4s_v2", "instance_count": 3})
+
+    endpoints.create_deployment("sized-online", "blue", registered(clients, "1"), rule)
+
+    made = clients.ml.online_deployments.get("blue", "sized-online")
+    assert (made.instance_type, made.instance_count) == ("Standard_F4s_v2", 3)
+
+
+def test_deployment_of_a_model_that_cannot_be_loaded_has_failed(
     clients: RealClients, endpoints: OnlineEndpoints
 ) -> None:
-    clients.azure.control.set_modes(async_operations=True)
-    try:
-        endpoints.ensure("slow-online")
-    finally:
-        clients.azure.control.set_modes(async_operations=False)
+    model = ModelVersion("price", "9", {}, "azureml://jobs/never-ran/outputs/model")
+    AzureMLRegistry(lambda: clients.ml).register(model, "mlflow_model", "why")
+    endpoints.ensure("broken-online")
 
-    assert endpoints.view("slow-online") is not None
+    endpoints.create_deployment("broken-online", "blue", model, RULE)
+
+    assert wait_until(lambda: endpoints.deployment_state("broken-online", "blue") is DeploymentState.FAILED)
+
+
+def test_endpoint_that_is_slow_to_make_is_not_waited_for(clients: RealClients, endpoints: OnlineEndpoints) -> None:
+    clients.azure.control.set_modes(async_operations=True, operation_seconds=1)
+
+    for _ in range(2):
+        with pytest.raises(AzureUnavailable):
+            endpoints.ensure("slow-online")
+
+    def ready() -> bool:
+        try:
+            endpoints.ensure("slow-online")
+        except AzureUnavailable:
+            return False
+        return True
+
+    assert wait_until(ready)
+    assert [each.get("name") for each in clients.azure.control.journal("endpoint.created")].count("slow-online") == 1
+
+
+def test_traffic_that_is_slow_to_shift_is_waited_for_no_longer_than_patience(
+    clients: RealClients, endpoints: OnlineEndpoints, http: httpx.Client
+) -> None:
+    name = two_deployed(clients, endpoints, "slow-to-shift")
+    clients.azure.control.set_modes(async_operations=True, operation_seconds=1)
+    hasty = OnlineEndpoints(lambda: clients.ml, http, patience=timedelta(seconds=0.1))
+
+    with pytest.raises(AzureUnavailable, match="not done yet"):
+        hasty.set_traffic(name, {"green": 100})
+    with pytest.raises(AzureUnavailable, match="409"):
+        hasty.set_traffic(name, {"blue": 100})
+
+    view = endpoints.view(name)
+    assert view is not None
+    assert view.traffic["green"] == 100
+
+
+def test_traffic_that_is_slow_to_shift_is_there_when_it_was_waited_for(
+    clients: RealClients, endpoints: OnlineEndpoints
+) -> None:
+    name = two_deployed(clients, endpoints, "shifting-online")
+    clients.azure.control.set_modes(async_operations=True, operation_seconds=0.5)
+
+    endpoints.set_traffic(name, {"green": 100})
+    endpoints.set_traffic(name, {"blue": 100}, expected={"green": 100})
+
+
+@pytest.mark.parametrize(("is_changing", "error"), [(True, AzureUnavailable), (False, AzureRefused)])
+def test_refusal_passes_only_if_azure_is_seen_changing_the_endpoint(
+    clients: RealClients, endpoints: OnlineEndpoints, is_changing: bool, error: type[Exception]
+) -> None:
+    name = two_deployed(clients, endpoints, f"refusing-{is_changing}".casefold())
+    if is_changing:
+        keep_changing(clients, "online", name)
+    clients.azure.control.set_faults({"methods": ["PUT"], "path": f"{name}$", "kind": "status", "status": 400})
+
+    with pytest.raises(error):
+        endpoints.set_traffic(name, {"green": 100})
+
+
+def test_traffic_that_reads_otherwise_than_it_was_written_is_of_unknown_outcome() -> None:
+    refuse_unless_written("e", ({"blue": 100, "green": 0}, {"blue": 100}), ({}, {"green": 0}))
+
+    with pytest.raises(AzureUnavailable, match="does not show"):
+        refuse_unless_written("e", ({"blue": 90, "green": 10}, {"blue": 100}), ({}, {}))
+    with pytest.raises(AzureUnavailable, match="does not show"):
+        refuse_unless_written("e", ({"blue": 100}, {"blue": 100}), ({"green": 20}, {}))
 
 
 @pytest.fixture
@@ -114,14 +211,7 @@ def test_scoring_without_any_answer_is_of_unknown_outcome(clients: RealClients) 
 
 
 def test_forced_deployment_does_not_stick_to_later_requests(clients: RealClients, endpoints: OnlineEndpoints) -> None:
-    endpoints.ensure("sticky-online")
-    save_threshold_model(clients.azure, "train-2", 0.5)
-    model = ModelVersion("price", "2", {}, "azureml://jobs/train-2/outputs/model")
-    AzureMLRegistry(lambda: clients.ml).register(model, "mlflow_model", "why")
-    for color in ("blue", "green"):
-        endpoints.create_deployment("sticky-online", color, model, RULE)
-        wait_until(lambda color=color: endpoints.deployment_state("sticky-online", color) is DeploymentState.READY)
-    endpoints.set_traffic("sticky-online", {"blue": 100})
+    two_deployed(clients, endpoints, "sticky-online")
 
     answered = [endpoints.score("sticky-online", SCORE_REQUEST, name)[0] for name in ("green", None, "green", None)]
 

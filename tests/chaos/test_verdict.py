@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from anew.adapters.memory import Ending
-from anew.core.lifecycle import StopCause
+from anew.core.retraining_lifecycle import StopCause
 from anew.engine.ports import RunStatus
 from anew.engine.retrain import retrain
 from anew.engine.stopping import stop

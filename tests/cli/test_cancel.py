@@ -8,7 +8,7 @@ from anew import wiring
 from anew.adapters.memory import Ending
 from anew.cli import cancel as command
 from anew.cli.cancel import cancel
-from anew.core.lifecycle import RetrainingState, StopCause
+from anew.core.retraining_lifecycle import RetrainingState, StopCause
 from anew.engine.ports import RunStatus
 from anew.engine.retrain import retrain
 from anew.errors import IllegalTransition, NothingKnown

@@ -1,6 +1,6 @@
 """The two worlds behind the Azure ports: the one in memory, and local Azure through the real SDK clients."""
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -14,17 +14,13 @@ from azure.mgmt.datafactory import DataFactoryManagementClient
 from azure.monitor.query import LogsQueryClient
 
 from anew.adapters.azure_ml import AzureMLJobs, AzureMLRegistry, AzureMLTraining
+from anew.adapters.batch_endpoints import BatchEndpoints
 from anew.adapters.data_factory import DataFactoryTraining
 from anew.adapters.log_analytics import LogAnalytics
-from anew.adapters.memory import (
-    MemoryAzure,
-    MemoryEndpoints,
-    MemoryJobs,
-    MemoryPipelines,
-    MemoryRegistry,
-    MemoryTrainingJobs,
-)
+from anew.adapters.memory import Ending, MemoryAzure, MemoryJobs, MemoryPipelines, MemoryTrainingJobs
+from anew.adapters.memory_endpoints import MemoryRegistry, memory_endpoints
 from anew.adapters.missed_events import AzureMissedEvents
+from anew.adapters.mlflow_tracking import MlflowTracking
 from anew.adapters.monitor_history import AzureMonitorHistory
 from anew.adapters.online_endpoints import OnlineEndpoints
 from anew.core.events import Workspace
@@ -45,6 +41,7 @@ from tests.emulator.support import (
 T = TypeVar("T")
 FACTORY = "adf-anew"
 PIPELINE = "retrain"
+CHANGING_SECONDS = 1.0
 LOGS = "00000000-0000-0000-0000-00000000000a"
 SCORE_REQUEST = {"input_data": {"columns": ["a", "b"], "data": [[0.3, 0.0]]}}
 
@@ -53,17 +50,19 @@ SCORE_REQUEST = {"input_data": {"columns": ["a", "b"], "data": [[0.3, 0.0]]}}
 class AzureWorld:
     """The ports over one world, and what a test needs to do to it.
 
-    `document` is a training job, `make_model` leaves a model behind as the output of a job, and `until` lets time
-    pass until the probe gives an answer.
+    `endpoints` are by kind, `document` is a training job, `make_model` leaves a model behind as the output of a job,
+    `keep_changing` lets Azure go on changing an endpoint of a kind for a while, and `until` lets time pass until the
+    probe gives an answer.
     """
 
     pipelines: TrainingLauncher
     training_jobs: TrainingLauncher
     jobs: Jobs
     registry: ModelRegistry
-    endpoints: Endpoints
+    endpoints: Mapping[str, Endpoints]
     document: str
     make_model: Callable[[str], None]
+    keep_changing: Callable[[str, str], None]
     until: Callable[[Callable[[], Any]], Any]
 
 
@@ -71,6 +70,7 @@ class AzureWorld:
 def memory_world() -> Generator[AzureWorld]:
     """The world in memory."""
     azure = MemoryAzure()
+    azure.endings["train.yml"] = Ending(metrics={"train_accuracy": 0.9, "train_loss": float("nan")})
 
     def until(probe: Callable[[], T | None]) -> T:
         azure.settle()
@@ -81,14 +81,18 @@ def memory_world() -> Generator[AzureWorld]:
     def make_model(_: str) -> None:
         """Nobody looks at a model in memory."""
 
+    def keep_changing(_: str, endpoint: str) -> None:
+        azure.changing.add(endpoint)
+
     yield AzureWorld(
         MemoryPipelines(azure),
         MemoryTrainingJobs(azure),
         MemoryJobs(azure),
         MemoryRegistry(azure),
-        MemoryEndpoints(azure),
+        memory_endpoints(azure),
         "train.yml",
         make_model,
+        keep_changing,
         until,
     )
 
@@ -108,9 +112,14 @@ class RealClients:
         return LogAnalytics(lambda: self.logs, LOGS)
 
     @property
+    def tracking(self) -> MlflowTracking:
+        """The MLflow API of the workspace."""
+        return MlflowTracking(lambda: self.ml, self.azure.connection.credential)
+
+    @property
     def missed(self) -> AzureMissedEvents:
         """The adapter that asks what happened."""
-        history = AzureMonitorHistory(lambda: self.ml, self.azure.connection.credential)
+        history = AzureMonitorHistory(self.tracking)
         workspace = Workspace(SUBSCRIPTION, RESOURCE_GROUP, WORKSPACE)
         return AzureMissedEvents(self.log_analytics, lambda: self.ml, workspace, history.experiment_id)
 
@@ -145,6 +154,17 @@ def _put_pipeline(factory: DataFactoryManagementClient) -> None:
     factory.pipelines.create_or_update(RESOURCE_GROUP, FACTORY, PIPELINE, body)
 
 
+def keep_changing(clients: RealClients, kind: str, endpoint: str, *, seconds: float = CHANGING_SECONDS) -> None:
+    """Write an endpoint as it is, which takes local Azure so long that others are refused meanwhile."""
+    operations: Any = {"online": clients.ml.online_endpoints, "batch": clients.ml.batch_endpoints}[kind]
+    found = operations.get(endpoint)
+    clients.azure.control.set_modes(async_operations=True, operation_seconds=seconds)
+    try:
+        operations.begin_create_or_update(found)
+    finally:
+        clients.azure.control.set_modes(async_operations=False)
+
+
 @contextmanager
 def real_world(folder: Path) -> Generator[AzureWorld]:
     """Local Azure through the adapters that are used on the real one."""
@@ -154,15 +174,19 @@ def real_world(folder: Path) -> Generator[AzureWorld]:
         document.write_text(
             yaml.safe_dump({key: value for key, value in content.items() if key not in ("name", "tags")})
         )
-        jobs = AzureMLJobs(lambda: clients.ml, clients.log_analytics)
+        jobs = AzureMLJobs(lambda: clients.ml, clients.log_analytics, clients.tracking)
         with httpx.Client() as http:
             yield AzureWorld(
                 DataFactoryTraining(clients.factory, RESOURCE_GROUP, FACTORY),
                 AzureMLTraining(jobs),
                 jobs,
                 AzureMLRegistry(lambda: clients.ml),
-                OnlineEndpoints(lambda: clients.ml, http),
+                {
+                    "online": OnlineEndpoints(lambda: clients.ml, http),
+                    "batch": BatchEndpoints(lambda: clients.ml),
+                },
                 str(document),
                 partial(save_threshold_model, clients.azure, threshold=0.5),
+                partial(keep_changing, clients),
                 partial(wait_until, seconds=30.0),
             )

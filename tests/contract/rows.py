@@ -1,6 +1,7 @@
 """Rows for the ledger: a decision with its retraining, and a rollout, by a number."""
 
-from anew.core.lifecycle import Retraining, Rollout
+from anew.core.retraining_lifecycle import Retraining
+from anew.core.rollout_lifecycle import Rollout
 from anew.engine.ledger import DecisionRecord
 from tests.builders import ENDPOINT, MODEL, START
 
@@ -17,6 +18,7 @@ def record(name: str = "1", *, model: str = MODEL, covers: tuple[str, ...] = ())
         evidence={"signals": [], "missing": []},
         covers=covers,
         retraining_id=f"r-{name}",
+        leaves_version="2",
     )
 
 
@@ -41,7 +43,7 @@ def rollout(name: str = "1") -> Rollout:
         version=name,
         endpoint=ENDPOINT,
         deployment=f"price-{name}",
-        rule=0,
+        spec={"match": {"stage": "production"}, "endpoint": ENDPOINT},
         created_at=START,
         state_since=START,
     )

@@ -1,4 +1,7 @@
-"""The obligations of the Azure ports, numbered as in anew.engine.ports, in memory and through the real SDK clients."""
+"""The obligations of the Azure ports, numbered as in anew.engine.ports, in memory and through the real SDK clients.
+
+Those of endpoints are in test_endpoints.
+"""
 
 from collections.abc import Generator
 from datetime import UTC, datetime, timedelta
@@ -6,13 +9,11 @@ from uuid import uuid4
 
 import pytest
 
-from anew.core.policy import AzureMLLauncher, DataFactoryLauncher, Deploy
+from anew.core.policy import AzureMLLauncher, DataFactoryLauncher
 from anew.core.tags import RETRAINING_TAG
-from anew.engine.ports import DeploymentState, ModelVersion, RunStatus, RunView, TrainingOrder
+from anew.engine.ports import ModelVersion, RunStatus, RunView, TrainingOrder
 from anew.errors import AzureNotFound, AzureRefused
-from tests.contract.azure_worlds import PIPELINE, SCORE_REQUEST, AzureWorld, memory_world, real_world
-
-RULE = Deploy.model_validate({"match": {"stage": "production"}, "endpoint": "unused"})
+from tests.contract.azure_worlds import PIPELINE, AzureWorld, memory_world, real_world
 
 
 @pytest.fixture(scope="module", params=["memory", "local-azure"])
@@ -178,8 +179,26 @@ def test_job_of_the_same_name_for_another_retraining_is_refused(world: AzureWorl
         world.jobs.submit(name, world.document, {}, {RETRAINING_TAG: "somebody-else"})
 
 
-def test_job_that_azure_does_not_know_is_none(world: AzureWorld, name: str) -> None:
+def test_job_that_azure_does_not_know_is_none_and_has_no_metrics(world: AzureWorld, name: str) -> None:
     assert world.jobs.get(name) is None
+    with pytest.raises(AzureNotFound):
+        world.jobs.metrics(name)
+
+
+def test_metrics_of_a_job_are_the_last_finite_values_it_logged(world: AzureWorld, name: str) -> None:
+    world.jobs.submit(name, world.document, {}, {RETRAINING_TAG: name})
+    assert world.until(lambda: status(world.jobs.get(name)) is RunStatus.COMPLETED)
+
+    metrics = world.jobs.metrics(name)
+
+    assert set(metrics) == {"train_accuracy"}
+    assert 0 < metrics["train_accuracy"] <= 1
+
+
+def test_optional_input_that_nobody_declares_keeps_no_job_from_being_submitted(world: AzureWorld, name: str) -> None:
+    world.jobs.submit(name, world.document, {}, {RETRAINING_TAG: name}, optional={"gate": "{}"})
+
+    assert world.jobs.get(name) is not None
 
 
 # --- ModelRegistry ----------------------------------------------------------------------------------------
@@ -225,111 +244,20 @@ def test_model_that_azure_does_not_know_has_no_versions(world: AzureWorld, name:
     assert world.registry.get(name, "1") is None
 
 
-# --- Endpoints --------------------------------------------------------------------------------------------
+def test_tags_are_set_beside_those_there_are_and_all_else_stays(world: AzureWorld, name: str) -> None:
+    world.registry.register(version(name, stage="staging", owner="us"), "mlflow_model", "why")
+    before = world.registry.get(name, "1")
+    assert before is not None
+
+    for _ in range(2):
+        world.registry.set_tags(name, "1", {"stage": "production", "release": "7"})
+
+    after = world.registry.get(name, "1")
+    assert after is not None
+    assert after.tags == {"stage": "production", "release": "7", "owner": "us"}
+    assert (after.path, [item.version for item in world.registry.versions(name)]) == (before.path, ["1"])
 
 
-@pytest.fixture(scope="module")
-def deployed(world: AzureWorld) -> str:
-    """The endpoint of the tests that leave its deployments as they are."""
-    return deploy_two(world, "shared-online")
-
-
-def deploy_two(world: AzureWorld, name: str) -> str:
-    """An endpoint with two ready deployments, blue and green, of versions 1 and 2."""
-    world.endpoints.ensure(name)
-    for number, color in (("1", "blue"), ("2", "green")):
-        world.make_model(f"{name}-{color}")
-        model = version(name, number, job=f"{name}-{color}")
-        world.registry.register(model, "mlflow_model", "why")
-        world.endpoints.create_deployment(name, color, model, RULE)
-        world.until(lambda color=color: world.endpoints.deployment_state(name, color) is DeploymentState.READY)
-    return name
-
-
-def test_endpoint_is_made_once(world: AzureWorld, name: str) -> None:
-    assert world.endpoints.view(name) is None
-
-    world.endpoints.ensure(name)
-    world.endpoints.ensure(name)
-
-    view = world.endpoints.view(name)
-    assert view is not None
-    assert (view.name, view.traffic, view.models) == (name, {}, {})
-
-
-def test_deployments_show_the_model_they_serve(world: AzureWorld, deployed: str) -> None:
-    view = world.endpoints.view(deployed)
-
-    assert view is not None
-    assert view.models == {"blue": f"{deployed}:1", "green": f"{deployed}:2"}
-
-
-def test_deployment_nobody_made_is_absent(world: AzureWorld, deployed: str) -> None:
-    assert world.endpoints.deployment_state(deployed, "red") is DeploymentState.ABSENT
-
-
-def test_deployment_made_again_is_as_it_was(world: AzureWorld, deployed: str) -> None:
-    world.endpoints.set_traffic(deployed, {"blue": 100})
-    model = version(deployed, "1", job=f"{deployed}-blue")
-
-    world.endpoints.create_deployment(deployed, "blue", model, RULE)
-    world.until(lambda: world.endpoints.deployment_state(deployed, "blue") is DeploymentState.READY)
-
-    view = world.endpoints.view(deployed)
-    assert view is not None
-    assert view.traffic["blue"] == 100
-
-
-@pytest.mark.parametrize("split", [{"blue": 90, "green": 10}, {"blue": 0, "green": 100}, {"green": 100}])
-def test_traffic_is_as_written(world: AzureWorld, deployed: str, split: dict[str, int]) -> None:
-    world.endpoints.set_traffic(deployed, {"blue": 100})
-
-    world.endpoints.set_traffic(deployed, split)
-
-    view = world.endpoints.view(deployed)
-    assert view is not None
-    assert {name: share for name, share in view.traffic.items() if share} == {
-        name: share for name, share in split.items() if share
-    }
-
-
-@pytest.mark.parametrize("split", [{"blue": 50}, {"red": 100}])
-def test_impossible_traffic_is_refused(world: AzureWorld, deployed: str, split: dict[str, int]) -> None:
-    with pytest.raises(AzureRefused):
-        world.endpoints.set_traffic(deployed, split)
-
-
-def test_request_goes_to_the_deployment_asked_for_and_else_where_the_traffic_goes(
-    world: AzureWorld, deployed: str
-) -> None:
-    world.endpoints.set_traffic(deployed, {"blue": 100})
-
-    asked, _ = world.endpoints.score(deployed, SCORE_REQUEST, "green")
-    routed, predictions = world.endpoints.score(deployed, SCORE_REQUEST)
-
-    assert (asked, routed) == ("green", "blue")
-    assert predictions
-
-
-def test_deployment_without_traffic_can_be_deleted_and_again(world: AzureWorld, name: str) -> None:
-    deployed = deploy_two(world, name)
-    world.endpoints.set_traffic(deployed, {"blue": 100})
-
-    world.endpoints.delete_deployment(deployed, "green")
-    world.until(lambda: world.endpoints.deployment_state(deployed, "green") is DeploymentState.ABSENT)
-    world.endpoints.delete_deployment(deployed, "green")
-
-
-def test_deployment_with_traffic_cannot_be_deleted(world: AzureWorld, deployed: str) -> None:
-    world.endpoints.set_traffic(deployed, {"blue": 100})
-
-    with pytest.raises(AzureRefused):
-        world.endpoints.delete_deployment(deployed, "blue")
-
-
-def test_endpoint_that_azure_does_not_know_cannot_be_used(world: AzureWorld, name: str) -> None:
+def test_tags_of_a_version_that_azure_does_not_know_are_not_set(world: AzureWorld, name: str) -> None:
     with pytest.raises(AzureNotFound):
-        world.endpoints.set_traffic(name, {"blue": 100})
-    with pytest.raises(AzureNotFound):
-        world.endpoints.score(name, SCORE_REQUEST)
-    assert world.endpoints.deployment_state(name, "blue") is DeploymentState.ABSENT
+        world.registry.set_tags(name, "1", {"stage": "production"})

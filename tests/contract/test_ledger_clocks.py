@@ -6,8 +6,8 @@ from anew.adapters.ledger import SqlLedger
 from anew.core.events import Cause
 from anew.core.token_bucket import TokenBucket
 from anew.engine.ledger import Source
-from tests.builders import START, drift_event
-from tests.contract.rows import record, retraining, rollout
+from tests.builders import ENDPOINT, START, drift_event
+from tests.contract.rows import record, retraining
 
 LEASE = timedelta(minutes=5)
 AHEAD = timedelta(hours=10)
@@ -28,11 +28,10 @@ def test_claim_made_by_a_clock_a_little_ahead_stays_its_claimants(ledger: SqlLed
     assert ledger.claim([Cause.DRIFT], START, LEASE) == []
 
 
-def test_rollout_leased_by_a_clock_far_ahead_is_free_again(ledger: SqlLedger) -> None:
-    ledger.add_rollout(rollout(), "test")
-    assert ledger.lease_rollout(rollout(), START + AHEAD, LEASE)
+def test_endpoint_leased_by_a_clock_far_ahead_is_free_again(ledger: SqlLedger) -> None:
+    assert ledger.lease_endpoint(ENDPOINT, "one", START + AHEAD, LEASE)
 
-    assert ledger.lease_rollout(rollout(), START, LEASE)
+    assert ledger.lease_endpoint(ENDPOINT, "other", START, LEASE)
 
 
 def test_look_put_off_by_a_clock_far_ahead_is_due(ledger: SqlLedger) -> None:

@@ -2,7 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from threading import Barrier
 
 import pytest
@@ -12,10 +12,12 @@ from sqlalchemy.exc import DBAPIError, StatementError
 from anew.adapters.ledger import SqlLedger
 from anew.adapters.ledger.database import create_engine
 from anew.core.events import Cause
-from anew.core.lifecycle import RetrainingState, RolloutState
+from anew.core.retraining_lifecycle import Answer, RetrainingState
+from anew.core.rollout_lifecycle import RolloutState
+from anew.core.traffic import Share, TrafficChange
 from anew.engine.ledger import Source
 from anew.errors import StaleWrite
-from tests.builders import MODEL, START, drift_event
+from tests.builders import ENDPOINT, MODEL, START, drift_event
 from tests.contract.rows import record, retraining, rollout
 from tests.places import Place
 
@@ -57,37 +59,96 @@ def test_of_many_writers_of_one_revision_exactly_one_wins(lasting_place: Place) 
         assert sorted(pool.map(save, ledgers)) == [False, False, False, True]
 
 
-# --- 6: leases of rollouts --------------------------------------------------------------------------------
+# --- 6: leases of endpoints -------------------------------------------------------------------------------
 
 
-def test_leased_rollout_is_nobody_elses_until_saved_freed_or_the_lease_ran_out(ledger: SqlLedger) -> None:
+def test_held_endpoint_is_nobody_elses_until_freed_or_the_lease_ran_out(ledger: SqlLedger) -> None:
+    assert ledger.lease_endpoint(ENDPOINT, "one", START, LEASE)
+    assert not ledger.lease_endpoint(ENDPOINT, "other", START + LEASE - SECOND, LEASE)
+    assert ledger.lease_endpoint(ENDPOINT, "other", START + LEASE + SECOND, LEASE)
+
+    ledger.free_endpoint(ENDPOINT, "other")
+
+    assert ledger.lease_endpoint(ENDPOINT, "one", START + LEASE + SECOND, LEASE)
+
+
+def test_holder_of_an_endpoint_may_lengthen_the_lease(ledger: SqlLedger) -> None:
+    ledger.lease_endpoint(ENDPOINT, "one", START, LEASE)
+
+    assert ledger.lease_endpoint(ENDPOINT, "one", START + LEASE / 2, LEASE)
+
+    assert not ledger.lease_endpoint(ENDPOINT, "other", START + LEASE + SECOND, LEASE)
+
+
+def test_endpoint_is_freed_by_its_holder_only(ledger: SqlLedger) -> None:
+    ledger.lease_endpoint(ENDPOINT, "one", START, LEASE)
+
+    ledger.free_endpoint(ENDPOINT, "other")
+
+    assert not ledger.lease_endpoint(ENDPOINT, "other", START, LEASE)
+
+
+def test_endpoints_are_held_apart(ledger: SqlLedger) -> None:
+    ledger.lease_endpoint(ENDPOINT, "one", START, LEASE)
+
+    assert ledger.lease_endpoint("another", "other", START, LEASE)
+
+
+def test_endpoint_is_given_to_one_of_many_that_ask_at_once(lasting_place: Place) -> None:
+    ledgers = [lasting_place.open() for _ in range(4)]
+    barrier = Barrier(4)
+
+    def take(number: int) -> bool:
+        barrier.wait()
+        return ledgers[number].lease_endpoint(ENDPOINT, str(number), START, LEASE)
+
+    with ThreadPoolExecutor(4) as pool:
+        assert sum(pool.map(take, range(4))) == 1
+
+
+# --- traffic ----------------------------------------------------------------------------------------------
+
+
+def change(percent: int, at: datetime = START, endpoint: str = ENDPOINT) -> TrafficChange:
+    shares = (Share("price-2", percent, "price:2"), Share("price-1", 100 - percent, "price:1"))
+    return TrafficChange(at, endpoint, shares, "me", "rollout of price:2", (Share("price-3", 20, None),), "o-1")
+
+
+def test_change_of_traffic_comes_with_the_rollout_that_made_it(ledger: SqlLedger) -> None:
     ledger.add_rollout(rollout(), "me")
 
-    assert ledger.lease_rollout(rollout(), START, LEASE)
-    assert not ledger.lease_rollout(rollout(), START + LEASE - SECOND, LEASE)
-    assert ledger.lease_rollout(rollout(), START + LEASE + SECOND, LEASE)
-    ledger.free_rollout(rollout())
-    assert ledger.lease_rollout(rollout(), START, LEASE)
-    saved = ledger.save_rollout(rollout(), "moved", "me", START, {})
-    assert ledger.lease_rollout(saved, START, LEASE)
+    ledger.save_rollout(rollout(), "stepped", "me", START, {}, change(20))
+
+    assert ledger.traffic(ENDPOINT) == [change(20)]
 
 
-def test_rollout_cannot_be_leased_by_an_old_revision(ledger: SqlLedger) -> None:
+def test_change_of_traffic_by_a_stale_writer_is_not_kept(ledger: SqlLedger) -> None:
     ledger.add_rollout(rollout(), "me")
-    ledger.save_rollout(rollout(), "moved", "me", START, {})
+    ledger.save_rollout(rollout(), "stepped", "me", START, {}, change(20))
 
-    assert not ledger.lease_rollout(rollout(), START, LEASE)
+    with pytest.raises(StaleWrite):
+        ledger.save_rollout(rollout(), "stepped", "me", START, {}, change(50))
+
+    assert ledger.traffic(ENDPOINT) == [change(20)]
 
 
-def test_worker_that_comes_late_does_not_free_the_lease_of_another(ledger: SqlLedger) -> None:
-    ledger.add_rollout(rollout(), "me")
-    ledger.lease_rollout(rollout(), START, LEASE)
-    saved = ledger.save_rollout(rollout(), "moved", "me", START, {})
-    ledger.lease_rollout(saved, START, LEASE)
+def test_traffic_is_told_oldest_first_up_to_a_moment_and_cut_off_keeps_the_newest(ledger: SqlLedger) -> None:
+    for number, percent in enumerate((5, 20, 50)):
+        ledger.note_traffic(change(percent, START + number * SECOND))
+    ledger.note_traffic(change(99, endpoint="another"))
 
-    ledger.free_rollout(rollout())
+    assert [each.shares[0].percent for each in ledger.traffic(ENDPOINT)] == [5, 20, 50]
+    assert [each.shares[0].percent for each in ledger.traffic(ENDPOINT, START + SECOND)] == [5, 20]
+    assert [each.shares[0].percent for each in ledger.traffic(ENDPOINT, limit=2)] == [20, 50]
+    assert len(ledger.traffic()) == 4
 
-    assert not ledger.lease_rollout(saved, START, LEASE)
+
+def test_traffic_that_was_seen_before_is_not_noted_again(ledger: SqlLedger) -> None:
+    assert ledger.note_traffic(change(5))
+    assert not ledger.note_traffic(change(5, START + SECOND))
+    assert ledger.note_traffic(change(20, START + SECOND))
+
+    assert len(ledger.traffic(ENDPOINT)) == 2
 
 
 def test_rollout_is_added_once(ledger: SqlLedger) -> None:
@@ -149,6 +210,40 @@ def test_model_has_one_open_retraining_at_most(ledger: SqlLedger) -> None:
     ledger.record_decision(record("4"), retraining("4"), "me")
 
     assert {item.id for item in ledger.retrainings() if item.is_open} == {"r-3", "r-4"}
+
+
+def test_rejected_retraining_is_not_opened_again_beside_another_one(ledger: SqlLedger) -> None:
+    ledger.record_decision(record("1"), retraining("1"), "me")
+    rejected = ledger.save_retraining(
+        replace(retraining("1"), state=RetrainingState.REJECTED), "rejected", "me", START, {}
+    )
+    ledger.record_decision(record("2"), retraining("2"), "me")
+
+    with pytest.raises(StaleWrite):
+        ledger.save_retraining(replace(rejected, state=RetrainingState.REGISTERING), "forced", "me", START, {})
+
+    assert ledger.retraining("r-1") == rejected
+    assert "forced" not in {row.what for row in ledger.audit("r-1")}
+
+
+def test_retraining_is_read_back_as_it_was_kept(ledger: SqlLedger) -> None:
+    kept = replace(
+        retraining(),
+        state=RetrainingState.AWAITING_APPROVAL,
+        evaluations=3,
+        champion_changes=1,
+        held_since=START,
+        answer_until=START + SECOND,
+        answer=Answer.FORCED,
+        answered_by="anna",
+        answer_reason="why",
+        training_data="rows",
+        git_commit="c0ffee",
+    )
+
+    ledger.record_decision(record(), kept, "me")
+
+    assert ledger.retraining("r-1") == kept
 
 
 def test_of_many_that_decide_at_once_about_a_model_exactly_one_retrains(lasting_place: Place) -> None:

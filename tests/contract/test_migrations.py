@@ -12,7 +12,7 @@ from alembic.runtime.migration import MigrationContext
 from anew.adapters.ledger import SqlLedger
 from anew.adapters.ledger.database import create_engine, upgrade
 from anew.adapters.ledger.tables import metadata
-from anew.core.lifecycle import OPEN_RETRAINING
+from anew.core.retraining_lifecycle import OPEN_RETRAINING
 from anew.engine.ledger import Source
 from anew.errors import LedgerMissing, LedgerUnavailable
 from tests.builders import START, drift_event

@@ -33,7 +33,7 @@ def test_minimal_policy_gets_the_documented_defaults() -> None:
     assert policy.limits.cooldown == timedelta(hours=1)
     assert policy.evidence.max_age == timedelta(days=30)
     assert policy.gate.margin == 0.01
-    assert [step.traffic for step in policy.deploy[0].steps] == [10, 50, 100]
+    assert [step.traffic for step in policy.deploy[0].steps] == [None, 5, 20, 50, 100]
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_minimal_policy_gets_the_documented_defaults() -> None:
             "cooldwn: PT1H",
             (
                 "p.yaml:9: limits.cooldwn: 'cooldwn' is not known; allowed: cooldown, backoff_after_rejection, "
-                "max_retrainings, budget, freeze, in_flight, max_concurrent; did you mean 'cooldown'?"
+                "max_retrainings, budget, freeze, in_flight, prefer_rollback, max_concurrent; did you mean 'cooldown'?"
             ),
         ),
         (
@@ -101,7 +101,7 @@ def test_minimal_policy_gets_the_documented_defaults() -> None:
         (
             "endpoint: elec2-online",
             "endpoint: elec2-online, steps: [{traffic: 10}]",
-            "p.yaml:14: deploy[0]: 'steps' must rise and end at traffic: 100",
+            "p.yaml:14: deploy[0]: 'steps' must mirror first, if at all, then rise and end at traffic: 100",
         ),
         (
             "limits:",

@@ -1,22 +1,25 @@
 """Tags: exact matching, deployment names Azure takes, lineage, versions."""
 
 import re
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anew.core.gate import EvaluationResult, judge_gate
+from anew.core.gate import GateOutcome, GateResult
 from anew.core.policy import LINEAGE_PREFIX
+from anew.core.retraining_lifecycle import Answer
 from anew.core.tags import (
     RETRAINING_TAG,
     deployment_name,
     is_newer,
-    matching_rule,
+    matching_rules,
     model_of_reference,
     next_version,
     registration_tags,
 )
+from tests.contract.rows import retraining
 
 from .policy_samples import sample
 
@@ -41,12 +44,13 @@ _IDS = st.tuples(st.text(min_size=1, max_size=60), st.text(min_size=1, max_size=
     ],
 )
 def test_a_rule_matches_only_when_all_its_tags_are_exactly_equal(tags: dict[str, str], expected: int | None) -> None:
-    assert matching_rule(POLICY, tags) == expected
+    assert matching_rules(POLICY, tags) == (() if expected is None else (POLICY.deploy[expected],))
 
 
-def test_the_first_matching_rule_wins() -> None:
-    both = POLICY.model_copy(update={"deploy": (POLICY.deploy[1], POLICY.deploy[1])})
-    assert matching_rule(both, {"stage": "staging"}) == 0
+@pytest.mark.parametrize(("by", "rules"), [("first", 1), ("all", 2)])
+def test_the_first_matching_rule_wins_or_all_do(by: str, rules: int) -> None:
+    both = POLICY.model_copy(update={"deploy": (POLICY.deploy[1], POLICY.deploy[1]), "deploy_by": by})
+    assert matching_rules(both, {"stage": "staging"}) == (POLICY.deploy[1],) * rules
 
 
 def test_a_short_plain_name_is_kept_readable() -> None:
@@ -82,16 +86,35 @@ def test_names_that_look_alike_when_cut_stay_apart(one: tuple[str, str], other: 
 
 def test_lineage_joins_the_policys_tags_and_what_is_unknown_has_no_tag() -> None:
     policy = POLICY.model_copy(update={"register_": POLICY.register_.model_copy(update={"tags": {"stage": "staging"}})})
-    tags = registration_tags(policy, retraining_id="r", decision_id="d", training_run="job")
-    assert tags == {"stage": "staging", RETRAINING_TAG: "r", "anew_decision_id": "d", "anew_training_run": "job"}
+    assert registration_tags(policy, retraining()) == {
+        "stage": "staging",
+        "anew_stage": "candidate",
+        RETRAINING_TAG: "r-1",
+        "anew_decision_id": "d-1",
+        "anew_training_run": "job-1",
+    }
 
 
 def test_lineage_carries_the_gates_figures_as_text() -> None:
-    gate = judge_gate(POLICY.gate, EvaluationResult(1000, "abc", 800, 790, 20, 30))
-    tags = registration_tags(POLICY, retraining_id="r", decision_id="d", training_run="j", gate=gate, data_hash="x")
-    assert (tags["anew_accuracy"], tags["anew_champion_accuracy"]) == ("0.800000", "0.790000")
+    gate = GateResult(GateOutcome.PROMOTE, "why", 1000, "abc", challenger=0.8, champion=0.79, metric="accuracy")
+    known = replace(
+        retraining(), gate=gate, champion_version="3", training_data="x", git_commit="c0ffee", external_run_id="run-1"
+    )
+    tags = registration_tags(POLICY, known)
+    assert (tags["anew_metric"], tags["anew_metric_value"]) == ("accuracy", "0.8")
+    assert tags["anew_champion_metric_value"] == "0.79"
     assert (tags["anew_evaluation_rows"], tags["anew_evaluation_data"]) == ("1000", "abc")
+    assert (tags["anew_evaluation_run"], tags["anew_parent_version"]) == ("evaluation-1", "3")
+    assert (tags["anew_training_data"], tags["anew_git_commit"], tags["anew_external_run"]) == ("x", "c0ffee", "run-1")
     assert all(name.startswith(LINEAGE_PREFIX) and value for name, value in tags.items())
+
+
+@given(st.text(max_size=2000), st.text(max_size=300))
+def test_what_people_said_makes_short_tags_of_one_line(reason: str, name: str) -> None:
+    said = replace(retraining(), answer=Answer.FORCED, answered_by=name, answer_reason=reason)
+    for value in registration_tags(POLICY, said).values():
+        assert 0 < len(value) <= 250
+        assert value == " ".join(value.split())
 
 
 def test_versions_compare_as_numbers() -> None:

@@ -16,7 +16,8 @@ from typing import Any, TypeVar
 import pytest
 
 from anew.adapters.ledger import SqlLedger
-from anew.core.lifecycle import RetrainingState, RolloutState
+from anew.core.retraining_lifecycle import RetrainingState
+from anew.core.rollout_lifecycle import RolloutState
 from anew.emulator.client import LocalAzure
 from anew.settings import load_settings
 
@@ -186,4 +187,4 @@ def test_deploying_the_flows_twice_changes_nothing(demo: KeptDemo) -> None:
 
     assert again.returncode == 0, again.stdout[-2000:]
     listed = demo.prefect("deployment", "ls")
-    assert listed.stdout.count("/default") == 4
+    assert listed.stdout.count("/default") == 5

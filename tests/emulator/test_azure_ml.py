@@ -228,6 +228,43 @@ def test_deployment_of_an_unregistered_model_is_refused(ml_client: Any, endpoint
         deploy(ml_client, endpoint, "green", "fraud", "9")
 
 
+def test_endpoint_takes_no_write_while_an_operation_on_it_goes_on(
+    local_azure: RunningAzure, ml_client: Any, endpoint: str
+) -> None:
+    deploy(ml_client, endpoint, "blue", "fraud", "1")
+    local_azure.control.set_modes(deployment_seconds=60)
+    wanted = ManagedOnlineDeployment(
+        name="green", endpoint_name=endpoint, model="azureml:fraud:1", instance_type="Standard_DS2_v2", instance_count=1
+    )
+    ml_client.online_deployments.begin_create_or_update(wanted)
+
+    writes = (
+        lambda: set_traffic(ml_client, endpoint, {"blue": 100}),
+        lambda: ml_client.online_deployments.begin_create_or_update(wanted),
+        lambda: ml_client.online_deployments.begin_delete("blue", endpoint),
+        lambda: ml_client.online_endpoints.begin_delete(endpoint),
+    )
+    for write in writes:
+        with pytest.raises(HttpResponseError, match="in progress") as refused:
+            write()
+        assert refused.value.status_code == 409
+    ml_client.online_endpoints.begin_create_or_update(ManagedOnlineEndpoint(name="other-api")).result()
+
+    assert set(ml_client.online_endpoints.get(endpoint).traffic.values()) == {0}
+    assert ml_client.online_deployments.get("green", endpoint).provisioning_state == "Updating"
+
+
+def test_deleted_deployment_leaves_the_mirrored_traffic(ml_client: Any, endpoint: str) -> None:
+    for name in ("blue", "green"):
+        deploy(ml_client, endpoint, name, "fraud", "1")
+    set_traffic(ml_client, endpoint, {"blue": 100}, mirror={"green": 20})
+
+    ml_client.online_deployments.begin_delete("green", endpoint).result()
+
+    shown = ml_client.online_endpoints.get(endpoint)
+    assert (shown.traffic, shown.mirror_traffic) == ({"blue": 100}, {})
+
+
 def test_everything_is_there_after_a_restart(tmp_path: Path) -> None:
     with run_local_azure(tmp_path / "azure") as azure:
         client = make_ml_client(azure)

@@ -5,9 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 
+from anew.core.gate import GateOutcome, compare, judge_gate, parse_evaluation
+from anew.core.policy_gate import Floor, Gate
 from anew.emulator import runs
 from anew.emulator.job_runner import JobCanceledError, JobRun
 from anew.emulator.ml_events import RUN_COMPLETED, RUN_STATUS_CHANGED
@@ -93,12 +96,34 @@ def test_evaluation_counts_both_models_on_the_same_newest_rows(
 
     assert job.status == "Completed", job.properties
     found = json.loads(job.tags["anew_evaluation"])
-    assert (found["task"], found["rows"]) == ("classification", 100)
+    assert found["rows"] == 100
     assert found["challenger_correct"] - found["champion_correct"] == (
         found["only_challenger"] - found["only_champion"]
     )
     assert found["challenger_correct"] > found["champion_correct"] > 0
     assert " " not in job.tags["anew_evaluation"]
+
+
+def test_evaluation_computes_the_gate_it_is_given_and_keeps_the_scored_rows(
+    local_azure: RunningAzure, ml_client: Any, tmp_path: Path
+) -> None:
+    write_rows(local_azure.cloud.folder, 400)
+    run_job(ml_client, tmp_path, train_document("small", inputs=_inputs(train_rows=30)))
+    register(ml_client, "fraud", "1", "small")
+    run_job(ml_client, tmp_path, train_document("large", inputs=_inputs(train_rows=300)))
+    asked = Gate(kind="non_inferiority", metric="auc", floors=(Floor(metric="size_mb", at_most=100.0),))
+
+    document = _evaluation("evaluate-1")
+    command = f"{document['command']} --gate '${{{{inputs.gate}}}}' --out ${{{{outputs.scored}}}}"
+    inputs = {**document["inputs"], "gate": asked.model_dump_json()}
+    outputs = {"scored": {"type": "uri_folder"}}
+    job = run_job(ml_client, tmp_path, {**document, "command": command, "inputs": inputs, "outputs": outputs})
+
+    assert job.status == "Completed", job.properties
+    judged = judge_gate(asked, parse_evaluation(job.tags["anew_evaluation"]))
+    assert judged.outcome is GateOutcome.PROMOTE
+    scored = local_azure.cloud.folder / "runs" / "evaluate-1" / "outputs" / "scored" / "scored.parquet"
+    assert judge_gate(asked, compare(pd.read_parquet(scored), asked, figures={"size_mb": 1.0})).lower == judged.lower
 
 
 def test_every_status_change_is_published_and_success_also_as_completed(

@@ -68,7 +68,14 @@ def test_timespan_restricts_the_time_generated(client: Any, timespan: timedelta 
 
 @pytest.mark.parametrize(
     "table",
-    ["AppMetrics", "AmlRunStatusChangedEvent", "AmlModelsEvent", "AmlOnlineEndpointTrafficLog", "ADFPipelineRun"],
+    [
+        "AppMetrics",
+        "AmlRunStatusChangedEvent",
+        "AmlModelsEvent",
+        "AmlOnlineEndpointConsoleLog",
+        "AmlOnlineEndpointTrafficLog",
+        "ADFPipelineRun",
+    ],
 )
 def test_known_table_answers_even_when_empty(client: Any, table: str) -> None:
     query = f"{table} | where ingestion_time() > ago(1m) and TimeGenerated > ago(1m) | project TimeGenerated"

@@ -1,5 +1,7 @@
 """Scoring on the endpoints of local Azure, over HTTP as clients do it and in process as streams do it."""
 
+import json
+import shutil
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
@@ -11,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anew.emulator.arm import ArmError
+from anew.emulator.assets import local_path
 from anew.emulator.online_endpoints import DEPLOYMENT_KIND, ENDPOINT_KIND
 from anew.emulator.scoring import DEPLOYMENT_HEADER, score
 from anew.emulator.state import Document
@@ -102,20 +105,43 @@ def test_canary_split_is_met_and_logged_per_request(local_azure: RunningAzure, s
 
     assert answered == {"blue": 90, "green": 10}
     logged = _logged(local_azure)[-100:]
-    assert Counter(row["Deployment"] for row in logged) == answered
-    assert {(row["Endpoint"], row["ResponseCode"], row["Rows"]) for row in logged} == {(ENDPOINT, "200", 2)}
+    assert Counter(row["DeploymentName"] for row in logged) == answered
+    assert {(row["EndpointName"], row["ResponseCode"], row["ModelStatusCode"]) for row in logged} == {
+        (ENDPOINT, 200, 200)
+    }
 
 
 def test_mirrored_requests_are_scored_unseen(local_azure: RunningAzure, scoring: Any) -> None:
     set_traffic(scoring, ENDPOINT, {"blue": 100}, mirror={"green": 50})
-    cloud = local_azure.cloud
+    cloud, before = local_azure.cloud, len(_logged(local_azure))
 
     answers = {score(cloud, WORKSPACE_ID, ENDPOINT, ["a", "b"], ROWS)[1] for _ in range(100)}
 
     assert answers == {"blue"}
-    mirrored = [row for row in _logged(local_azure) if row["Mirrored"]]
-    assert {row["Deployment"] for row in mirrored} == {"green"}
-    assert len(mirrored) == 50
+    assert Counter(row["DeploymentName"] for row in _logged(local_azure)[before:]) == {"blue": 100, "green": 50}
+
+
+def test_caller_never_learns_that_a_mirrored_request_failed(local_azure: RunningAzure, scoring: Any) -> None:
+    save_threshold_model(local_azure, "job-lost", 0.5)
+    register(scoring, "lost", "1", "job-lost")
+    deploy(scoring, ENDPOINT, "green", "lost", "1")
+    shutil.rmtree(local_path(local_azure.cloud, WORKSPACE_ID, "lost:1"))
+    set_traffic(scoring, ENDPOINT, {"blue": 100}, mirror={"green": 50})
+
+    answers = [score(local_azure.cloud, WORKSPACE_ID, ENDPOINT, ["a", "b"], ROWS) for _ in range(4)]
+
+    assert answers == [([0, 1], "blue")] * 4
+    failed = [row for row in _logged(local_azure) if row["ResponseCode"] == 424]
+    assert {row["DeploymentName"] for row in failed} == {"green"}
+
+
+def test_model_prints_what_it_predicted(local_azure: RunningAzure, scoring: Any) -> None:
+    score(local_azure.cloud, WORKSPACE_ID, ENDPOINT, ["a", "b"], ROWS)
+
+    row = local_azure.cloud.store.list("log:AmlOnlineEndpointConsoleLog")[-1]
+    assert row["DeploymentName"] == "blue"
+    assert row["_ResourceId"].endswith(f"/onlineendpoints/{ENDPOINT}")
+    assert json.loads(row["Message"]) == {"anew_score": [0, 1]}
 
 
 def test_columns_may_come_in_any_order(local_azure: RunningAzure, scoring: Any) -> None:
@@ -129,7 +155,7 @@ def test_columns_may_come_in_any_order(local_azure: RunningAzure, scoring: Any) 
     [
         ("nothing", ["a", "b"], None, 404),
         (ENDPOINT, ["a", "b"], "nothing", 404),
-        (ENDPOINT, ["a", "c"], None, 400),
+        (ENDPOINT, ["a", "c"], None, 424),
     ],
 )
 def test_unanswerable_request_is_refused(

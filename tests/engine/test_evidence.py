@@ -8,7 +8,7 @@ import pytest
 
 from anew.core.decision import Attempt, AttemptState, Outcome, Signal
 from anew.core.events import Cause, Event, EventType
-from anew.core.lifecycle import RetrainingState
+from anew.core.retraining_lifecycle import RetrainingState
 from anew.engine.evidence import history_of
 from anew.engine.intake import receive
 from anew.engine.retrain import Decided, request_retraining, retrain

@@ -2,7 +2,7 @@
 
 from anew.adapters.memory import Ending
 from anew.core.decision import Outcome
-from anew.core.lifecycle import OPEN_RETRAINING, RetrainingState, StopCause
+from anew.core.retraining_lifecycle import OPEN_RETRAINING, RetrainingState, StopCause
 from anew.engine.ports import RunStatus
 from tests.builders import PIPELINE, Play, drift_event, policy
 

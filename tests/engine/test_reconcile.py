@@ -2,7 +2,8 @@
 
 from datetime import timedelta
 
-from anew.core.lifecycle import RetrainingState, RolloutState
+from anew.core.retraining_lifecycle import RetrainingState
+from anew.core.rollout_lifecycle import RolloutState
 from anew.core.tags import deployment_name
 from anew.engine.ports import ModelVersion
 from tests.builders import ENDPOINT, MODEL, PRODUCTION, Play, drift_event, policy, registered_event, run_event, serve

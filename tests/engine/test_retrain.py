@@ -7,7 +7,7 @@ import pytest
 
 from anew.core.decision import Outcome
 from anew.core.events import Cause
-from anew.core.lifecycle import RetrainingState
+from anew.core.retraining_lifecycle import RetrainingState
 from anew.engine.retrain import request_retraining, retrain
 from anew.errors import UnknownModel
 from tests.builders import (

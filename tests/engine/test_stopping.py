@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from anew.adapters.memory import Ending, Fault
-from anew.core.lifecycle import OPEN_RETRAINING, RetrainingState, StopCause
+from anew.core.retraining_lifecycle import OPEN_RETRAINING, RetrainingState, StopCause
 from anew.engine.ports import RunStatus
 from anew.engine.retrain import retrain
 from anew.engine.stopping import stop

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from anew.core.lifecycle import RetrainingState, RolloutState
+from anew.core.retraining_lifecycle import RetrainingState
+from anew.core.rollout_lifecycle import RolloutState
 from anew.engine.promote import promote
 from anew.engine.story import tell
 from anew.errors import NothingKnown
@@ -82,7 +83,7 @@ def test_trail_of_a_chain_is_in_order_and_names_every_state(chain: Chain) -> Non
     assert [row.seq for row in story.audit] == sorted(row.seq for row in story.audit)
     for what in ("retrain", "launching", "launch-intended", "launched", "trained", "passed", "registered"):
         assert what in whats
-    assert whats[-1] == "finished"
+    assert whats[-1] == "baked"
 
 
 def test_event_that_led_to_nothing_still_has_its_story() -> None:

@@ -5,18 +5,19 @@ from dataclasses import replace
 import pytest
 
 from anew.adapters.memory_evidence import MemoryNotifier
-from anew.core.lifecycle import RetrainingState
+from anew.core.retraining_lifecycle import RetrainingState
+from anew.engine.ports import News
 from anew.engine.retrain import retrain
 from anew.errors import NotificationFailed
 from tests.builders import MODEL, Play, drift_event, policy
 
 
 class DeafNotifier:
-    def tell(self, title: str, text: str) -> None:
-        raise NotificationFailed(f"'{title}' reached nobody")
+    def tell(self, news: News) -> None:
+        raise NotificationFailed(f"'{news.title}' reached nobody")
 
 
-def told(play: Play) -> list[tuple[str, str]]:
+def told(play: Play) -> list[News]:
     assert isinstance(play.engine.notifier, MemoryNotifier)
     return play.engine.notifier.told
 
@@ -27,10 +28,11 @@ def test_people_are_told_of_a_retraining_with_its_reasons_and_where_to_look() ->
 
     [decided] = retrain(play.engine, play.now).decided
 
-    [(title, text)] = told(play)
-    assert title == f"{MODEL}: retrain"
-    assert "drift_coefficient 0.6 is above 0.3" in text
-    assert text.endswith(f"anew explain {decided.record.id}")
+    [news] = told(play)
+    assert (news.kind, news.about, news.model) == ("decision.retrain", decided.record.id, MODEL)
+    assert news.title == f"{MODEL}: retrain"
+    assert "drift_coefficient 0.6 is above 0.3" in news.text
+    assert news.text.endswith(f"anew explain {decided.record.id}")
 
 
 def test_people_are_not_told_of_a_hold_unless_the_policy_wants_it() -> None:
@@ -42,7 +44,7 @@ def test_people_are_not_told_of_a_hold_unless_the_policy_wants_it() -> None:
     play.with_policies(policy(notify_on=("hold",)))
     play.receive(drift_event("drift-2", value=0.2))
     retrain(play.engine, play.now)
-    assert [title for title, _ in told(play)] == [f"{MODEL}: hold"]
+    assert [news.title for news in told(play)] == [f"{MODEL}: hold"]
 
 
 def test_channel_that_is_down_holds_up_no_training() -> None:

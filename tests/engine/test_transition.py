@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from anew.core.lifecycle import RetrainingMove, RetrainingState
+from anew.core.retraining_lifecycle import RetrainingMove, RetrainingState
 from anew.engine.retrain import retrain
 from anew.engine.transition import move_retraining, note_retraining
 from anew.errors import IllegalTransition, StaleWrite

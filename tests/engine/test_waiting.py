@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from anew.adapters.memory import Ending
-from anew.core.lifecycle import RetrainingState
+from anew.core.retraining_lifecycle import RetrainingState
 from anew.engine.ports import RunStatus
 from anew.engine.retrain import retrain
 from anew.engine.waiting import LOOKS, advance_open

@@ -10,12 +10,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
+from tests.faults.all_stories import STORIES
 from tests.faults.boundaries import all_gaps
 from tests.faults.campaign import AzureCase, Case, NewLedger, Outcome, Stage, prepared_stage
-from tests.faults.stories import STORIES
 from tests.postgres import running_postgres
 
-AZURE_STORIES = ("pipeline", "silent job", "cancel")
+AZURE_STORIES = ("pipeline", "silent job", "cancel", "release", "failed stage")
 
 
 def main() -> int:

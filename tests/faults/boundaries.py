@@ -159,6 +159,15 @@ def distinct_gaps(calls: Sequence[Call]) -> tuple[int, ...]:
     return tuple(dict.fromkeys((writes[0], *(number + 1 for number in writes))))
 
 
+def gaps_around(calls: Sequence[Call], name: str) -> tuple[int, ...]:
+    """The gaps before and after every such call, and after the write that follows it, which is its record."""
+    writes = [number for number, call in enumerate(calls) if call.wrote]
+    gaps: list[int] = []
+    for number in (number for number in writes if calls[number].name == name):
+        gaps += [number, number + 1, *[later + 1 for later in writes if later > number][:1]]
+    return tuple(dict.fromkeys(gaps))
+
+
 def new_gaps(calls: Sequence[Call], seen: Collection[str]) -> tuple[int, ...]:
     """The gaps before and after every kind of write that is not among those seen."""
     writes = [number for number, call in enumerate(calls) if call.wrote and call.name not in seen]

@@ -13,9 +13,9 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 from anew.adapters.ledger import SqlLedger
+from tests.faults.all_stories import STORIES
 from tests.faults.boundaries import Call, flawless_calls
 from tests.faults.players import CALLS, go_on, play_and_die, prepare, rehearse
-from tests.faults.stories import STORIES
 from tests.faults.verdict import Journal, Verdict, judge, told
 from tests.faults.world import PATIENCE, World, copy_world, lasting_port, running_azure, start, write_policies
 

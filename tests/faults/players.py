@@ -15,9 +15,11 @@ from anew.emulator.app import create_app, make_server
 from anew.emulator.client import LocalAzure
 from anew.emulator.cloud import Cloud
 from anew.engine.context import Engine
+from anew.engine.ports import News
 from anew.wiring import azure_access, build_engine, data_factory_client, ml_client, open_ledger
+from tests.faults.all_stories import STORIES
 from tests.faults.boundaries import Killer, Recorder, Watch, die, watch_engine
-from tests.faults.stories import LEASES, STORIES, TICKS, Scene, Stage, Story, at_rest, live, observe_drift
+from tests.faults.stories import LEASES, TICKS, Scene, Stage, Story, at_rest, live, observe_drift
 from tests.faults.world import (
     FACTORY,
     GROUP,
@@ -104,9 +106,21 @@ def go_on(world: World, story: str) -> None:
 
 def _on_stage(world: World, stage: Stage, before: Scene | None, wrap: Callable[[Engine], Engine]) -> Scene:
     """The scene for a stage: a person may have changed the policies since the last one."""
-    engine = build_engine(world.settings(stage.policies), "faults")
+    engine = telling_nobody(build_engine(world.settings(stage.policies), "faults"))
     scene = Scene(world, wrap(engine), engine.ledger)
     return replace(scene, ahead=before.ahead) if before else scene
+
+
+class _Nobody:
+    """Who is told nothing: no Prefect server runs here, and to try again and again to reach one takes seconds."""
+
+    def tell(self, news: News) -> None:
+        pass
+
+
+def telling_nobody(engine: Engine) -> Engine:
+    """The same engine, whose news nobody gets."""
+    return replace(engine, notifier=_Nobody())
 
 
 def _tick_until(scene: Scene, stage: Stage) -> None:
@@ -136,6 +150,7 @@ def prepare(world: World) -> None:
     wait_until(lambda: is_quiet(world.journal()), "the first model is trained")
     path = "azureml://jobs/first/outputs/model"
     ml.models.create_or_update(Model(name=MODEL, version="1", path=path, type="mlflow_model", tags=TAGS))
-    _tick_until(Scene(world, (engine := build_engine(settings, "faults")), engine.ledger), Stage(live))
+    engine = telling_nobody(build_engine(settings, "faults"))
+    _tick_until(Scene(world, engine, engine.ledger), Stage(live))
     observe_drift(world, world.folder / "drift-1.json")
     open_ledger(world.settings()).close()  # migrated here, so that no case has to

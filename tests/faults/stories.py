@@ -10,7 +10,8 @@ from typing import Any
 import httpx
 
 from anew.core.deliveries import Deliver, Delivery, answer
-from anew.core.lifecycle import OPEN_RETRAINING, OPEN_ROLLOUT, Retraining, RetrainingState, RolloutState
+from anew.core.retraining_lifecycle import OPEN_RETRAINING, Retraining, RetrainingState
+from anew.core.rollout_lifecycle import OPEN_ROLLOUT, RolloutState
 from anew.emulator import ml_events
 from anew.emulator.client import LocalAzure
 from anew.emulator.state import Document
@@ -97,12 +98,20 @@ class Stage:
 
 @dataclass(frozen=True)
 class Story:
-    """Its stages, its policies by folder, and its end: retrainings in order, and the version that serves."""
+    """Its stages, its policies by folder, and its end: retrainings and rollouts in order, and the version that serves.
+
+    `lives` and `mirrors` are the splits of live and mirrored traffic that were written, one after the other; `by_hand`
+    is how many versions somebody else registers.
+    """
 
     stages: tuple[Stage, ...]
     policies: Mapping[str, Mapping[str, Any]]
     ends: tuple[RetrainingState, ...]
     serves: str = "2"
+    rollouts: tuple[RolloutState, ...] = (RolloutState.LIVE,)
+    lives: tuple[Mapping[str, int], ...] = ({f"{MODEL}-1": 90, f"{MODEL}-2": 10}, {f"{MODEL}-2": 100})
+    mirrors: tuple[Mapping[str, int], ...] = ()
+    by_hand: int = 0
 
 
 # --- what comes from outside ------------------------------------------------------------------------------
@@ -186,7 +195,7 @@ def given_up(ledger: Ledger) -> bool:
 
 # --- the stories ------------------------------------------------------------------------------------------
 
-STORIES: Mapping[str, Story] = {
+TRAINING_STORIES: Mapping[str, Story] = {
     # Every event comes, and each starts its flow; reconciliation finds nothing left to do.
     "pipeline": Story(
         (
@@ -211,6 +220,8 @@ STORIES: Mapping[str, Story] = {
         {"policies": policy(SLOW)},
         ends=(RetrainingState.CANCELED,),
         serves="1",
+        rollouts=(),
+        lives=(),
     ),
     # Newer drift gives up a training that runs, and trains again.
     "supersede": Story(

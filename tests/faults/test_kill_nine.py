@@ -11,11 +11,13 @@ from contextlib import nullcontext
 import pytest
 
 from anew.engine import ledger, ports
-from tests.faults.boundaries import Call, distinct_gaps, is_port, methods_of, new_gaps, ports_of_engine
+from tests.faults.all_stories import STORIES
+from tests.faults.boundaries import Call, distinct_gaps, gaps_around, is_port, methods_of, new_gaps, ports_of_engine
 from tests.faults.campaign import AzureCase, Case, Outcome, Stage, prepared_stage
-from tests.faults.stories import STORIES
+from tests.faults.rollouts import ROLLOUT_STORIES
 
 FIRST, *OTHERS = STORIES
+TRAFFIC = "endpoints.online.set_traffic"
 AZURE_DEATHS = 6
 
 pytestmark = pytest.mark.timeout(600)
@@ -26,15 +28,17 @@ EFFECTS = {
     "jobs.submit",
     "jobs.cancel",
     "registry.register",
-    "endpoints.create_deployment",
-    "endpoints.set_traffic",
+    "endpoints.online.create_deployment",
+    TRAFFIC,
+    "endpoints.online.delete_deployment",
+    "registry.set_tags",
     "ledger.receive",
     "ledger.claim",
     "ledger.record_decision",
     "ledger.save_retraining",
     "ledger.settle",
     "ledger.add_rollout",
-    "ledger.lease_rollout",
+    "ledger.lease_endpoint",
     "ledger.save_rollout",
 }
 
@@ -82,6 +86,21 @@ def test_process_killed_around_any_other_kind_of_write_loses_and_repeats_nothing
     outcomes = play(stage, cases)
 
     assert seen >= EFFECTS, "the rehearsals saw every effect"
+    assert not bad(outcomes)
+
+
+def test_process_killed_around_a_write_of_traffic_leaves_the_traffic_that_was_meant(
+    stage: Stage, rehearsals: dict[str, tuple[Call, ...]]
+) -> None:
+    going, *others = ROLLOUT_STORIES
+    around = {story: gaps_around(rehearsals[story], TRAFFIC) for story in ROLLOUT_STORIES}
+    cases = [Case(going, gap, rehearsals[going]) for gap in around[going]]
+    # The others go the same way, up to their last write, which goes back.
+    cases += [Case(story, gap, rehearsals[story]) for story in others for gap in around[story][-3:]]
+
+    outcomes = play(stage, cases)
+
+    assert len(outcomes) >= 3 * 5, "mirror, share, all, and two ways back"
     assert not bad(outcomes)
 
 

@@ -18,7 +18,8 @@ from threading import RLock
 from anew.adapters.ledger import SqlLedger
 from anew.adapters.memory import MemoryAzure
 from anew.core.events import Event
-from anew.core.lifecycle import OPEN_RETRAINING, OPEN_ROLLOUT, RetrainingState, RolloutState
+from anew.core.retraining_lifecycle import OPEN_RETRAINING, RetrainingState
+from anew.core.rollout_lifecycle import OPEN_ROLLOUT, RolloutState
 from anew.engine import intake
 from anew.engine.context import Engine
 from anew.engine.ledger import Ledger

@@ -14,7 +14,8 @@ import sqlalchemy as sa
 
 from anew.adapters.ledger.database import create_engine
 from anew.adapters.memory import Crash, Fault
-from anew.core.lifecycle import RetrainingState, RolloutState
+from anew.core.retraining_lifecycle import RetrainingState
+from anew.core.rollout_lifecycle import RolloutState
 from anew.core.tags import deployment_name
 from anew.engine.ledger import Ledger
 from tests.builders import ENDPOINT, MODEL, Play, drift_event, fresh_ledger, make_engine, serve
@@ -109,7 +110,7 @@ def test_every_effect_is_among_the_points() -> None:
         "ledger.record_decision",
         "ledger.save_retraining",
         "ledger.add_rollout",
-        "ledger.lease_rollout",
+        "ledger.lease_endpoint",
         "ledger.save_rollout",
     }
 

@@ -3,10 +3,12 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
-from anew.core.lifecycle import Retraining, RetrainingState, RolloutState
+from anew.core.retraining_lifecycle import Retraining, RetrainingState
 from anew.core.tags import deployment_name
+from anew.core.traffic import nonzero
 from anew.engine.ledger import Ledger
 from anew.engine.story import tell
 from anew.errors import NothingKnown
@@ -54,6 +56,26 @@ class Journal:
         """The shares that deployments have now."""
         return [entry["traffic"] for entry in self._all if entry["action"] == "endpoint.traffic"][-1]
 
+    def splits(self, action: str) -> list[dict[str, int]]:
+        """What traffic was written in the story, one after the other."""
+        return [split for split, _ in groupby(nonzero(entry["traffic"]) for entry in self.of(action))]
+
+    def broken_splits(self) -> Iterator[str]:
+        """Traffic that did not sum to 100, or was not of deployments that were there."""
+        there: set[str] = set()
+        for entry in self._all:
+            match entry["action"]:
+                case "deployment.created":
+                    there.add(entry["name"])
+                case "deployment.deleted":
+                    there.discard(entry["name"])
+                case "endpoint.traffic":
+                    split = nonzero(entry["traffic"])
+                    if sum(split.values()) != 100 or not split.keys() <= there:
+                        yield f"the traffic was {split}, over {there}"
+                case _:
+                    pass
+
     def runs_of(self, retraining: Retraining) -> list[str]:
         """The pipeline runs made for a retraining."""
         return [
@@ -81,13 +103,20 @@ def _duplicates(story: Story, journal: Journal, ledger: Ledger) -> Iterator[str]
             if count > 1:
                 yield f"{action} {name}: {count} times"
     versions = [entry["version"] for entry in journal.of("model.registered")]
-    expected = story.ends.count(RetrainingState.REGISTERED)
+    expected = story.ends.count(RetrainingState.REGISTERED) + story.by_hand
     if len(versions) > expected:
         yield f"{len(versions)} versions were registered, not {expected}"
     if len(made := journal.of("deployment.created")) > expected:
         yield f"{len(made)} deployments were made, not {expected}"
     if len(decisions := ledger.decisions()) > len(story.ends):
         yield f"{len(decisions)} decisions, not {len(story.ends)}"
+    yield from _other_traffic(story, journal)
+
+
+def _other_traffic(story: Story, journal: Journal) -> Iterator[str]:
+    for action, planned in (("endpoint.traffic", story.lives), ("endpoint.mirror", story.mirrors)):
+        if (written := journal.splits(action)) != list(planned):
+            yield f"{action} was written as {written}, not {planned}"
 
 
 def _lost(story: Story, journal: Journal, ledger: Ledger) -> Iterator[str]:
@@ -104,8 +133,22 @@ def _lost(story: Story, journal: Journal, ledger: Ledger) -> Iterator[str]:
     traffic = journal.traffic()
     if traffic.get(name) != 100 or sum(traffic.values()) != 100 or not set(traffic) <= journal.deployments():
         yield f"the traffic of {ENDPOINT} is {traffic}, over {journal.deployments()}"
-    if story.serves != "1" and [item.version for item in ledger.rollouts([RolloutState.LIVE])] != [story.serves]:
-        yield f"live by the ledger: {ledger.rollouts([RolloutState.LIVE])}"
+    yield from journal.broken_splits()
+    rollouts = ledger.rollouts()
+    if (reached := tuple(item.state for item in rollouts)) != story.rollouts:
+        yield f"rollouts ended as {reached} ({[item.reason for item in rollouts]}), not {story.rollouts}"
+    yield from _lost_history(story, journal, ledger)
+
+
+def _lost_history(story: Story, journal: Journal, ledger: Ledger) -> Iterator[str]:
+    """What anew says that serves now, where it ever wrote any traffic, is what the endpoint shows."""
+    newest = ledger.traffic(f"online/{ENDPOINT}", limit=1)
+    told = {share.deployment: share.percent for share in newest[0].shares} if newest else {}
+    if (newest or story.lives) and told != nonzero(journal.traffic()):
+        yield f"by the history {told} serve, by the endpoint {journal.traffic()}"
+    stages = [(change.shares, change.mirror) for change in ledger.traffic(f"online/{ENDPOINT}", limit=100)]
+    if len(set(stages)) < len(stages) - (story.serves == "1"):
+        yield f"a stage is in the history twice: {stages}"
 
 
 def _orphans(journal: Journal, ledger: Ledger) -> Iterator[str]:

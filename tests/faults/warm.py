@@ -13,8 +13,8 @@ os.environ.pop("AZUREML_CURRENT_CLOUD", None)
 
 from anew.emulator.app import HEAVY_MODULES
 from anew.wiring import azure_access, build_engine, ml_client
+from tests.faults.all_stories import STORIES
 from tests.faults.players import load_named
-from tests.faults.stories import STORIES
 from tests.faults.world import World, write_policies
 
 for module in HEAVY_MODULES:

@@ -205,7 +205,12 @@ def policy(pipeline: str = QUICK, **changes: Any) -> dict[str, Any]:
             {
                 "match": TAGS,
                 "endpoint": ENDPOINT,
-                "steps": [{"traffic": 10}, {"traffic": 100}],
+                "steps": [
+                    {"traffic": 10, "wait": "0s", "min_requests": 0},
+                    {"traffic": 100, "wait": "0s", "min_requests": 0},
+                ],
+                "analysis": None,
+                "bake": "0s",
                 "sample_request": {"input_data": {"columns": ["a"], "data": [[1]]}},
             }
         ],

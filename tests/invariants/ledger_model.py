@@ -9,8 +9,10 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from anew.core.events import Cause, Event
-from anew.core.lifecycle import Retraining, RetrainingState, Rollout, RolloutState
+from anew.core.retraining_lifecycle import Retraining, RetrainingState
+from anew.core.rollout_lifecycle import Rollout, RolloutState
 from anew.core.token_bucket import Level, TokenBucket, take
+from anew.core.traffic import TrafficChange
 from anew.engine.ledger import AuditRow, Backlog, DeadLetter, DecisionRecord, IgnoredCount, InboxEntry, Receipt, Source
 from anew.errors import StaleWrite
 
@@ -28,7 +30,8 @@ class LedgerModel:
         self._retrainings: dict[str, Retraining] = {}
         self._looks: dict[str, datetime] = {}
         self._rollouts: dict[str, Rollout] = {}
-        self._leases: dict[str, datetime] = {}
+        self._leases: dict[str, tuple[str, datetime]] = {}
+        self._traffic: list[TrafficChange] = []
         self._trail: list[AuditRow] = []
         self._watermarks: dict[str, datetime] = {}
         self._buckets: dict[str, Level] = {}
@@ -181,6 +184,9 @@ class LedgerModel:
     def save_retraining(
         self, retraining: Retraining, what: str, actor: str, now: datetime, detail: Mapping[str, Any]
     ) -> Retraining:
+        under_way = self.open_retraining_of(retraining.model)
+        if retraining.is_open and under_way is not None and under_way.id != retraining.id:
+            raise StaleWrite(retraining.id)
         self._retrainings[retraining.id] = _next_revision(retraining, self._retrainings)
         self._looks.pop(retraining.id, None)
         self._note(now, "retraining", retraining.id, what, actor)
@@ -201,24 +207,44 @@ class LedgerModel:
     def rollouts(self, states: Collection[RolloutState] | None, model: str | None, limit: int) -> list[Rollout]:
         return _listed(self._rollouts.values(), states, model, limit)
 
-    def lease_rollout(self, rollout: Rollout, now: datetime, lease: timedelta) -> bool:
-        is_current = self._rollouts[rollout.id].revision == rollout.revision
-        is_free = rollout.id not in self._leases or self._leases[rollout.id] <= now
-        if is_current and is_free:
-            self._leases[rollout.id] = now + lease
-        return is_current and is_free
+    def lease_endpoint(self, endpoint: str, holder: str, now: datetime, lease: timedelta) -> bool:
+        held_by, until = self._leases.get(endpoint, (holder, now))
+        given = held_by == holder or until <= now
+        if given:
+            self._leases[endpoint] = (holder, now + lease)
+        return given
 
-    def free_rollout(self, rollout: Rollout) -> None:
-        if self._rollouts[rollout.id].revision == rollout.revision:
-            self._leases.pop(rollout.id, None)
+    def free_endpoint(self, endpoint: str, holder: str) -> None:
+        if self._leases.get(endpoint, ("", None))[0] == holder:
+            self._leases.pop(endpoint)
 
     def save_rollout(
-        self, rollout: Rollout, what: str, actor: str, now: datetime, detail: Mapping[str, Any]
+        self,
+        rollout: Rollout,
+        what: str,
+        actor: str,
+        now: datetime,
+        detail: Mapping[str, Any],
+        traffic: TrafficChange | None = None,
     ) -> Rollout:
         self._rollouts[rollout.id] = _next_revision(rollout, self._rollouts)
-        self._leases.pop(rollout.id, None)
         self._note(now, "rollout", rollout.id, what, actor)
+        if traffic is not None:
+            self._traffic.append(traffic)
         return self._rollouts[rollout.id]
+
+    def note_traffic(self, change: TrafficChange) -> bool:
+        known = self.traffic(change.endpoint, None, 1)
+        if known and (known[0].shares, known[0].mirror) == (change.shares, change.mirror):
+            return False
+        self._traffic.append(change)
+        return True
+
+    def traffic(self, endpoint: str | None, until: datetime | None, limit: int) -> list[TrafficChange]:
+        found = [
+            each for each in self._traffic if endpoint in {None, each.endpoint} and (until is None or each.at <= until)
+        ]
+        return found[-limit:]
 
     # --- the trail ----------------------------------------------------------------------------------------
 

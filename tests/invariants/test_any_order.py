@@ -9,7 +9,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from anew.adapters.ledger.database import create_engine
 from anew.adapters.memory import Crash, Fault
-from anew.core.lifecycle import OPEN_RETRAINING, OPEN_ROLLOUT
+from anew.core.retraining_lifecycle import OPEN_RETRAINING
+from anew.core.rollout_lifecycle import OPEN_ROLLOUT
 from anew.core.tags import version_order
 from anew.engine.deploy import deploy
 from anew.engine.ledger import Ledger
@@ -34,13 +35,14 @@ from tests.builders import (
     registered_event,
     run_event,
     serve,
+    stage,
 )
 from tests.faults.fallible import FallibleLedger
 
 _DATABASE: sa.Engine = create_engine("sqlite://")
 _CALLS = ("launcher.launch", "jobs.get", "jobs.submit", "registry.register", "endpoints.set_traffic", "missed.drift")
 _STEPS = {"retrain": retrain, "promote": promote, "deploy": deploy, "reconcile": reconcile}
-_RULE = deploy_rule(steps=[{"traffic": 10, "wait": "5m"}, {"traffic": 100}])
+_RULE = deploy_rule(steps=[stage(10, wait="5m"), stage(100)], bake="5m")
 
 
 class AnyOrder(RuleBasedStateMachine):
@@ -126,7 +128,7 @@ class AnyOrder(RuleBasedStateMachine):
     def traffic_is_complete_and_its_largest_share_never_goes_back_to_an_older_version(self) -> None:
         endpoint = self.play.azure.endpoints[ENDPOINT]
         assert sum(endpoint.traffic.values()) == 100
-        served = served_version(self.play.engine.endpoints.view(ENDPOINT), MODEL)
+        served = served_version(self.play.engine.endpoints["online"].view(ENDPOINT), MODEL)
         assert served is not None
         assert version_order(served) >= self.served
         self.served = version_order(served)

@@ -25,15 +25,10 @@ from hypothesis.stateful import (
 )
 
 from anew.core.events import Cause, Event
-from anew.core.lifecycle import (
-    OPEN_RETRAINING,
-    OPEN_ROLLOUT,
-    RETRAINING_TRANSITIONS,
-    ROLLOUT_TRANSITIONS,
-    Retraining,
-    Rollout,
-)
+from anew.core.retraining_lifecycle import OPEN_RETRAINING, RETRAINING_TRANSITIONS, Retraining
+from anew.core.rollout_lifecycle import OPEN_ROLLOUT, ROLLOUT_TRANSITIONS, Rollout
 from anew.core.token_bucket import TokenBucket
+from anew.core.traffic import Share, TrafficChange
 from anew.engine.intake import ACTS_ON
 from anew.engine.ledger import AuditRow, DeadLetter, InboxEntry, Source
 from anew.errors import StaleWrite
@@ -176,20 +171,22 @@ class LedgerBesideItsModel(RuleBasedStateMachine):
         added = replace(rollout(str(number)), created_at=self.clock(view))
         return added if self.do(view, "add_rollout", added, "me") else multiple()
 
-    @rule(view=_VIEWS, seen=rollouts)
-    def lease_rollout(self, *, view: int, seen: Rollout) -> None:
-        self.do(view, "lease_rollout", seen, self.clock(view), LEASE)
+    @rule(view=_VIEWS, endpoint=st.sampled_from("ab"), holder=st.sampled_from("xyz"))
+    def lease_endpoint(self, *, view: int, endpoint: str, holder: str) -> None:
+        self.do(view, "lease_endpoint", endpoint, holder, self.clock(view), LEASE)
 
-    @rule(view=_VIEWS, seen=rollouts, late=st.booleans())
-    def free_rollout(self, *, view: int, seen: Rollout, late: bool) -> None:
-        held = self.model.rollout(seen.id)
-        self.do(view, "lease_rollout", held, self.clock(view), LEASE)
-        if late:  # somebody else moved it on since, and holds it
-            moved = self.do(1 - view, "save_rollout", held, "moved", "me", self.clock(1 - view), {})
-            self.do(1 - view, "lease_rollout", moved, self.clock(1 - view), LEASE)
-        self.do(view, "free_rollout", held)
-        # Only by leasing it can be seen whether it is free now.
-        self.do(view, "lease_rollout", self.model.rollout(seen.id), self.clock(view), LEASE)
+    @rule(view=_VIEWS, endpoint=st.sampled_from("ab"), holder=st.sampled_from("xyz"))
+    def free_endpoint(self, *, view: int, endpoint: str, holder: str) -> None:
+        self.do(view, "free_endpoint", endpoint, holder)
+
+    @rule(view=_VIEWS, endpoint=st.sampled_from("ab"), percent=st.sampled_from([0, 20, 100]))
+    def note_traffic(self, *, view: int, endpoint: str, percent: int) -> None:
+        shares = (Share("new", percent, "price:2"),)
+        self.do(view, "note_traffic", TrafficChange(self.clock(view), endpoint, shares, "somebody", "by hand"))
+
+    @rule(view=_VIEWS, endpoint=st.sampled_from([None, "a", "b"]), limit=st.integers(1, 3))
+    def traffic(self, *, view: int, endpoint: str | None, limit: int) -> None:
+        self.do(view, "traffic", endpoint, None, limit)
 
     @rule(target=rollouts, view=_VIEWS, seen=rollouts, data=st.data())
     def move_rollout(self, *, view: int, seen: Rollout, data: st.DataObject) -> Any:

@@ -12,7 +12,7 @@ import yaml
 from anew.adapters.policy_folder import PolicyFolder, load_policies
 from anew.core.policy import AzureMLLauncher
 from anew.core.policy_text import policy_schema, schema_text
-from anew.core.tags import matching_rule
+from anew.core.tags import matching_rules
 from anew.errors import InvalidPolicy, UnknownModel
 
 SHIPPED = Path(__file__).parents[2] / "policies"
@@ -54,7 +54,7 @@ def problems(folder: Path) -> str:
 def test_shipped_policies_load_and_deploy_what_they_register() -> None:
     policies = load_policies(SHIPPED)
     assert [policy.model for policy in policies.all] == ["elec2", "weather"]
-    assert all(matching_rule(policy, policy.register_.tags) == 0 for policy in policies.all)
+    assert all(matching_rules(policy, policy.register_.tags) == policy.deploy[:1] for policy in policies.all)
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the SDK's own dependencies, while it is imported

@@ -61,7 +61,7 @@ def test_an_inherited_mistake_is_named_in_the_file_it_stands_in() -> None:
         "default.yaml:3: limits.cooldown: must be a duration with its unit, such as 90s, 30m, 24h, 7d, PT1H or P30D",
         (
             "default.yaml:4: limits.max_concurent: 'max_concurent' is not known; allowed: cooldown, "
-            "backoff_after_rejection, max_retrainings, budget, freeze, in_flight, max_concurrent; "
+            "backoff_after_rejection, max_retrainings, budget, freeze, in_flight, prefer_rollback, max_concurrent; "
             "did you mean 'max_concurrent'?"
         ),
     )

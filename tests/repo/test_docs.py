@@ -13,9 +13,10 @@ from anew.adapters.ledger.tables import metadata
 from anew.cli import app
 from anew.core.events import Cause, EventType
 from anew.core.gate import GateOutcome
-from anew.core.lifecycle import RetrainingState, RolloutState
 from anew.core.lifecycle_diagram import lifecycle_page, mermaid
 from anew.core.policy_text import policy_schema
+from anew.core.retraining_lifecycle import RetrainingState
+from anew.core.rollout_lifecycle import RolloutState
 from anew.settings import Settings
 from tests.repo.paths import ROOT
 
@@ -42,7 +43,7 @@ def test_diagram_has_each_move_once() -> None:
     class Move(StrEnum):
         FINISHED = "finished"
 
-    drawn = mermaid(State.OPEN, {State.OPEN: {Move.FINISHED: State.DONE}, State.DONE: {}})
+    drawn = mermaid({State.OPEN: ""}, {State.OPEN: {Move.FINISHED: State.DONE}, State.DONE: {}}, {State.OPEN})
     assert drawn.splitlines()[1:] == ["    [*] --> open", "    open --> done: finished", "    done --> [*]"]
 
 

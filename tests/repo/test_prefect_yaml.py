@@ -2,8 +2,11 @@
 
 import importlib
 import sys
+from datetime import UTC, datetime
+from fnmatch import fnmatch
 from importlib.metadata import packages_distributions
 from typing import Any
+from uuid import uuid4
 
 import pytest
 import yaml
@@ -11,8 +14,11 @@ from prefect.client.schemas.schedules import CronSchedule
 from prefect.flows import Flow
 
 from anew.adapters.prefect_api import FLOW_LABEL
+from anew.adapters.prefect_news import news_event
 from anew.core.events import EventType
 from anew.engine.intake import ACTS_ON
+from anew.engine.news import APPROVAL_REQUESTED
+from anew.engine.ports import News
 from tests.repo.paths import ROOT
 
 FILE: dict[str, Any] = yaml.safe_load((ROOT / "prefect.yaml").read_text(encoding="utf-8"))
@@ -21,7 +27,9 @@ TRIGGERS = [(each["entrypoint"], trigger) for each in DEPLOYMENTS for trigger in
 SCHEDULES = [schedule for each in DEPLOYMENTS for schedule in each.get("schedules", [])]
 
 each_deployment = pytest.mark.parametrize("deployment", DEPLOYMENTS, ids=lambda each: each["entrypoint"])
+HINTED = [(name, trigger) for name, trigger in TRIGGERS if FLOW_LABEL in trigger["match"]]
 each_trigger = pytest.mark.parametrize(("entrypoint", "trigger"), TRIGGERS, ids=[name for name, _ in TRIGGERS])
+each_hinted = pytest.mark.parametrize(("entrypoint", "trigger"), HINTED, ids=[name for name, _ in HINTED])
 
 
 def _flow(entrypoint: str) -> Flow[..., Any]:
@@ -63,15 +71,30 @@ def test_trigger_fires_for_each_event(entrypoint: str, trigger: dict[str, Any]) 
     assert (trigger["posture"], trigger["threshold"], trigger["within"]) == ("Reactive", 1, 0)
 
 
-@each_trigger
+@each_hinted
 def test_trigger_expects_known_azure_types(entrypoint: str, trigger: dict[str, Any]) -> None:
     assert set(trigger["expect"]) <= set(EventType)
 
 
-@each_trigger
+@each_hinted
 def test_trigger_matches_hints_for_its_own_flow(entrypoint: str, trigger: dict[str, Any]) -> None:
     assert trigger["match"][FLOW_LABEL] == _flow(entrypoint).name
     assert trigger["match"][FLOW_LABEL] in ACTS_ON
+
+
+def test_approval_is_asked_for_by_the_news_that_one_is_waited_for() -> None:
+    news = News(APPROVAL_REQUESTED, "r-1", "price", "title", "text")
+    event = news_event(news, uuid4(), datetime.now(UTC))
+    [trigger] = [trigger for name, trigger in TRIGGERS if name == "flows.approval:approval"]
+
+    assert trigger["expect"] == [event["event"]]
+    assert fnmatch(event["resource"]["prefect.resource.id"], trigger["match"]["prefect.resource.id"])
+    assert trigger["parameters"] == {"retraining_id": "{{ event.payload.about }}"}
+    assert event["payload"]["about"] == news.about
+
+
+def test_every_trigger_is_of_a_hint_or_of_news() -> None:
+    assert len(TRIGGERS) == len(HINTED) + 1
 
 
 @each_trigger

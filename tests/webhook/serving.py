@@ -11,9 +11,11 @@ from typing import Any
 import httpx
 import uvicorn
 
+from anew.core.approval_links import ApprovalLinks
 from anew.engine.ledger import Ledger
 from anew.engine.ports import Flows
 from anew.webhook.app import Apps, create_apps
+from anew.webhook.approvals import ApprovalsEndpoint
 from anew.webhook.authentication import Authenticator
 from anew.webhook.config import WebhookConfig
 from anew.webhook.failed_attempts import FailureLimit
@@ -22,6 +24,7 @@ from tests.event_data import NOW, WORKSPACE
 
 SECRET = "a-secret-of-some-length"
 URL = f"/events?code={SECRET}"
+LINKS = ApprovalLinks("https://anew.example", ("a-secret-of-thirty-two-bytes-or-more",))
 CONFIG = WebhookConfig(port=0, subscriptions=frozenset({"anew"}), workspaces=frozenset({WORKSPACE}))
 
 
@@ -38,10 +41,12 @@ def apps_of(
     flows: Flows | None = None,
     config: WebhookConfig = CONFIG,
     clock: Callable[[], datetime] = lambda: NOW,
+    links: ApprovalLinks | None = None,
 ) -> Apps:
     # Tests that guess are not to be slowed down; that others are is tested beside the authenticator.
     authenticator = Authenticator([SECRET], limit=FailureLimit(burst=10**6))
-    return create_apps(ledger, flows, config, authenticator, clock)
+    approvals = ApprovalsEndpoint(links, ledger, clock) if links else None
+    return create_apps(ledger, flows, config, authenticator, clock, approvals)
 
 
 @contextmanager

@@ -8,9 +8,13 @@ from hypothesis import HealthCheck, settings
 from schemathesis.specs.openapi.checks import ignored_auth, negative_data_rejection, positive_data_acceptance
 
 from anew.adapters.ledger import SqlLedger
+from anew.core.approval_links import Permit
+from tests.approving import WAIT, awaiting
+from tests.event_data import NOW
 from tests.repo.paths import ROOT
-from tests.webhook.serving import SECRET, Webhook, webhook_of
+from tests.webhook.serving import LINKS, SECRET, Webhook, webhook_of
 
+APPROVALS = "/approvals/{token}"
 schema = schemathesis.openapi.from_path(ROOT / "docs" / "reference" / "webhook.openapi.yaml")
 # The document says what a body may look like, not which of them is an event: one that is none is refused as documented.
 # And each request here has the right secret as well, or none would be let in.
@@ -20,7 +24,9 @@ SETTINGS = settings(max_examples=25, deadline=None, suppress_health_check=list(H
 
 @pytest.fixture(scope="module")
 def webhook() -> Generator[Webhook]:
-    with webhook_of(SqlLedger.in_memory()) as webhook:
+    ledger = SqlLedger.in_memory()
+    awaiting(ledger)
+    with webhook_of(ledger, links=LINKS) as webhook:
         yield webhook
 
 
@@ -32,7 +38,21 @@ def test_public_port_does_what_is_documented(case: schemathesis.Case, webhook: W
     )
 
 
-@schema.exclude(path="/events").parametrize()
+@schema.include(path=APPROVALS).parametrize()
+@SETTINGS
+def test_wrong_links_are_answered_as_documented(case: schemathesis.Case, webhook: Webhook) -> None:
+    case.call_and_validate(base_url=str(webhook.public.base_url), excluded_checks=EXCLUDED)
+
+
+@schema.include(path=APPROVALS).parametrize()
+@SETTINGS
+def test_right_links_are_answered_as_documented(case: schemathesis.Case, webhook: Webhook) -> None:
+    link = LINKS.link(Permit("r-1", NOW + WAIT, "link-1"))
+    case.path_parameters = {"token": link.rpartition("/")[2]}
+    case.call_and_validate(base_url=str(webhook.public.base_url), excluded_checks=EXCLUDED)
+
+
+@schema.exclude(path=["/events", APPROVALS]).parametrize()
 @SETTINGS
 def test_operators_port_does_what_is_documented(case: schemathesis.Case, webhook: Webhook) -> None:
     case.call_and_validate(base_url=str(webhook.operator.base_url))
@@ -41,6 +61,7 @@ def test_operators_port_does_what_is_documented(case: schemathesis.Case, webhook
 def test_every_route_is_documented(webhook: Webhook) -> None:
     assert {operation.ok().path for operation in schema.get_all_operations()} == {
         "/events",
+        APPROVALS,
         "/healthz",
         "/readyz",
         "/status",

@@ -1,5 +1,6 @@
 """Azure ML jobs and models through azure-ai-ml, which takes seconds to import: only this file and its neighbours do."""
 
+import math
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,6 +14,7 @@ from azure.core.exceptions import AzureError
 
 from anew.adapters.azure_errors import translated
 from anew.adapters.log_analytics import ENDED_QUERY, LogAnalytics
+from anew.adapters.mlflow_tracking import MlflowTracking
 from anew.core.policy import AzureMLLauncher, Launcher
 from anew.core.tags import RETRAINING_TAG, version_order
 from anew.engine.ports import ModelVersion, RunStatus, RunView, TrainingOrder
@@ -29,15 +31,32 @@ _STATUS: Mapping[str, RunStatus] = {
 }
 
 
+_GIT_COMMIT = "mlflow.source.git.commit"
+
+
 class AzureMLJobs:
     """Implements Jobs. Azure ML creates a job once for a name, which makes submitting safe to repeat."""
 
-    def __init__(self, client: Callable[[], MLClient], logs: LogAnalytics | None = None) -> None:
+    def __init__(
+        self,
+        client: Callable[[], MLClient],
+        logs: LogAnalytics | None = None,
+        tracking: MlflowTracking | None = None,
+    ) -> None:
         self._client = client
         self._logs = logs
+        self._tracking = tracking
 
-    def submit(self, name: str, document: str, inputs: Mapping[str, Literal], tags: Mapping[str, str]) -> None:
-        job = load_named(Path(document), name, inputs, tags)
+    def submit(
+        self,
+        name: str,
+        document: str,
+        inputs: Mapping[str, Literal],
+        tags: Mapping[str, str],
+        *,
+        optional: Mapping[str, str] = {},
+    ) -> None:
+        job = load_named(Path(document), name, inputs, tags, optional)
         try:
             with translated(f"submit job {name}"):
                 self._client().jobs.create_or_update(job)
@@ -77,23 +96,45 @@ class AzureMLJobs:
             return set()
         return {str(name) for name in frame["RunId"]} if "RunId" in frame else set()
 
+    def metrics(self, name: str) -> Mapping[str, float]:
+        if self._tracking is None:
+            raise AzureRefused(f"metrics of {name}: no MLflow tracking address is configured")
+        with self._tracking.api() as api:
+            last = api.run(name).last
+        return {
+            metric: point.value
+            for metric, point in last.items()
+            if point.value is not None and math.isfinite(point.value)
+        }
+
 
 def view_of(job: Job) -> RunView:
     """What the SDK's job comes down to."""
     status = _STATUS.get((job.status or "").casefold(), RunStatus.RUNNING)
     properties: Mapping[str, str] = job.properties or {}
-    return RunView(status, dict(job.tags or {}), properties.get("error", "")[:300])
+    tags: dict[str, str] = dict(job.tags or {})
+    # The SDK stamps the commit into the properties of what it submits; MLflow sets a tag of that name on its runs.
+    commit = properties.get(_GIT_COMMIT) or tags.get(_GIT_COMMIT) or ""
+    return RunView(status, tags, properties.get("error", "")[:300], str(job.experiment_name or ""), commit)
 
 
-def load_named(document: Path, name: str, inputs: Mapping[str, Literal], tags: Mapping[str, str]) -> Job:
-    """The job of a YAML document (what `az ml job create` takes), under this name, with these inputs and tags set.
+def load_named(
+    document: Path,
+    name: str,
+    inputs: Mapping[str, Literal],
+    tags: Mapping[str, str],
+    optional: Mapping[str, str] = {},
+) -> Job:
+    """The job of a YAML document (what `az ml job create` takes), under this name, with these inputs and tags set; of
+    the optional inputs those that it declares.
 
     Raises InvalidPolicy when the document is not a job, or has no input of a given name.
     """
     try:
         declared = _declared_inputs(document)
         overrides: list[dict[str, Any]] = [{"name": name}, {"tags": {**declared.tags, **tags}}]
-        for key, value in inputs.items():
+        offered = {key: value for key, value in optional.items() if key in declared.inputs}
+        for key, value in {**offered, **inputs}.items():
             if key not in declared.inputs:
                 known = ", ".join(sorted(declared.inputs)) or "none"
                 raise InvalidPolicy((f"{document}: inputs: '{key}' is not declared; declared: {known}",))
@@ -177,6 +218,18 @@ class AzureMLRegistry:
         )
         with translated(f"register {version.model}:{version.version}"):
             self._client().models.create_or_update(entity)
+
+    def set_tags(self, model: str, version: str, tags: Mapping[str, str]) -> None:
+        """As the port says. Azure ML writes a version as a whole, and without a condition: a tag that somebody else
+        sets in between is lost. The SDK writes every version as one that is not archived.
+        """
+        with translated(f"tag {model}:{version}"):
+            entity = self._client().models.get(model, version)
+            known: Mapping[str, str] = entity.tags or {}
+            wanted = {**known, **tags}
+            if wanted != known:
+                entity.tags = wanted
+                self._client().models.create_or_update(entity)
 
 
 def _version(model: Model) -> ModelVersion:

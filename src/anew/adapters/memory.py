@@ -1,29 +1,23 @@
 """Azure in memory: every Azure port over one small world, held to the same contract as the real adapters.
 
+Trainings and jobs are here, models and endpoints in memory_endpoints.
+
 Nothing happens in it by itself: jobs end and deployments become ready when `settle` is called, and calls fail as told.
 """
 
+import math
 from collections import Counter
 from collections.abc import Collection, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
 
 from anew.core.decision import Signal
 from anew.core.events import Event
-from anew.core.policy import AzureMLLauncher, DataFactoryLauncher, Deploy, Launcher
-from anew.core.tags import RETRAINING_TAG, version_order
-from anew.engine.ports import (
-    DeploymentState,
-    EndpointView,
-    ModelVersion,
-    RunStatus,
-    RunView,
-    TrainingLauncher,
-    TrainingOrder,
-)
+from anew.core.policy import AzureMLLauncher, DataFactoryLauncher, Launcher
+from anew.core.tags import RETRAINING_TAG
+from anew.engine.ports import DeploymentState, ModelVersion, RunStatus, RunView, TrainingLauncher, TrainingOrder
 from anew.errors import AzureNotFound, AzureRefused, AzureUnavailable
 
 
@@ -42,11 +36,12 @@ class Fault(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How a job ends, and the tags it sets on its own run by then."""
+    """How a job ends, and the tags and metrics it leaves on its own run by then."""
 
     status: RunStatus = RunStatus.COMPLETED
     tags: Mapping[str, str] = field(default_factory=dict[str, str])
     detail: str = ""
+    metrics: Mapping[str, float] = field(default_factory=dict[str, float])
 
 
 @dataclass(slots=True)
@@ -57,12 +52,15 @@ class MemoryJob:
     ending: Ending
     inputs: Mapping[str, str | int | float | bool] = field(default_factory=dict[str, str | int | float | bool])
     status: RunStatus = RunStatus.RUNNING
+    experiment: str = ""
+    git_commit: str = ""
 
     @property
     def view(self) -> RunView:
         """What a client sees of it just now."""
         ended = self.status is not RunStatus.RUNNING
-        return RunView(self.status, {**self.tags, **self.ending.tags} if ended else dict(self.tags), self.ending.detail)
+        tags = {**self.tags, **self.ending.tags} if ended else dict(self.tags)
+        return RunView(self.status, tags, self.ending.detail, self.experiment, self.git_commit)
 
 
 @dataclass(slots=True)
@@ -84,9 +82,10 @@ class MemoryDeployment:
 
 @dataclass(slots=True)
 class MemoryEndpoint:
-    """An online endpoint."""
+    """An online or a batch endpoint."""
 
     traffic: dict[str, int] = field(default_factory=dict[str, int])
+    mirror: dict[str, int] = field(default_factory=dict[str, int])
     deployments: dict[str, MemoryDeployment] = field(default_factory=dict[str, MemoryDeployment])
 
 
@@ -95,7 +94,8 @@ class MemoryAzure:
 
     `endings` are by job document, or by pipeline; `effects` counts what was really done, by kind and object; `calls`
     are the port calls in their order. `down` and `refused` name calls that fail as long as they are named, `broken`
-    the `model:version` whose deployment cannot be created, `silent` those that refuse to score. `happened` is what
+    the `model:version` whose deployment cannot be created, `silent` those that refuse to score, `changing` the
+    endpoints that Azure is still changing, so that they take no write before time passes. `happened` is what
     Azure could tell of drift, `forged` the keys of events it knows nothing of, `archived` the versions that lists
     leave out. Without `tells_of_ends` nothing tells what ended, and runs must be looked at one by one.
     """
@@ -105,6 +105,8 @@ class MemoryAzure:
         self.pipeline_runs: dict[str, MemoryPipelineRun] = {}
         self.models: dict[tuple[str, str], ModelVersion] = {}
         self.endpoints: dict[str, MemoryEndpoint] = {}
+        self.batch_endpoints: dict[str, MemoryEndpoint] = {}
+        self.changing: set[str] = set()
         self.signals: dict[str, list[Signal]] = {}
         self.happened: list[Event] = []
         self.forged: set[str] = set()
@@ -141,7 +143,9 @@ class MemoryAzure:
         for run in self.pipeline_runs.values():
             if run.status is RunStatus.RUNNING:
                 run.status = self.jobs[run.job].status if run.job else RunStatus.COMPLETED
-        for deployment in (item for endpoint in self.endpoints.values() for item in endpoint.deployments.values()):
+        self.changing.clear()
+        endpoints = (*self.endpoints.values(), *self.batch_endpoints.values())
+        for deployment in (item for endpoint in endpoints for item in endpoint.deployments.values()):
             if deployment.state is DeploymentState.CREATING:
                 failed = deployment.model in self.broken
                 deployment.state = DeploymentState.FAILED if failed else DeploymentState.READY
@@ -288,10 +292,16 @@ class MemoryJobs:
         self._azure = azure
 
     def submit(
-        self, name: str, document: str, inputs: Mapping[str, str | int | float | bool], tags: Mapping[str, str]
+        self,
+        name: str,
+        document: str,
+        inputs: Mapping[str, str | int | float | bool],
+        tags: Mapping[str, str],
+        *,
+        optional: Mapping[str, str] = {},
     ) -> None:
         with self._azure.call("jobs.submit"):
-            self._azure.start_job(name, document, tags, inputs)
+            self._azure.start_job(name, document, tags, {**optional, **inputs})
 
     def get(self, name: str) -> RunView | None:
         with self._azure.call("jobs.get"):
@@ -306,105 +316,10 @@ class MemoryJobs:
         with self._azure.call("jobs.ended"):
             return self._azure.ended_jobs()
 
-
-# --- models and endpoints ---------------------------------------------------------------------------------
-
-
-class MemoryRegistry:
-    """Registered models."""
-
-    def __init__(self, azure: MemoryAzure) -> None:
-        self._azure = azure
-
-    def versions(self, model: str) -> list[ModelVersion]:
-        with self._azure.call("registry.versions"):
-            known = [
-                item
-                for key, item in self._azure.models.items()
-                if item.model == model and key not in self._azure.archived
-            ]
-            return sorted(known, key=lambda item: version_order(item.version), reverse=True)
-
-    def get(self, model: str, version: str) -> ModelVersion | None:
-        with self._azure.call("registry.get"):
-            return self._azure.models.get((model, version))
-
-    def register(self, version: ModelVersion, type: str, description: str) -> None:
-        with self._azure.call("registry.register"):
-            key = (version.model, version.version)
-            known = self._azure.models.get(key)
-            if known is not None and known.path != version.path:
-                raise AzureRefused(f"{version.model}:{version.version} exists with another path")
-            self._azure.models[key] = version
-            if known is None:
-                self._azure.effects["version", f"{version.model}:{version.version}"] += 1
-
-
-class MemoryEndpoints:
-    """Managed online endpoints. A request is answered with the `model:version` that served it."""
-
-    def __init__(self, azure: MemoryAzure) -> None:
-        self._azure = azure
-
-    def view(self, endpoint: str) -> EndpointView | None:
-        with self._azure.call("endpoints.view"):
-            found = self._azure.endpoints.get(endpoint)
-            if found is None:
-                return None
-            models = {name: item.model for name, item in found.deployments.items()}
-            return EndpointView(endpoint, {name: found.traffic.get(name, 0) for name in models}, models)
-
-    def ensure(self, endpoint: str) -> None:
-        with self._azure.call("endpoints.ensure"):
-            if endpoint not in self._azure.endpoints:
-                self._azure.endpoints[endpoint] = MemoryEndpoint()
-                self._azure.effects["endpoint", endpoint] += 1
-
-    def create_deployment(self, endpoint: str, deployment: str, model: ModelVersion, rule: Deploy) -> None:
-        with self._azure.call("endpoints.create_deployment"):
-            wanted, found = f"{model.model}:{model.version}", self._found(endpoint)
-            known = found.deployments.get(deployment)
-            if known is None or known.model != wanted:
-                found.deployments[deployment] = MemoryDeployment(wanted)
-                self._azure.effects["deployment", f"{endpoint}/{deployment}"] += 1
-
-    def deployment_state(self, endpoint: str, deployment: str) -> DeploymentState:
-        with self._azure.call("endpoints.deployment_state"):
-            found = self._azure.endpoints.get(endpoint)
-            known = found.deployments.get(deployment) if found else None
-            return known.state if known else DeploymentState.ABSENT
-
-    def set_traffic(self, endpoint: str, traffic: Mapping[str, int]) -> None:
-        with self._azure.call("endpoints.set_traffic"):
-            found = self._found(endpoint)
-            if unknown := sorted(name for name in traffic if name not in found.deployments):
-                raise AzureRefused(f"{endpoint} has no deployment {', '.join(unknown)}")
-            if sum(traffic.values()) not in {0, 100}:
-                raise AzureRefused(f"the traffic of {endpoint} must sum to 0 or 100 percent")
-            found.traffic = dict(traffic)
-            self._azure.effects["traffic", endpoint] += 1
-
-    def delete_deployment(self, endpoint: str, deployment: str) -> None:
-        with self._azure.call("endpoints.delete_deployment"):
-            found = self._found(endpoint)
-            if found.traffic.get(deployment):
-                raise AzureRefused(f"{endpoint}/{deployment} takes traffic")
-            if found.deployments.pop(deployment, None):
-                self._azure.effects["deletion", f"{endpoint}/{deployment}"] += 1
-
-    def score(self, endpoint: str, request: Mapping[str, Any], deployment: str | None = None) -> tuple[str | None, Any]:
-        with self._azure.call("endpoints.score"):
-            found = self._found(endpoint)
-            name = deployment or max(found.traffic, key=lambda each: found.traffic[each], default="")
-            known = found.deployments.get(name)
-            if known is None or known.state is not DeploymentState.READY:
-                raise AzureNotFound(f"{endpoint} has no deployment {name!r} that is ready")
-            if known.model in self._azure.silent:
-                raise AzureRefused(f"{endpoint}/{name} refused the request")
-            return name, known.model
-
-    def _found(self, endpoint: str) -> MemoryEndpoint:
-        found = self._azure.endpoints.get(endpoint)
-        if found is None:
-            raise AzureNotFound(f"there is no endpoint {endpoint}")
-        return found
+    def metrics(self, name: str) -> Mapping[str, float]:
+        with self._azure.call("jobs.metrics"):
+            job = self._azure.jobs.get(name)
+            if job is None:
+                raise AzureNotFound(f"Azure knows no job {name}")
+            found = job.ending.metrics if job.status is not RunStatus.RUNNING else {}
+            return {metric: value for metric, value in found.items() if math.isfinite(value)}

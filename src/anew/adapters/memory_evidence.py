@@ -9,6 +9,7 @@ from anew.core.decision import History, Signal
 from anew.core.events import Cause, Event
 from anew.core.policy import Policy
 from anew.core.policy_evidence import EvidenceSource, LogQuery, MonitorHistory
+from anew.engine.ports import News
 
 
 class MemorySource:
@@ -25,13 +26,13 @@ class MemorySource:
 
 
 class MemoryNotifier:
-    """Keeps what people were told, as title and text."""
+    """Keeps what people were told."""
 
     def __init__(self) -> None:
-        self.told: list[tuple[str, str]] = []
+        self.told: list[News] = []
 
-    def tell(self, title: str, text: str) -> None:
-        self.told.append((title, text))
+    def tell(self, news: News) -> None:
+        self.told.append(news)
 
 
 class MemoryMissedEvents:

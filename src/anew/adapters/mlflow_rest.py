@@ -83,6 +83,10 @@ class _Experiments(_Page):
     experiments: list[_Experiment] | None = None
 
 
+class _OneRun(BaseModel):
+    run: Run
+
+
 class _Runs(_Page):
     runs: list[Run] | None = None
 
@@ -156,6 +160,10 @@ class MlflowApi:
         wanted = " and ".join(f"tags.{key} = '{value}'" for key, value in tags.items())
         body = {"experiment_ids": list(experiments), "filter": wanted, "run_view_type": "ACTIVE_ONLY"}
         return [run for page in self._pages("POST", "runs/search", _Runs, body) for run in page.runs or ()]
+
+    def run(self, run_id: str) -> Run:
+        """The run of this id. Raises AzureNotFound."""
+        return self._call("GET", "runs/get", _OneRun, {"run_id": run_id}).run
 
     def history(self, run_id: str, metric: str) -> list[Point]:
         """Every point of a metric of a run, in no order that could be relied on."""

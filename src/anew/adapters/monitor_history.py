@@ -19,23 +19,16 @@ storage, and they are not read.
 """
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import cache, partial
-from typing import Any
 
-import httpx
-from azure.ai.ml import MLClient
-from azure.core import AzureClouds
-from azure.mgmt.core.tools import get_arm_endpoints
-
-from anew.adapters.azure_errors import translated
-from anew.adapters.mlflow_rest import MlflowApi, Run, api_url
+from anew.adapters.mlflow_rest import MlflowApi, Run
+from anew.adapters.mlflow_tracking import MlflowTracking
 from anew.core.decision import History, Signal
 from anew.core.policy import Policy
 from anew.core.policy_evidence import EvidenceSource, MonitorHistory
-from anew.errors import AzureRefused
 
 SOURCE = "monitor_history"
 
@@ -45,33 +38,14 @@ _METRIC = "azureml.metric_name"
 _FEATURE = ("azureml.feature_name",)  # drift and quality
 _GROUPS = ("azureml.group_0", "azureml.group_1")  # performance, custom and generation signals
 _PARENT = "azureml.metrics"  # the metric name of the run above a monitor's series
-_CLOUDS = {
-    "AzureCloud": AzureClouds.AZURE_PUBLIC_CLOUD,
-    "AzureChinaCloud": AzureClouds.AZURE_CHINA_CLOUD,
-    "AzureUSGovernment": AzureClouds.AZURE_US_GOVERNMENT,
-}
 _AT_ONCE = 4  # of a monitor's series; one has two requests, and a monitor may have hundreds
 
 
 class AzureMonitorHistory:
-    """Implements EvidenceSource for `monitor_history`.
+    """Implements EvidenceSource for `monitor_history`."""
 
-    `http` makes a client, which is closed after each read; `cloud` is Azure's name in the settings.
-    """
-
-    def __init__(
-        self,
-        client: Callable[[], MLClient],
-        credential: Any,
-        http: Callable[[], httpx.Client] = lambda: httpx.Client(timeout=30),
-        *,
-        cloud: str = "AzureCloud",
-    ) -> None:
-        self._client = client
-        self._credential = credential
-        self._http = http
-        self._cloud = cloud
-        self._url: str | None = None
+    def __init__(self, tracking: MlflowTracking) -> None:
+        self._tracking = tracking
 
     def read(self, source: EvidenceSource, policy: Policy, history: History, now: datetime) -> list[Signal]:
         """Every reading of the policy's monitors in the window, oldest first; none for monitors nobody knows.
@@ -81,8 +55,7 @@ class AzureMonitorHistory:
         """
         assert isinstance(source, MonitorHistory)
         since, until = (now - source.window).timestamp(), now.timestamp()
-        with self._http() as http:
-            api = MlflowApi(self._tracking(), self._token(), http)
+        with self._tracking.api() as api:
             series = [run for run in _series_of(api, policy.monitors) if _may_reach(run, since)]
             with ThreadPoolExecutor(_AT_ONCE) as pool:
                 found = list(pool.map(partial(_readings, api, since, until), series))
@@ -92,38 +65,8 @@ class AzureMonitorHistory:
 
     def experiment_id(self, name: str) -> str | None:
         """The id of the experiment of this name. Raises AzureUnavailable and AzureRefused."""
-        with self._http() as http:
-            return MlflowApi(self._tracking(), self._token(), http).experiment(name)
-
-    def _tracking(self) -> str:
-        if self._url is None:
-            with translated("read the workspace"):
-                client = self._client()
-                workspace = client.workspaces.get(client.workspace_name)
-            uri = workspace.mlflow_tracking_uri if workspace else None
-            if not uri:
-                raise AzureRefused("the workspace has no MLflow tracking address, so no history of its monitors")
-            self._url = api_url(uri)
-        return self._url
-
-    def _token(self) -> str:
-        with translated("get a token for MLflow"):
-            return str(self._credential.get_token(management_scope(self._cloud)).token)
-
-
-def management_scope(cloud: str) -> str:
-    """The scope of MLflow tokens: Resource Manager's, not that of ml.azure.com.
-
-    So do azureml-mlflow (`_get_default_scope`: the cloud's resource manager endpoint) and azure-ai-evaluation
-    (`EvalRun._SCOPE`, Azure/azure-sdk-for-python). Raises AzureRefused for a cloud whose endpoints are not known.
-    """
-    known = _CLOUDS.get(cloud)
-    if known is None:
-        raise AzureRefused(
-            f"monitor history: the endpoints of the cloud {cloud} are not known",
-            advice=f"Set azure.cloud to one of {', '.join(_CLOUDS)}",
-        )
-    return str(get_arm_endpoints(known)["credential_scopes"][0])
+        with self._tracking.api() as api:
+            return api.experiment(name)
 
 
 # --- which runs -------------------------------------------------------------------------------------------

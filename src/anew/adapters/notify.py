@@ -1,9 +1,14 @@
-"""Telling people of decisions, through Apprise: one URL a channel (Teams, Slack, mail, a plain webhook, ...)."""
+"""Telling people of what happens, through Apprise: one URL a channel (Teams, Slack, mail, a plain webhook, ...)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from secrets import token_hex
 
 from pydantic import SecretStr
 
+from anew.core.approval_links import ApprovalLinks, Permit
+from anew.engine.news import APPROVAL_REQUESTED
+from anew.engine.ports import News, Notifier
 from anew.errors import InvalidSettings, NotificationFailed
 
 
@@ -21,6 +26,43 @@ class AppriseNotifier:
                     advice="See https://github.com/caronc/apprise/wiki, then run: anew status",
                 )
 
-    def tell(self, title: str, text: str) -> None:
-        if len(self._channels) and not self._channels.notify(title=title, body=text):
-            raise NotificationFailed(f"'{title}' did not reach every channel of notify.urls")
+    def tell(self, news: News) -> None:
+        if len(self._channels) and not self._channels.notify(title=news.title, body=news.text):
+            raise NotificationFailed(f"'{news.title}' did not reach every channel of notify.urls")
+
+
+class Notifiers:
+    """Implements Notifier by several, each of which is told though another cannot be."""
+
+    def __init__(self, *notifiers: Notifier) -> None:
+        self._notifiers = notifiers
+
+    def tell(self, news: News) -> None:
+        reasons: list[str] = []
+        for notifier in self._notifiers:
+            try:
+                notifier.tell(news)
+            except NotificationFailed as error:
+                reasons.append(str(error))
+        if reasons:
+            raise NotificationFailed("; ".join(reasons))
+
+
+class WithApprovalLinks:
+    """Implements Notifier by another one, and adds to what asks for an approval the link that gives it.
+
+    Whoever reads the link can answer: put it in front of channels whose readers may, not of what everybody sees.
+    """
+
+    def __init__(
+        self, notifier: Notifier, links: ApprovalLinks, new_id: Callable[[], str] = lambda: token_hex(8)
+    ) -> None:
+        self._notifier = notifier
+        self._links = links
+        self._new_id = new_id
+
+    def tell(self, news: News) -> None:
+        if news.kind == APPROVAL_REQUESTED and news.until is not None:
+            link = self._links.link(Permit(news.about, news.until, self._new_id()))
+            news = replace(news, text=f"{news.text}\n\nApprove or reject: {link}")
+        self._notifier.tell(news)

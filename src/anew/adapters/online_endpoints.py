@@ -5,99 +5,119 @@ calls too, so requests are sent here directly.
 """
 
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from typing import Any
 
 import httpx
 from azure.ai.ml import MLClient
-from azure.ai.ml.entities import CodeConfiguration, ManagedOnlineDeployment, ManagedOnlineEndpoint
+from azure.ai.ml.entities import ManagedOnlineDeployment, ManagedOnlineEndpoint, OnlineEndpoint
 
+from anew.adapters.azure_endpoints import (
+    changing,
+    finish,
+    refuse_if_live,
+    refuse_if_moved,
+    refuse_unless_written,
+    scoring_code,
+    state_of,
+)
 from anew.adapters.azure_errors import translated
-from anew.core.policy import Deploy
+from anew.core.policy_deploy import Deploy
 from anew.core.tags import model_of_reference
+from anew.core.traffic import nonzero
 from anew.engine.ports import DeploymentState, EndpointView, ModelVersion
 from anew.errors import AzureNotFound, AzureRefused, AzureUnavailable
 
 DEPLOYMENT_HEADER = "azureml-model-deployment"
-
-_STATE: Mapping[str, DeploymentState] = {
-    "succeeded": DeploymentState.READY,
-    "failed": DeploymentState.FAILED,
-    "canceled": DeploymentState.FAILED,
-}
+_PATIENCE = timedelta(minutes=2)  # less than the lease of an endpoint, which is held meanwhile
 
 
 class OnlineEndpoints:
-    """Implements Endpoints."""
+    """Implements Endpoints. `patience` is how long a change of the traffic is waited for."""
 
-    def __init__(self, client: Callable[[], MLClient], http: httpx.Client | None = None) -> None:
+    def __init__(
+        self, client: Callable[[], MLClient], http: httpx.Client | None = None, *, patience: timedelta = _PATIENCE
+    ) -> None:
         self._client = client
         self._http = http or httpx.Client(timeout=30)
+        self._patience = patience
 
     def view(self, endpoint: str) -> EndpointView | None:
         try:
-            with translated(f"read endpoint {endpoint}"):
-                found = self._client().online_endpoints.get(endpoint)
+            found = self._read(endpoint)
+            with translated(f"read deployments of {endpoint}"):
                 deployments = list(self._client().online_deployments.list(endpoint))
         except AzureNotFound:
             return None
-        traffic = {name: int(share) for name, share in (found.traffic or {}).items()}
         models = {str(item.name): model_of_reference(str(item.model or "")) for item in deployments}
-        return EndpointView(endpoint, traffic, models)
+        return EndpointView(endpoint, _shares(found.traffic), models, _shares(found.mirror_traffic))
 
     def ensure(self, endpoint: str) -> None:
-        if self.view(endpoint) is None:
-            with translated(f"create endpoint {endpoint}"):
+        """As the port says; raises AzureUnavailable while Azure makes the endpoint, which takes it minutes."""
+        try:
+            found = self._read(endpoint)
+        except AzureNotFound:
+            what = f"create endpoint {endpoint}"
+            with translated(what):
                 entity = ManagedOnlineEndpoint(name=endpoint, auth_mode="key")
-                self._client().online_endpoints.begin_create_or_update(entity).result()
+                finish(what, self._client().online_endpoints.begin_create_or_update(entity), timedelta(0))
+            return
+        if state_of(found) is DeploymentState.CREATING:
+            raise AzureUnavailable(f"Azure is still making or changing the endpoint {endpoint}")
 
     def create_deployment(self, endpoint: str, deployment: str, model: ModelVersion, rule: Deploy) -> None:
-        scoring = (
-            CodeConfiguration(code=rule.code, scoring_script=rule.scoring_script)
-            if rule.code and rule.scoring_script
-            else None
-        )
         entity = ManagedOnlineDeployment(
             name=deployment,
             endpoint_name=endpoint,
             model=f"azureml:{model.model}:{model.version}",
             environment=rule.environment,
-            code_configuration=scoring,
+            code_configuration=scoring_code(rule),
             instance_type=rule.instance_type,
             instance_count=rule.instance_count,
         )
-        with translated(f"create deployment {endpoint}/{deployment}"):
+        with changing(f"create deployment {endpoint}/{deployment}", lambda: self._read(endpoint)):
             # The poller is left alone: creating takes minutes, and the next tick looks at the state.
             self._client().online_deployments.begin_create_or_update(entity)
 
     def deployment_state(self, endpoint: str, deployment: str) -> DeploymentState:
         try:
             with translated(f"read deployment {endpoint}/{deployment}"):
-                found = self._client().online_deployments.get(deployment, endpoint)
+                return state_of(self._client().online_deployments.get(deployment, endpoint))
         except AzureNotFound:
             return DeploymentState.ABSENT
-        # The SDK gives an enum whose str() is its own name, or a plain string.
-        state = getattr(found.provisioning_state, "value", found.provisioning_state)
-        return _STATE.get(str(state or "").casefold(), DeploymentState.CREATING)
 
-    def set_traffic(self, endpoint: str, traffic: Mapping[str, int]) -> None:
-        with translated(f"shift traffic of {endpoint}"):
+    def set_traffic(
+        self,
+        endpoint: str,
+        traffic: Mapping[str, int],
+        *,
+        mirror: Mapping[str, int] = {},
+        expected: Mapping[str, int] | None = None,
+    ) -> None:
+        """As the port says. The SDK puts no condition on a write: what somebody else writes between the look at what
+        was expected and the write, some tens of milliseconds, is overwritten unseen.
+        """
+        what = f"shift traffic of {endpoint}"
+        with changing(what, lambda: self._read(endpoint)):
             entity = self._client().online_endpoints.get(endpoint)
-            entity.traffic = dict(traffic)
-            self._client().online_endpoints.begin_create_or_update(entity).result()
-        seen = self.view(endpoint)
-        wanted = {name: share for name, share in traffic.items() if share}
-        if seen is None or {name: share for name, share in seen.traffic.items() if share} != wanted:
-            raise AzureUnavailable(
-                f"{endpoint} does not show the traffic just written; somebody else may have moved it"
-            )
+            refuse_if_moved(endpoint, _shares(entity.traffic), expected)
+            entity.traffic, entity.mirror_traffic = nonzero(traffic), nonzero(mirror)
+            finish(what, self._client().online_endpoints.begin_create_or_update(entity), self._patience)
+        shown = self._read(endpoint)
+        refuse_unless_written(endpoint, (traffic, _shares(shown.traffic)), (mirror, _shares(shown.mirror_traffic)))
 
     def delete_deployment(self, endpoint: str, deployment: str) -> None:
-        with translated(f"delete deployment {endpoint}/{deployment}"):
-            self._client().online_deployments.begin_delete(deployment, endpoint)
+        try:
+            found = self._read(endpoint)
+            refuse_if_live(endpoint, deployment, _shares(found.traffic))
+            with changing(f"delete deployment {endpoint}/{deployment}", lambda: self._read(endpoint)):
+                self._client().online_deployments.begin_delete(deployment, endpoint)
+        except AzureNotFound:
+            return
 
     def score(self, endpoint: str, request: Mapping[str, Any], deployment: str | None = None) -> tuple[str | None, Any]:
-        with translated(f"read endpoint {endpoint}"):
-            found = self._client().online_endpoints.get(endpoint)
+        found = self._read(endpoint)
+        with translated(f"read the key of {endpoint}"):
             key = self._client().online_endpoints.get_keys(endpoint)
         headers = {"Authorization": f"Bearer {getattr(key, 'primary_key', '')}"}
         if deployment:
@@ -111,3 +131,11 @@ class OnlineEndpoints:
         if answer.is_error:
             raise AzureRefused(f"{endpoint} refused the request: HTTP {answer.status_code}: {answer.text[:200]}")
         return answer.headers.get(DEPLOYMENT_HEADER), answer.json()
+
+    def _read(self, endpoint: str) -> OnlineEndpoint:
+        with translated(f"read endpoint {endpoint}"):
+            return self._client().online_endpoints.get(endpoint)
+
+
+def _shares(traffic: Mapping[str, Any] | None) -> dict[str, int]:
+    return {str(name): int(share) for name, share in (traffic or {}).items()}

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from anew.core.policies import Policies, Sourced
-from anew.core.policy import AzureMLLauncher, Deploy, Policy
+from anew.core.policy import AzureMLLauncher, Policy
+from anew.core.policy_deploy import Deploy
 from anew.core.policy_evidence import DriftOfWindow, EvidenceSource, GainOfRetraining
 from anew.core.policy_layers import Layer, overlay
 from anew.core.policy_text import PolicyText, read_defaults, read_policies
@@ -173,7 +174,9 @@ def _with_absolute_paths(parsed: PolicyText, folder: Path) -> Policy:
     launcher = policy.retrain.launcher
     if isinstance(launcher, AzureMLLauncher):
         launcher = _with(launcher, {"job": resolver.file(launcher.job, "retrain", "launcher", "job")})
-    evaluate = _with(policy.evaluate, {"job": resolver.file(policy.evaluate.job, "evaluate", "job")})
+    evaluate = policy.evaluate
+    if evaluate.job is not None:
+        evaluate = _with(evaluate, {"job": resolver.file(evaluate.job, "evaluate", "job")})
     deploy = tuple(_absolute_code(rule, index, resolver) for index, rule in enumerate(policy.deploy))
     if resolver.problems:
         raise InvalidPolicy(tuple(resolver.problems))

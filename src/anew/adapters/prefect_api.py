@@ -31,6 +31,7 @@ _PASSING = frozenset({429, 502, 503, 504})
 _ATTEMPTS = 3
 _PATIENCE = 8.0  # seconds for all attempts of one call; the relay asks again anyway
 _MOST_RUNS = 200  # the server's own limit for a page
+_ENDED = ["COMPLETED", "FAILED", "CRASHED", "CANCELLED", "CANCELLING"]
 _START_ADVICE = "Run: prefect server start"
 _DEPLOY_ADVICE = "Run: prefect --no-prompt deploy --all"
 
@@ -72,7 +73,11 @@ class PrefectFlows:
 
     def hint(self, event: Event) -> None:
         """Emit one Prefect event under the Azure event's type. Raises PrefectUnavailable."""
-        self._call("POST", "/events", [prefect_event(event)])
+        self.emit(prefect_event(event))
+
+    def emit(self, event: Mapping[str, Any]) -> None:
+        """Emit one Prefect event, whose `id` makes it one however often it is sent. Raises PrefectUnavailable."""
+        self._call("POST", "/events", [event])
 
     def start(self, deployment: str, idempotency_key: str, parameters: Mapping[str, Any]) -> str:
         """Create the flow run of this key, or find it, and return its id. Raises PrefectUnavailable."""
@@ -89,16 +94,17 @@ class PrefectFlows:
 
         Raises PrefectUnavailable, also for a name that is not deployed.
         """
-        names = {self._deployment_id(name): name for name in deployments}
-        query = {
-            "sort": "EXPECTED_START_TIME_DESC",
-            "limit": _MOST_RUNS,
-            "flow_runs": {
-                "deployment_id": {"any_": list(names)},
-                "expected_start_time": {"after_": since.astimezone(UTC).isoformat()},
-            },
-        }
-        return [_view(run, names) for run in self._call("POST", "/flow_runs/filter", query).json()]
+        return self._runs(deployments, {"expected_start_time": {"after_": since.astimezone(UTC).isoformat()}})
+
+    def unfinished_runs(self, deployment: str) -> list[FlowRunView]:
+        """At most 200 flow runs of this `flow/deployment` that have not ended. Raises PrefectUnavailable."""
+        return self._runs([deployment], {"state": {"type": {"not_any_": _ENDED}}})
+
+    def cancel_suspended(self, run_id: str, why: str) -> None:
+        """Cancel a flow run, if it is suspended. Raises PrefectUnavailable."""
+        if self._call("GET", f"/flow_runs/{run_id}").json()["state_name"] == "Suspended":
+            state = {"type": "CANCELLED", "name": "Cancelled", "message": why}
+            self._call("POST", f"/flow_runs/{run_id}/set_state", {"state": state, "force": False})
 
     def ensure_pool(self, name: str, kind: str) -> None:
         """Create the work pool unless there is one; its worker fills in the details. Raises PrefectUnavailable."""
@@ -132,6 +138,15 @@ class PrefectFlows:
                 )
             on_progress(waited)
             time.sleep(0.25)
+
+    def _runs(self, deployments: Collection[str], which: Mapping[str, Any]) -> list[FlowRunView]:
+        names = {self._deployment_id(name): name for name in deployments}
+        query = {
+            "sort": "EXPECTED_START_TIME_DESC",
+            "limit": _MOST_RUNS,
+            "flow_runs": {"deployment_id": {"any_": list(names)}, **which},
+        }
+        return [_view(run, names) for run in self._call("POST", "/flow_runs/filter", query).json()]
 
     def _create_run(self, deployment: str, body: Mapping[str, Any]) -> httpx.Response:
         return self._send("POST", f"/deployments/{self._deployment_id(deployment)}/create_flow_run", body)

@@ -16,6 +16,9 @@ from anew.core.metrics import canonical_metric
 from anew.core.policy import Policy
 from anew.core.policy_rules import looks_back
 
+_OUTCOMES = tuple(outcome for outcome in Outcome if outcome is not Outcome.ROLL_BACK)
+"""What a replay can come to. It knows of no releases, so that `prefer_rollback` never holds."""
+
 
 @dataclass(frozen=True)
 class Retrained:
@@ -69,7 +72,7 @@ def replay_signals(policy: Policy, signals: Sequence[Signal], name: str) -> Reco
         if decision.outcome is Outcome.RETRAIN:
             retrained.append(Retrained(now, decision.tree.sentence))
     shown = {canonical_metric(signal.metric) for signal in signals}
-    outcomes = {outcome: counts[outcome] for outcome in Outcome}
+    outcomes = {outcome: counts[outcome] for outcome in _OUTCOMES}
     return RecordedReplay(name, outcomes, tuple(retrained), metrics_asked(policy) - shown)
 
 

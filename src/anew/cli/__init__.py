@@ -16,7 +16,12 @@ app.command("anew.cli.serve:serve", name="serve", help="Run the webhook that Eve
 app.command("anew.cli.emulator:emulator", name="emulator", help="Run local Azure on this machine.")
 app.command("anew.cli.status:status", name="status", help="Show what is open, decided and waiting.")
 app.command("anew.cli.explain:explain", name="explain", help="Explain why it did, or did not, retrain.")
+app.command("anew.cli.approve:approve", name="approve", help="Agree to a candidate that waits for it, or force it.")
+app.command("anew.cli.approve:reject", name="reject", help="Turn a candidate down that waits for an answer.")
 app.command("anew.cli.cancel:cancel", name="cancel", help="Cancel the retraining of a model, in Azure too.")
+app.command("anew.cli.rollback:rollback", name="rollback", help="Bring an earlier version of a model back.")
+app.command("anew.cli.history:history", name="history", help="Show which version served what, when and why.")
+app.command("anew.cli.lineage:lineage", name="lineage", help="Draw what an event, a version or a rollout came from.")
 
 policy = App(name="policy", help="Check policies, try them, and replay them over history.")
 policy.command("anew.cli.policy:check", name="check", help="Check policies: file, line, path and allowed values.")
@@ -26,6 +31,10 @@ policy.command("anew.cli.policy:schema", name="schema", help="Print the JSON Sch
 app.command(policy)
 
 app.command("anew.cli.profile:profile", name="profile", help="Store the profile of reference rows, for drift.")
+
+gate = App(name="gate", help="Try the gate on rows that two models have scored.")
+gate.command("anew.cli.gate:compare_rows", name="compare", help="Compare two models as the gate would, and draw it.")
+app.command(gate)
 
 events = App(name="events", help="Look at events, get back what was missed, and subscribe.")
 events.command("anew.cli.events:list_events", name="list", help="List events and dead letters, with their state.")

@@ -9,8 +9,6 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from anew.core.decision import Outcome
-
 if TYPE_CHECKING:
     from anew.backtest import Report
     from anew.backtest.policies import PolicyContender
@@ -108,10 +106,10 @@ def show_recorded(file: Path, replays: Sequence["RecordedReplay"], console: Cons
     """How often each policy came to each outcome, then each retraining with its reasons."""
     table = Table(box=None, padding=(0, 1, 0, 0))
     table.add_column("policy", no_wrap=True)
-    for outcome in Outcome:
+    for outcome in replays[0].outcomes:
         table.add_column(str(outcome), justify="right", no_wrap=True)
     for each in replays:
-        table.add_row(escape(each.policy), *(f"{each.outcomes[outcome]:,}" for outcome in Outcome))
+        table.add_row(escape(each.policy), *(f"{count:,}" for count in each.outcomes.values()))
     console.print(f"[bold]{escape(str(file))}[/]: {replays[0].instants:,} instants at which to decide")
     console.print(table)
     for each in replays:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from rich.console import Console
 
 from anew.cli.output import print_json
-from anew.core.lifecycle import Retraining
+from anew.core.retraining_lifecycle import Retraining
 from anew.engine.context import Engine
 from anew.errors import TemporaryError
 from anew.settings import load_settings

@@ -1,14 +1,16 @@
 """`anew explain`: why did, or didn't, it retrain?"""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 from rich.console import Console
+from rich.text import Text
 
-from anew.cli.output import print_json
+from anew.cli.output import one_line, print_json, utc
 from anew.cli.trees import rich_tree
 from anew.core.event_json import event_line
 from anew.core.explain import from_json
+from anew.core.rollout_lifecycle import Rollout, RolloutKind
 from anew.engine.ledger import InboxEntry, Ledger
 from anew.engine.story import Story, tell, tell_of_model
 from anew.errors import InvalidPolicy, UnknownModel
@@ -37,7 +39,7 @@ def explain(id: str, *, at: datetime | None = None, json: bool = False) -> None:
 
 
 def _story(ledger: Ledger, folder: Path, id: str, at: datetime | None) -> Story:
-    moment = datetime.now(UTC) if at is None else at.replace(tzinfo=UTC) if at.tzinfo is None else at
+    moment = utc(at)
     known = bool(ledger.decisions(model=id, limit=1))
     watched = _monitors(folder, id)
     if known or watched is not None:
@@ -87,17 +89,22 @@ def show_story(console: Console, story: Story) -> None:
         _show_entry(console, "[yellow]no part[/]", entry)
     if story.retraining:
         item = story.retraining
-        console.print(
-            f"run    {item.launcher} {item.external_run_id or 'not launched'}: {item.state} {item.reason or ''}"
-        )
+        run = item.job_name if item.is_claimed else item.external_run_id or "not launched"
+        console.print(f"run    {item.launcher} {run}: {item.state} {item.reason or ''}")
         if item.gate:
             console.print(f"gate   {item.gate.outcome}: {item.gate.sentence}")
     for rollout in story.rollouts:
-        console.print(
-            f"deploy {rollout.model}:{rollout.version} on {rollout.endpoint}: {rollout.state} {rollout.reason or ''}"
-        )
+        _show_rollout(console, rollout)
     for row in story.audit:
         console.print(f"[dim]{row.at:%H:%M:%S}  {row.subject} {row.subject_id} {row.what} by {row.actor}[/]")
+
+
+def _show_rollout(console: Console, rollout: Rollout) -> None:
+    what = "back   " if rollout.kind is RolloutKind.ROLLBACK else "deploy "
+    before = f" instead of {rollout.previous_version}" if rollout.previous_version else ""
+    reason = one_line("; ".join(each for each in (rollout.why, rollout.reason) if each))
+    line = f"{what}{rollout.model}:{rollout.version}{before} on {rollout.place}: {rollout.state} {reason}".rstrip()
+    console.print(Text(line), soft_wrap=True)
 
 
 def _show_entry(console: Console, label: str, entry: InboxEntry) -> None:

@@ -3,7 +3,7 @@
 import json
 import sys
 from dataclasses import asdict, is_dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -33,3 +33,20 @@ def complain(error: AnewError) -> None:
     sys.stderr.write(f"error: {error}\n")
     if error.advice:
         sys.stderr.write(f"{error.advice}\n")
+
+
+def one_line(text: str) -> str:
+    """The text as one line that cannot change the terminal: reasons and names come from events and people."""
+    return " ".join("".join(char if char.isprintable() else " " for char in text).split())
+
+
+def utc(moment: datetime | None) -> datetime:
+    """A moment a person gave, in UTC unless it has an offset; now when none was given."""
+    if moment is None:
+        return datetime.now(UTC)
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def moment_text(moment: datetime) -> str:
+    """A moment for a person."""
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}Z"

@@ -7,7 +7,7 @@ from anew.cli.output import print_json
 from anew.core.token_bucket import TokenBucket
 from anew.settings import Settings, load_settings
 from anew.webhook.config import WebhookConfig
-from anew.wiring import open_ledger, webhook_authenticator
+from anew.wiring import approval_links, open_ledger, prefect_flows, webhook_authenticator
 
 
 def serve(*, host: str | None = None, port: int | None = None, relay: bool = True, json: bool = False) -> None:
@@ -24,8 +24,8 @@ def serve(*, host: str | None = None, port: int | None = None, relay: bool = Tru
     json
         Print one JSON object with the address before serving.
     """
-    from anew.adapters.prefect_api import PrefectFlows
     from anew.webhook.app import create_apps
+    from anew.webhook.approvals import ApprovalsEndpoint
     from anew.webhook.server import serve as run
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
@@ -33,10 +33,11 @@ def serve(*, host: str | None = None, port: int | None = None, relay: bool = Tru
     logging.getLogger("httpx").setLevel(logging.WARNING)
     settings = load_settings()
     config = webhook_config(settings, host, port)
-    auth = settings.prefect.auth.get_secret_value() if settings.prefect.auth else None
-    flows = PrefectFlows(settings.prefect.api_url, auth) if relay else None
+    flows = prefect_flows(settings) if relay else None
     authenticator = webhook_authenticator(settings, on_loopback=config.on_loopback)
-    apps = create_apps(open_ledger(settings), flows, config, authenticator, lambda: datetime.now(UTC))
+    ledger, links = open_ledger(settings), approval_links(settings)
+    approvals = ApprovalsEndpoint(links, ledger, _now) if links else None
+    apps = create_apps(ledger, flows, config, authenticator, _now, approvals)
     url = f"http://{config.host}:{config.port}/events"
     operator_url = "http://{}:{}".format(*config.operator_address)
     if json:
@@ -44,6 +45,10 @@ def serve(*, host: str | None = None, port: int | None = None, relay: bool = Tru
     else:
         print(f"Events of {settings.azure.workspace} at {url}; {operator_url}/status tells how it does")
     run(apps, config)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
 def webhook_config(settings: Settings, host: str | None, port: int | None) -> WebhookConfig:

@@ -7,7 +7,8 @@ from rich.table import Table
 
 from anew.cli.output import print_json
 from anew.core.events import Cause
-from anew.core.lifecycle import OPEN_RETRAINING, OPEN_ROLLOUT
+from anew.core.retraining_lifecycle import OPEN_RETRAINING, RetrainingState
+from anew.core.rollout_lifecycle import OPEN_ROLLOUT
 from anew.engine.ledger import Ledger
 from anew.settings import load_settings
 from anew.wiring import open_ledger
@@ -62,6 +63,12 @@ def _show(console: Console, ledger: Ledger) -> None:
         console.print(
             f"  {run.id}  {run.model}  {run.state} for {_age(now - run.state_since)}  {run.external_run_id or ''}"
         )
+        if run.answer_until is not None and run.state is RetrainingState.AWAITING_APPROVAL:
+            console.print(
+                f"    answer until {run.answer_until:%Y-%m-%d %H:%M}Z; no answer is a no:"
+                f" anew approve {run.id} --reason TEXT, or anew reject {run.id} --reason TEXT",
+                soft_wrap=True,
+            )
     for rollout in open_rollouts:
         console.print(f"  {rollout.id}  {rollout.model}:{rollout.version} to {rollout.endpoint}  {rollout.state}")
     table = Table("when", "decision", "model", "outcome", "retraining", box=None, pad_edge=False)

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from anew.core.decision import Decision, Evidence, Force, History, Missing, Node, Outcome, Signal, Verdict
 from anew.core.events import Cause, Event
 from anew.core.facts import Facts, arrange, series_of
-from anew.core.limits import judge_hard_limits, judge_limits
+from anew.core.limits import ROLLBACK, judge_hard_limits, judge_limits, judge_rollback
 from anew.core.metrics import DETAILS_UNKNOWN, MONITOR_FAILED
 from anew.core.policy import Policy
 from anew.core.policy_evidence import EvidenceRules
@@ -16,6 +16,7 @@ from anew.core.verdicts import all_of
 
 _BLOCK = "block_when"
 _STOPS = {Verdict.NO: Outcome.BLOCKED, Verdict.ERROR: Outcome.ERROR}
+_INSTEAD = {Verdict.YES: Outcome.ROLL_BACK, Verdict.UNKNOWN: Outcome.HOLD}
 CLOCK_SKEW = timedelta(minutes=10)  # how far in the future a signal may be and still be believed
 
 
@@ -42,7 +43,8 @@ def decide(
 
     Retrains when the rules fire and no limit holds it back. A block outweighs everything; a limit that holds outweighs
     rules that cannot tell. Force sets aside rules, cooldown, counts and freezes; never the block, the budget, or the
-    guard against two retrainings at once.
+    guard against two retrainings at once. Going back from a release, where the policy prefers that, asks for rules that
+    fire alone: limits are about trainings.
     """
     policy = compiled.policy
     counted, notes = _counted(evidence, policy.evidence, now)
@@ -52,11 +54,12 @@ def decide(
     conditions = (rules, *soft, *hard) if force is None else (_forced(force), *hard)
     verdict = all_of([node.verdict for node in conditions])
     block = None if compiled.block_when is None else _block(compiled.block_when, facts)
-    if block is not None and block.verdict in _STOPS:
-        outcome, verdict, conditions = _STOPS[block.verdict], block.verdict, (block, *conditions)
-    else:
-        outcome = _outcome(verdict, policy.evidence)
-        notes = notes if block is None else (block, *notes)
+    asked = policy.limits.prefer_rollback is not None and force is None and rules.verdict is Verdict.YES
+    back = judge_rollback(policy.limits, history, now) if asked else None
+    outcome, first = _outweighing(block, back) or (_outcome(verdict, policy.evidence), None)
+    if first is not None:
+        verdict, conditions = first.verdict, (first, *conditions)
+    notes = (*(each for each in (block, back) if each is not None and each is not first), *notes)
     children = (*conditions, *((rules, *soft) if force else ()), *notes)
     return Decision(outcome, _root(policy, outcome, verdict, conditions, children, now), policy.mode == "shadow")
 
@@ -89,6 +92,15 @@ def monitors_of(event: Event) -> tuple[str, ...]:
 # --- the whole --------------------------------------------------------------------------------------------
 
 
+def _outweighing(block: Node | None, back: Node | None) -> tuple[Outcome, Node] | None:
+    """What decides whatever the rules and limits say."""
+    if block is not None and block.verdict in _STOPS:
+        return _STOPS[block.verdict], block
+    if back is not None and back.verdict in _INSTEAD:
+        return _INSTEAD[back.verdict], back
+    return None
+
+
 def _outcome(verdict: Verdict, rules: EvidenceRules) -> Outcome:
     match verdict:
         case Verdict.YES:
@@ -110,8 +122,8 @@ def _root(
     now: datetime,
 ) -> Node:
     def sentence() -> str:
-        # That no limit holds is no reason to retrain, and where a block decides nothing else does.
-        first_decides = outcome is Outcome.RETRAIN or conditions[0].rule == _BLOCK
+        # That no limit holds is no reason to retrain, and where a block or a rollback decides nothing else does.
+        first_decides = outcome is Outcome.RETRAIN or conditions[0].rule in (_BLOCK, ROLLBACK)
         deciding = conditions[:1] if first_decides else conditions
         shadow = " (shadow: nothing is started)" if policy.mode == "shadow" else ""
         reasons = "; ".join(node.sentence for node in deciding if node.verdict is verdict)

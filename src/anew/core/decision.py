@@ -15,6 +15,7 @@ class Outcome(StrEnum):
     """What a decision came to."""
 
     RETRAIN = "retrain"
+    ROLL_BACK = "roll_back"  # the version before comes back, and is given a chance before another is trained
     HOLD = "hold"
     BLOCKED = "blocked"  # the data or its monitor is bad: training on it would make things worse
     INSUFFICIENT = "insufficient"  # the evidence at hand cannot tell
@@ -139,13 +140,28 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
+class Release:
+    """The newest version of the model that its release gave all traffic, while it has it and was not sent back yet.
+
+    `at` is when it took all traffic, `previous_version` what served before, None when nothing of the model did.
+    `goes_back` says that it is being sent back just now.
+    """
+
+    version: str
+    at: datetime
+    previous_version: str | None = None
+    goes_back: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class History:
-    """What the ledger knows that bears on the decision: this model's retrainings, newest first, and how many of
-    other models are under way.
+    """What the ledger knows that bears on the decision: this model's retrainings, newest first, how many of other
+    models are under way, and its newest release, where a policy asks for that.
     """
 
     attempts: tuple[Attempt, ...] = ()
     open_elsewhere: int = 0
+    release: Release | None = None
 
     @property
     def last_retraining_at(self) -> datetime | None:

@@ -64,14 +64,14 @@ def to_notice(model: str, decision_id: str, decision: Decision) -> tuple[str, st
 
 
 def _lines(node: Node, first: str, rest: str) -> Iterator[str]:
-    yield f"{first}{MARKS[node.verdict]} {_one_line(node.rule)}: {_one_line(node.sentence)}"
+    yield f"{first}{MARKS[node.verdict]} {one_line(node.rule)}: {one_line(node.sentence)}"
     for index, child in enumerate(node.children):
         last = index == len(node.children) - 1
         yield from _lines(child, rest + ("└─ " if last else "├─ "), rest + ("   " if last else "│  "))
 
 
 def _items(node: Node, depth: int) -> Iterator[str]:
-    yield f"{'  ' * depth}- {MARKS[node.verdict]} **{_escaped(node.rule)}**: {_escaped(node.sentence)}"
+    yield f"{'  ' * depth}- {MARKS[node.verdict]} **{escaped(node.rule)}**: {escaped(node.sentence)}"
     for child in node.children:
         yield from _items(child, depth + 1)
 
@@ -85,13 +85,15 @@ def _compared(node: Node) -> Iterator[Mapping[str, Any]]:
 def _row(compared: Mapping[str, Any]) -> str:
     limit = compared.get("limit")
     shown = {**compared, "limit": None if limit is None else f"{compared.get('breach')} {limit}"}
-    cells = ("" if shown.get(column) is None else _escaped(str(shown[column])) for column in _COLUMNS)
+    cells = ("" if shown.get(column) is None else escaped(str(shown[column])) for column in _COLUMNS)
     return f"| {MARKS[Verdict(compared['verdict'])]} | {' | '.join(cells)} |"
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
+    """The words of a text, without what cannot be printed."""
     return " ".join("".join(char if char.isprintable() else " " for char in text).split())
 
 
-def _escaped(text: str) -> str:
-    return _MARKDOWN.sub(r"\\\1", html.escape(_one_line(text), quote=False))
+def escaped(text: str) -> str:
+    """The text as it is, in Markdown; one line of it."""
+    return _MARKDOWN.sub(r"\\\1", html.escape(one_line(text), quote=False))

@@ -1,10 +1,11 @@
 """The lifecycle tables as Mermaid state diagrams, so that the documents show what the code does and nothing else."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from enum import StrEnum
 from typing import TypeVar
 
-from anew.core.lifecycle import RETRAINING_TRANSITIONS, ROLLOUT_TRANSITIONS, RetrainingState, RolloutState
+from anew.core.retraining_lifecycle import CLAIMED, OPEN_RETRAINING, RETRAINING_TRANSITIONS, RetrainingState
+from anew.core.rollout_lifecycle import OPEN_ROLLOUT, ROLLOUT_TRANSITIONS, RolloutState
 
 State = TypeVar("State", bound=StrEnum)
 Move = TypeVar("Move", bound=StrEnum)
@@ -12,7 +13,7 @@ Move = TypeVar("Move", bound=StrEnum)
 _HEAD = """\
 # Lifecycle
 
-Generated from the tables in `src/anew/core/lifecycle.py`; do not edit. To make it anew:
+Generated from the tables in `src/anew/core/*_lifecycle.py`; do not edit. To make it anew:
 
 ```sh
 python -c "from anew.core.lifecycle_diagram import lifecycle_page; print(lifecycle_page(), end='')" \\
@@ -23,20 +24,26 @@ What each state means is told in [ledger.md](ledger.md). A move that is not draw
 """
 
 
-def mermaid(first: State, transitions: Mapping[State, Mapping[Move, State]]) -> str:
-    """A Mermaid `stateDiagram-v2` of a table: it begins in *first*, and ends in every state without a move."""
-    lines = ["stateDiagram-v2", f"    [*] --> {first}"]
+def mermaid(
+    begins: Mapping[State, str], transitions: Mapping[State, Mapping[Move, State]], open_states: Collection[State]
+) -> str:
+    """A Mermaid `stateDiagram-v2` of a table: it begins in each of these states, in the way named, and ends in every
+    state that is not open.
+    """
+    lines = ["stateDiagram-v2"]
+    lines += [f"    [*] --> {state}" + (f": {how}" if how else "") for state, how in begins.items()]
     for state, moves in transitions.items():
         lines += [f"    {state} --> {target}: {move}" for move, target in moves.items()]
-        if not moves:
+        if state not in open_states:
             lines.append(f"    {state} --> [*]")
     return "\n".join(lines)
 
 
 def lifecycle_page() -> str:
     """The text of `docs/reference/lifecycle.md`."""
+    retrainings = {RetrainingState.LAUNCHING: "", RetrainingState.TRAINING: CLAIMED}
     diagrams = (
-        ("A retraining", mermaid(RetrainingState.LAUNCHING, RETRAINING_TRANSITIONS)),
-        ("A rollout", mermaid(RolloutState.PENDING, ROLLOUT_TRANSITIONS)),
+        ("A retraining", mermaid(retrainings, RETRAINING_TRANSITIONS, OPEN_RETRAINING)),
+        ("A rollout", mermaid({RolloutState.PENDING: ""}, ROLLOUT_TRANSITIONS, OPEN_ROLLOUT)),
     )
     return _HEAD + "".join(f"\n## {title}\n\n```mermaid\n{diagram}\n```\n" for title, diagram in diagrams)

@@ -9,6 +9,8 @@ from anew.core.policy_limits import Budget, Freeze, Limits, MaxRetrainings
 
 _LONGEST_COOLDOWN = timedelta(days=365)  # however often a candidate was rejected, the model gets another chance
 _ROUNDING = 1 + 1e-9  # so that three times 0.1 fits into 0.3
+ROLLBACK = "prefer_rollback"
+_NO_RELEASE = Node(ROLLBACK, Verdict.NO, "no release of the model has all traffic that was not sent back already")
 _NEVER_RETRAINED = Node("cooldown", Verdict.YES, "the model was never retrained before")
 _NONE_IN_FLIGHT = Node("in_flight", Verdict.YES, "no other retraining of the model is under way")
 
@@ -30,6 +32,27 @@ def judge_hard_limits(limits: Limits, history: History, now: datetime) -> tuple[
     budget = () if limits.budget is None else (_budget(limits.budget, history, now),)
     at_once = () if limits.max_concurrent is None else (_max_concurrent(limits.max_concurrent, history),)
     return (_in_flight(history), *budget, *at_once)
+
+
+def judge_rollback(limits: Limits, history: History, now: datetime) -> Node:
+    """Whether the newest release goes back instead: YES when it does, NO when a retraining may begin, ERROR never;
+    UNKNOWN while it is going back already, and nobody can tell yet what that will help.
+    """
+    release, soon = history.release, limits.prefer_rollback or timedelta(0)
+    if release is None:
+        return _NO_RELEASE
+    ago = now - release.at
+    took = f"version {release.version} took all traffic {_rounded(ago)} ago"
+    values = {"version": release.version, "previous_version": release.previous_version, "at": release.at.isoformat()}
+    if release.goes_back:
+        told = f"{took} and is being sent back: what that helps is seen before another is trained"
+        return Node(ROLLBACK, Verdict.UNKNOWN, told, values)
+    if ago > soon:
+        return Node(ROLLBACK, Verdict.NO, f"{took}, longer than {soon}", values)
+    if release.previous_version is None:
+        return Node(ROLLBACK, Verdict.NO, f"{took}, and there is no version to go back to", values)
+    told = f"{took}: going back to {release.previous_version} is tried before another is trained"
+    return Node(ROLLBACK, Verdict.YES, told, values)
 
 
 def cooldown_of(limits: Limits, history: History) -> timedelta:
@@ -104,6 +127,10 @@ def _max_concurrent(most: int, history: History) -> Node:
     verdict = Verdict.YES if history.open_elsewhere < most else Verdict.NO
     told = f"{history.open_elsewhere} retrainings of other models are under way; at most {most} may be at once"
     return Node("max_concurrent", verdict, told, {"open": history.open_elsewhere, "most": most})
+
+
+def _rounded(duration: timedelta) -> timedelta:
+    return timedelta(seconds=round(duration.total_seconds()))
 
 
 def _moment(at: datetime) -> str:

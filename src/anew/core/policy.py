@@ -5,11 +5,13 @@ to train, what the new model must prove, and where its tags deploy it.
 """
 
 from datetime import timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter, field_validator, model_validator
 
+from anew.core.policy_deploy import Deploy
 from anew.core.policy_evidence import EvidenceRules
+from anew.core.policy_gate import Evaluation, Gate
 from anew.core.policy_limits import Limits
 from anew.core.policy_rules import Rule
 from anew.core.policy_types import Document, Duration, Name, Scalar, Text
@@ -44,6 +46,13 @@ class AzureMLLauncher(Document):
 Launcher = Annotated[DataFactoryLauncher | AzureMLLauncher, Field(discriminator="kind")]
 
 
+class Claim(Document):
+    """Trainings of others that the policy takes on when they complete: their candidates pass the same gate."""
+
+    experiment: Text
+    tags: TagMap = Field(default={}, description="Tags the run must have, each with exactly this value.")
+
+
 class Retrain(Document):
     """How to make a candidate."""
 
@@ -57,41 +66,10 @@ class Retrain(Document):
     )
     output: str = Field(default="model", description="The output of the training job that is the candidate.")
     output_type: Literal["mlflow_model", "custom_model"] = "mlflow_model"
+    claims: tuple[Claim, ...] = ()
 
 
-# --- gate -------------------------------------------------------------------------------------------------
-
-
-class Evaluation(Document):
-    """The Azure ML job that scores candidate and champion on the same newest labelled rows. Its inputs `champion`
-    and `challenger` are set to the two models; it reports by the tag `anew_evaluation` on its own run.
-    """
-
-    job: Text
-    inputs: dict[str, Scalar] = Field(default={})
-    timeout: Duration = timedelta(hours=2)
-
-
-class Gate(Document):
-    """Non-inferiority on paired correct/incorrect answers: promote when the lower confidence bound of
-    (challenger - champion) is above -margin, reject when the upper bound is below it.
-    """
-
-    kind: Literal["non_inferiority"]
-    margin: float = Field(
-        default=0.01,
-        ge=0,
-        le=0.5,
-        description="How much worse is still acceptable, as a share (0.01 = 1 pp).",
-    )
-    confidence: float = Field(default=0.95, gt=0.5, lt=1, description="One-sided.")
-    min_rows: int = Field(default=100, ge=1)
-    without_champion: Literal["promote", "reject"] = Field(
-        default="promote", description="When no version is in production yet."
-    )
-
-
-# --- register and deploy ----------------------------------------------------------------------------------
+# --- register ----------------------------------------------------------------------------------
 
 
 class Register(Document):
@@ -107,49 +85,6 @@ class Register(Document):
         return tags
 
 
-class TrafficStep(Document):
-    """One stage of a rollout."""
-
-    traffic: int = Field(ge=1, le=100, description="Percent for the new deployment.")
-    wait: Duration = Field(default=timedelta(0), description="Least time on this stage before the next.")
-
-
-class Deploy(Document):
-    """Where a model version with these tags goes. All tags must match exactly; the first rule that matches wins."""
-
-    match: TagMap = Field(min_length=1)
-    endpoint: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{1,30}[a-z0-9]$")]
-    instance_type: str = "Standard_DS3_v2"
-    instance_count: int = Field(default=1, ge=1)
-    environment: str | None = Field(default=None, description="Only for models that are not MLflow models.")
-    code: str | None = Field(
-        default=None,
-        description="Scoring code folder, relative to the policy file, with `scoring_script`.",
-    )
-    scoring_script: str | None = None
-    sample_request: dict[str, Any] | None = Field(
-        default=None, description="Smoke test sent to the new deployment before any traffic."
-    )
-    steps: tuple[TrafficStep, ...] = (
-        TrafficStep(traffic=10, wait=timedelta(0)),
-        TrafficStep(traffic=50, wait=timedelta(0)),
-        TrafficStep(traffic=100, wait=timedelta(0)),
-    )
-
-    @model_validator(mode="after")
-    def _ends_at_all(self) -> "Deploy":
-        shares = [step.traffic for step in self.steps]
-        if not shares or shares[-1] != 100 or shares != sorted(set(shares)):
-            raise ValueError("'steps' must rise and end at traffic: 100")
-        return self
-
-    @model_validator(mode="after")
-    def _code_has_its_script(self) -> "Deploy":
-        if (self.code is None) != (self.scoring_script is None):
-            raise ValueError("give both of 'code' and 'scoring_script', or neither")
-        return self
-
-
 class Policy(Document):
     """One model's policy."""
 
@@ -162,8 +97,12 @@ class Policy(Document):
     mode: Literal["active", "shadow"] = Field(
         default="active", description="shadow: decide for real, record it, and start nothing."
     )
-    notify_on: tuple[Literal["retrain", "hold", "blocked", "insufficient", "error"], ...] = Field(
-        default=("retrain", "blocked", "error"), description="Outcomes that people are told of (settings: notify.urls)."
+    notify_on: tuple[
+        Literal["retrain", "roll_back", "hold", "blocked", "insufficient", "error", "registered", "rejected", "failed"],
+        ...,
+    ] = Field(
+        default=("retrain", "roll_back", "blocked", "error", "registered", "rejected", "failed"),
+        description="Outcomes of decisions, and ends of retrainings, that are told of. What asks something always is.",
     )
     evidence: EvidenceRules = EvidenceRules()
     block_when: Rule | None = Field(
@@ -176,6 +115,9 @@ class Policy(Document):
     gate: Gate = Gate(kind="non_inferiority")
     register_: Register = Field(default=Register(), alias="register")
     deploy: tuple[Deploy, ...] = ()
+    deploy_by: Literal["first", "all"] = Field(
+        default="first", description="Whether a version goes where the first rule that matches says, or every one."
+    )
 
     @model_validator(mode="after")
     def _custom_models_have_an_environment(self) -> "Policy":
@@ -187,3 +129,4 @@ class Policy(Document):
 
 POLICY_ADAPTER: TypeAdapter[Policy] = TypeAdapter(Policy)
 LAUNCHER_ADAPTER: TypeAdapter[Launcher] = TypeAdapter(Launcher)
+DEPLOY_ADAPTER: TypeAdapter[Deploy] = TypeAdapter(Deploy)

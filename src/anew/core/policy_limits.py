@@ -140,6 +140,11 @@ class Limits(Document):
         description="New drift while a retraining of the model is under way: hold answers it at once, queue keeps it"
         " until that one has ended, supersede cancels that one and trains anew (three times in a row at most).",
     )
+    prefer_rollback: Duration | None = Field(
+        default=None,
+        description="Drift so soon after a release of the model took all traffic brings the version before it back,"
+        " once, instead of training another.",
+    )
     max_concurrent: int | None = Field(
         default=None, ge=1, description="Retrainings under way at once, of all models; of one model it is always 1."
     )

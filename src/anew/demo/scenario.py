@@ -9,7 +9,8 @@ from typing import TypeVar
 
 from anew.adapters.prefect_api import PrefectFlows
 from anew.core.explain import from_json, tree_lines
-from anew.core.lifecycle import OPEN_RETRAINING, Retraining, RetrainingState, Rollout, RolloutState
+from anew.core.retraining_lifecycle import OPEN_RETRAINING, Retraining, RetrainingState
+from anew.core.rollout_lifecycle import SERVING_ROLLOUT, Rollout, RolloutState
 from anew.demo.azure_setup import AzureSetup, FirstModel
 from anew.demo.narrator import Narrator
 from anew.demo.stack import Stack
@@ -167,7 +168,7 @@ class Scenario:
         answered_by, version = self._ask(stream)
         self._narrator.step(f"asked {stream.endpoint} for a prediction: {version} answered (deployment {answered_by})")
         entry = self._engine.ledger.entry(decision.covers[0])
-        view = self._engine.endpoints.view(stream.endpoint)
+        view = self._engine.endpoints["online"].view(stream.endpoint)
         return Result(
             event_id=entry.event.id if entry else "",
             decision=decision,
@@ -214,21 +215,21 @@ class Scenario:
             item for item in self._engine.ledger.rollouts(model=stream.model) if item.retraining_id == retraining.id
         ]
         for item in mine:
-            if item.state is RolloutState.FAILED:
-                raise DemoFailed(f"rollout {item.id} failed: {item.reason}")
-            if item.state is RolloutState.LIVE:
+            if item.state in (RolloutState.FAILED, RolloutState.ROLLED_BACK):
+                raise DemoFailed(f"rollout {item.id} is {item.state}: {item.reason}")
+            if item.state in SERVING_ROLLOUT:
                 return item
         return None
 
     def _ask(self, stream: Stream) -> tuple[str | None, str | None]:
         rule = self._engine.policies.for_model(stream.model).deploy[0]
-        deployment, _ = self._engine.endpoints.score(stream.endpoint, rule.sample_request or {})
-        view = self._engine.endpoints.view(stream.endpoint)
+        deployment, _ = self._engine.endpoints["online"].score(stream.endpoint, rule.sample_request or {})
+        view = self._engine.endpoints["online"].view(stream.endpoint)
         return deployment, view.models.get(deployment or "") if view else None
 
     def _serves(self, stream: Stream) -> str | None:
-        live = self._engine.ledger.rollouts([RolloutState.LIVE], model=stream.model)
-        return served_version(self._engine.endpoints.view(stream.endpoint), stream.model) if live else None
+        live = self._engine.ledger.rollouts(SERVING_ROLLOUT, model=stream.model)
+        return served_version(self._engine.endpoints["online"].view(stream.endpoint), stream.model) if live else None
 
     def _until(self, look: Callable[[], Value | None], what: str, seconds: float) -> Value:
         deadline = time.monotonic() + seconds

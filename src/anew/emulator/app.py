@@ -16,6 +16,8 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from anew.emulator import (
+    batch_deployments,
+    batch_endpoints,
     control,
     data_factory,
     entra,
@@ -31,6 +33,7 @@ from anew.emulator import (
     online_endpoints,
     operations,
     scoring,
+    simulated_traffic,
     streams,
     throttle,
     workspaces,
@@ -45,6 +48,8 @@ SERVICES: Final = (
     models,
     online_endpoints,
     online_deployments,
+    batch_endpoints,
+    batch_deployments,
     operations,
     scoring,
     data_factory,
@@ -54,6 +59,7 @@ SERVICES: Final = (
     mlflow,
     streams,
     observations,
+    simulated_traffic,
     faults,
     throttle,
     control,

@@ -67,6 +67,18 @@ class ArmMinute(TypedDict):
     throttled: int
 
 
+class SentTraffic(TypedDict):
+    """What became of simulated requests, by deployment; `harmed` callers got an error."""
+
+    endpoint: str
+    requests: int
+    answered: dict[str, int]
+    mirrored: dict[str, int]
+    errors: dict[str, int]
+    mirrored_errors: dict[str, int]
+    harmed: int
+
+
 class LocalAzure:
     """The control API at base_url; every method raises httpx.HTTPStatusError when local Azure refuses."""
 
@@ -168,6 +180,45 @@ class LocalAzure:
         """Let a monitor (threshold 0.3) see a value; the events that tell of it, published unless told otherwise."""
         body: Document = {"workspace_id": workspace_id, "kind": kind, "name": name, "value": value, "publish": publish}
         return cast("list[Document]", self._call("POST", "/emulator/observations", json=body)["events"])
+
+    def set_behaviour(
+        self,
+        model: str,
+        version: str,
+        *,
+        error_rate: float = 0.0,
+        crash_share: float = 0.0,
+        latency_ms: float = 40.0,
+        latency_p95_ms: float = 80.0,
+        score_mean: float = 0.5,
+        score_sd: float | None = 0.15,
+    ) -> Document:
+        """How deployments of this version answer simulated traffic: shares of the requests and of the inputs that fail,
+        median and 95th percentile of the latency, and the scores they print; none without a deviation.
+        """
+        body: Document = {
+            "error_rate": error_rate,
+            "crash_share": crash_share,
+            "latency_ms": latency_ms,
+            "latency_p95_ms": latency_p95_ms,
+            "score_mean": score_mean,
+            "score_sd": score_sd,
+        }
+        return self._call("PUT", f"/emulator/behaviours/{model}/{version}", json=body)
+
+    def send_traffic(
+        self, workspace_id: str, endpoint: str, *, requests: int, start: datetime, end: datetime, seed: int = 0
+    ) -> SentTraffic:
+        """Simulate requests at random times in [start, end), shared as the endpoint's split says now."""
+        body: Document = {
+            "workspace_id": workspace_id,
+            "endpoint": endpoint,
+            "requests": requests,
+            "start": start.isoformat(),
+            "end": end.isoformat(),
+            "seed": seed,
+        }
+        return cast(SentTraffic, self._call("POST", "/emulator/traffic", json=body))
 
     def publish(self, event: Document) -> Document:
         """Publish an event (Event Grid schema) as it is."""

@@ -1,7 +1,7 @@
 """The one object every service of local Azure is given: its documents, files, event bus, logs and journal."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +18,12 @@ def timestamp(at: datetime | None = None) -> str:
     """RFC 3339 in UTC with seven fraction digits, the way Azure prints times."""
     moment = (at or datetime.now(UTC)).astimezone(UTC)
     return moment.strftime("%Y-%m-%dT%H:%M:%S.%f") + "0Z"
+
+
+def _alike(row: Document, now: str) -> str:
+    """The row's time as `timestamp` writes it, for times are compared as text."""
+    given = row.get("TimeGenerated")
+    return now if given is None else timestamp(datetime.fromisoformat(given))
 
 
 @dataclass
@@ -55,7 +61,12 @@ class Cloud:
 
     def log(self, table: str, row: Document) -> None:
         """Append a row to a Log Analytics table; TimeGenerated defaults to now."""
-        self.store.append(f"log:{table}", {"TimeGenerated": timestamp(), **row})
+        self.log_all(table, [row])
+
+    def log_all(self, table: str, rows: Iterable[Document]) -> None:
+        """Append rows to a Log Analytics table, all of them or none."""
+        now = timestamp()
+        self.store.append_all(f"log:{table}", ({**row, "TimeGenerated": _alike(row, now)} for row in rows))
 
     def on_event(self, listener: Callable[[Document], None]) -> None:
         """Call listener with every event published from now on."""

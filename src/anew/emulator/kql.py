@@ -1,18 +1,16 @@
-"""Kusto queries over rows in memory: rows become DuckDB tables, duckdb-kql translates and runs the query."""
+"""Kusto queries over log tables: rows become DuckDB tables, duckdb-kql translates and runs the query."""
 
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from anew.emulator.cloud import timestamp
 from anew.emulator.state import Document
-
-if TYPE_CHECKING:
-    from duckdb import DuckDBPyConnection
 
 Schema = Mapping[str, str]
 """Column name to Kusto type."""
@@ -44,6 +42,7 @@ _MISSING_TABLE: Final = re.compile(r"Table with name (\S+) does not exist")
 _MISSING_COLUMN: Final = re.compile(r'Referenced column "([^"]+)" not found')
 # Local Azure ingests a row at the moment it is generated, and duckdb-kql has no ingestion_time().
 _INGESTION_TIME: Final = re.compile(r"\bingestion_time\s*\(\s*\)")
+_ROWS_AT_ONCE: Final = 20_000
 
 
 class QueryError(ValueError):
@@ -69,36 +68,113 @@ def identifiers(query: str) -> set[str]:
     return set(_IDENTIFIER.findall(query))
 
 
-def run_query(query: str, tables: Mapping[str, Sequence[Document]], schemas: Mapping[str, Schema]) -> QueryTable:
-    """Run a Kusto query over tables of rows; columns no schema declares get the type of their first value.
+class LogTables:
+    """The log tables of one local Azure as tables of one DuckDB in memory, which takes over each row once.
 
-    Raises QueryError, also for the parts of the language that duckdb-kql does not translate.
+    A query then costs what DuckDB takes for it, however many rows were logged before. Rows come in the order in which
+    they were logged. Thread-safe.
     """
-    import duckdb
-    import duckdb_kql
 
-    with duckdb_kql.connect() as connection:
-        for name in tables.keys() | schemas.keys():
-            _load(connection, name, tables.get(name, ()), schemas.get(name, {}))
-        try:
-            relation = duckdb_kql.kql(connection, _INGESTION_TIME.sub("TimeGenerated", query), allow_write=False)
-            types = [_kusto_type(str(kind)) for kind in relation.types]
-            rows = [[_json_value(value) for value in row] for row in relation.fetchall()]
-            return QueryTable(list(relation.columns), types, rows)
-        except duckdb_kql.KqlSyntaxError as error:
-            raise QueryError("SyntaxError", "SYN0002", f"Query could not be parsed: {error}") from error
-        except (duckdb_kql.KqlError, duckdb.Error) as error:
-            raise QueryError("SemanticError", "SEM0100", _semantic_message(str(error))) from error
+    def __init__(
+        self, appended: Callable[[str, int], Sequence[tuple[int, Document]]], declared: Mapping[str, Schema]
+    ) -> None:
+        """`appended` gives the rows of a table under a number above the one given, each with its number."""
+        import duckdb_kql
+
+        self._connection = duckdb_kql.connect()
+        self._lock = threading.Lock()
+        self._appended = appended
+        self._schemas = {name: dict(schema) for name, schema in declared.items()}
+        self._last = dict.fromkeys(declared, -1)
+        for name, schema in self._schemas.items():
+            self._create(name, schema)
+
+    def run_query(self, query: str, start: datetime | None, end: datetime | None) -> QueryTable:
+        """Run a Kusto query over the rows whose TimeGenerated lies in [start, end]; None does not restrict.
+
+        Raises QueryError, also for the parts of the language that duckdb-kql does not translate.
+        """
+        import duckdb
+        import duckdb_kql
+
+        with self._lock:
+            for name in identifiers(query):
+                self._catch_up(name)
+                if name in self._schemas:
+                    self._show(name, start, end)
+            try:
+                relation = duckdb_kql.kql(
+                    self._connection, _INGESTION_TIME.sub("TimeGenerated", query), allow_write=False
+                )
+                types = [_kusto_type(str(kind)) for kind in relation.types]
+                rows = [[_json_value(value) for value in row] for row in relation.fetchall()]
+                return QueryTable(list(relation.columns), types, rows)
+            except duckdb_kql.KqlSyntaxError as error:
+                raise QueryError("SyntaxError", "SYN0002", f"Query could not be parsed: {error}") from error
+            except (duckdb_kql.KqlError, duckdb.Error) as error:
+                raise QueryError("SemanticError", "SEM0100", _semantic_message(str(error))) from error
+
+    def _create(self, name: str, schema: Schema) -> None:
+        columns = ", ".join(f"{_quote(column)} {_DUCKDB_TYPES[kind]}" for column, kind in schema.items())
+        self._connection.execute(f"CREATE TABLE {_rows_of(name)} ({columns})")
+
+    def _catch_up(self, name: str) -> None:
+        """Take over the rows that were logged since the last query. A column no schema declares has the type of its
+        first value.
+        """
+        found = self._appended(name, self._last.get(name, -1))
+        for first in range(0, len(found), _ROWS_AT_ONCE):
+            some = found[first : first + _ROWS_AT_ONCE]
+            rows = [row for _, row in some]
+            self._know_columns(name, rows)
+            self._insert(name, rows)
+            self._last[name] = some[-1][0]
+
+    def _know_columns(self, name: str, rows: Sequence[Document]) -> None:
+        known = self._schemas.get(name, {})
+        new: dict[str, str] = {}
+        for row in rows:
+            for column, value in row.items():
+                if column not in known and column not in new and value is not None:
+                    new[column] = _type_of(value)
+        if name not in self._schemas:
+            self._create(name, new)
+        else:
+            for column, kind in new.items():
+                self._connection.execute(
+                    f"ALTER TABLE {_rows_of(name)} ADD COLUMN {_quote(column)} {_DUCKDB_TYPES[kind]}"
+                )
+        self._schemas[name] = known | new
+
+    def _insert(self, name: str, rows: Sequence[Document]) -> None:
+        types = self._schemas[name]
+        # Each row is taken apart once, and not once for every column.
+        structure = json.dumps([dict.fromkeys(types, "JSON")])
+        columns = ", ".join(
+            f"CAST({_quote(column)} ->> '$' AS {_DUCKDB_TYPES[kind]})" for column, kind in types.items()
+        )
+        # The names are quoted; the values travel as one parameter.
+        statement = (
+            f"INSERT INTO {_rows_of(name)} SELECT {columns} "  # noqa: S608
+            f"FROM (SELECT unnest(from_json(CAST(? AS JSON), {_text(structure)}), max_depth := 2))"
+        )
+        self._connection.execute(statement, [json.dumps(rows)])
+
+    def _show(self, name: str, start: datetime | None, end: datetime | None) -> None:
+        """Let the table's own name stand for its rows in that time. Times are naive and in UTC here."""
+        limits = [
+            f"TimeGenerated {way} TIMESTAMP '{at.astimezone(UTC).replace(tzinfo=None).isoformat(' ')}'"
+            for way, at in ((">=", start), ("<=", end))
+            if at is not None
+        ]
+        where = f" WHERE {' AND '.join(limits)}" if limits else ""
+        self._connection.execute(
+            f"CREATE OR REPLACE VIEW {_quote(name)} AS SELECT * FROM {_rows_of(name)}{where}"  # noqa: S608
+        )
 
 
-def restrict(rows: Sequence[Document], start: datetime | None, end: datetime | None) -> list[Document]:
-    """The rows whose TimeGenerated lies in [start, end]; an open end does not restrict."""
-    return [
-        row
-        for row in rows
-        if (start is None or datetime.fromisoformat(row["TimeGenerated"]) >= start)
-        and (end is None or datetime.fromisoformat(row["TimeGenerated"]) <= end)
-    ]
+def _rows_of(name: str) -> str:
+    return _quote(f"{name} rows")
 
 
 def _semantic_message(message: str) -> str:
@@ -109,26 +185,8 @@ def _semantic_message(message: str) -> str:
     return message
 
 
-def _load(connection: "DuckDBPyConnection", name: str, rows: Sequence[Document], declared: Schema) -> None:
-    types = dict(declared)
-    for row in rows:
-        for column, value in row.items():
-            if value is not None:
-                types.setdefault(column, _type_of(value))
-    if not types:
-        return
-    columns = ", ".join(
-        f"CAST(entry ->> {_path(column)} AS {_DUCKDB_TYPES[kind]}) AS {_quote(column)}"
-        for column, kind in types.items()
-    )
-    entries = "SELECT unnest(CAST(? AS JSON[])) AS entry"
-    # The names are quoted; the values travel as one parameter.
-    statement = f"CREATE TABLE {_quote(name)} AS SELECT {columns} FROM ({entries})"  # noqa: S608
-    connection.execute(statement, [json.dumps(list(rows))])
-
-
-def _path(column: str) -> str:
-    return "'$." + _quote(column).replace("'", "''") + "'"
+def _text(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"
 
 
 def _quote(name: str) -> str:

@@ -11,7 +11,7 @@ from starlette.routing import Route
 
 from anew.emulator.arm import ArmCall, arm_route
 from anew.emulator.cloud import Cloud
-from anew.emulator.kql import QueryError, QueryTable, Schema, identifiers, restrict, run_query
+from anew.emulator.kql import LogTables, QueryError, QueryTable, Schema
 from anew.emulator.state import Document
 
 _WORKSPACE: Final[Schema] = {"WorkspaceId": "string", "WorkspaceName": "string", "_ResourceId": "string"}
@@ -40,19 +40,40 @@ SCHEMAS: Final[dict[str, Schema]] = {
         "Identity": "string",
         **_WORKSPACE,
     },
+    "AmlOnlineEndpointConsoleLog": {
+        "TimeGenerated": "datetime",
+        "OperationName": "string",
+        "DeploymentName": "string",
+        "InstanceId": "string",
+        "ContainerName": "string",
+        "ContainerImageName": "string",
+        "Message": "string",
+        "_ResourceId": "string",
+    },
     "AmlOnlineEndpointTrafficLog": {
         "TimeGenerated": "datetime",
+        "OperationName": "string",
+        "Location": "string",
+        "AuthType": "string",
         "Method": "string",
         "Path": "string",
         "Protocol": "string",
         "ResponseCode": "int",
         "ResponseCodeReason": "string",
-        "ModelStatusCode": "string",
-        "RequestDurationMs": "string",
-        "TotalDurationMs": "string",
+        "ModelStatusCode": "int",
+        "ModelStatusReason": "string",
+        "RequestPayloadSize": "int",
+        "ResponsePayloadSize": "int",
+        "RequestDurationMs": "int",
+        "RequestThrottlingDelayMs": "int",
+        "ResponseDurationMs": "int",
+        "ResponseThrottlingDelayMs": "int",
+        "TotalDurationMs": "int",
         "EndpointName": "string",
         "DeploymentName": "string",
+        "UserAgent": "string",
         "XRequestId": "string",
+        "XMSClientRequestId": "string",
         "_ResourceId": "string",
     },
     "AmlRunStatusChangedEvent": {
@@ -151,10 +172,8 @@ def _answer(cloud: Cloud, request: Document, *, statistics: bool) -> tuple[int, 
         start, end = parse_timespan(request.get("timespan"), datetime.now(UTC))
     except ValueError as error:
         return 400, _bad_request("QueryValidationError", "InvalidTimespan", str(error))
-    names = identifiers(query)
-    rows = {name: restrict(cloud.store.list(f"log:{name}"), start, end) for name in names}
     try:
-        table = run_query(query, {name: found for name, found in rows.items() if found}, _schemas(names))
+        table = cloud.service(_log_tables).run_query(query, start, end)
     except QueryError as error:
         return 400, _bad_request(error.kind, error.code, str(error))
     body = _tables(table, int(cloud.mode("log_query_partial_rows", 0)))
@@ -163,8 +182,8 @@ def _answer(cloud: Cloud, request: Document, *, statistics: bool) -> tuple[int, 
     return 200, body
 
 
-def _schemas(names: set[str]) -> dict[str, Schema]:
-    return {name: schema for name, schema in SCHEMAS.items() if name in names}
+def _log_tables(cloud: Cloud) -> LogTables:
+    return LogTables(lambda table, after: cloud.store.appended(f"log:{table}", after), SCHEMAS)
 
 
 def _tables(table: QueryTable, partial_rows: int) -> Document:

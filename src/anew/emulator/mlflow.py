@@ -82,6 +82,22 @@ class Mlflow:
         found.sort(key=lambda run: run["started"], reverse=True)
         return _page("runs", [self._run(call.workspace_id, run) for run in found], call.body)
 
+    def run(self, call: ArmCall) -> Response:
+        """One run, with the last point of each of its metrics."""
+        run_id = call.query("run_id") or ""
+        found = next((run for run in self._runs(call.workspace_id) if run["run_id"] == run_id), None)
+        if found is None:
+            raise MlflowError(404, "RESOURCE_DOES_NOT_EXIST", f"Run '{run_id}' not found")
+        shown = self._run(call.workspace_id, found)
+        shown["data"]["metrics"] += self._logged(call.workspace_id, run_id)
+        return JSONResponse({"run": shown})
+
+    def _logged(self, workspace_id: str, run_id: str) -> list[Document]:
+        kept = self._cloud.store.get(runs.METRICS_KIND, runs.job_id(workspace_id, run_id)) or {"metrics": {}}
+        return [
+            _point({"key": name, "value": value, "timestamp": 0, "step": 0}) for name, value in kept["metrics"].items()
+        ]
+
     def history(self, call: ArmCall) -> Response:
         """Every point of one metric of one run, as logged."""
         fields = dict(call.request.query_params)
@@ -130,6 +146,7 @@ def routes(cloud: Cloud) -> list[Route]:
         arm_route(API_PATH + "/experiments/get-by-name", "GET", mlflow.experiment),
         arm_route(API_PATH + "/experiments/search", "POST", mlflow.experiments),
         arm_route(API_PATH + "/runs/search", "POST", mlflow.runs),
+        arm_route(API_PATH + "/runs/get", "GET", mlflow.run),
         arm_route(API_PATH + "/metrics/get-history", "GET", mlflow.history),
     ]
 

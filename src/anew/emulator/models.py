@@ -38,6 +38,8 @@ class Models:
                 _refuse_changed_path(existing, given)
             model = _document(call, key, {**given, "jobName": job_name}, existing)
             self._cloud.store.put(MODEL_KIND, key, model)
+            if existing is not None and existing["properties"]["tags"] != model["properties"]["tags"]:
+                self._tagged(model, call.param("name"))
         if existing is None:
             self._registered(call.workspace_id, model, call.param("name"))
         return JSONResponse(model, 201 if existing is None else 200)
@@ -76,6 +78,9 @@ class Models:
         if not versions:
             raise not_found(container)
         return versions
+
+    def _tagged(self, model: Document, name: str) -> None:
+        self._cloud.journal("model.tagged", name=name, version=model["name"], tags=model["properties"]["tags"])
 
     def _registered(self, workspace_id: str, model: Document, name: str) -> None:
         details: dict[str, Any] = model["properties"]

@@ -6,9 +6,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from anew.emulator import ml_events
-from anew.emulator.arm import ArmCall, ArmError, arm_route, list_page, not_found, user_error
-from anew.emulator.assets import MODEL_KIND, AssetError, local_path, model_key
+from anew.emulator.arm import ArmCall, arm_route, list_page, not_found, user_error
 from anew.emulator.cloud import Cloud, timestamp
+from anew.emulator.deployed_models import deployed_model, load_failure
 from anew.emulator.online_endpoints import (
     DEPLOYMENT_KIND,
     ENDPOINT_KIND,
@@ -16,10 +16,10 @@ from anew.emulator.online_endpoints import (
     deployments_of,
     endpoint_key,
 )
-from anew.emulator.operations import settle, settle_empty, shown
+from anew.emulator.operations import deployment_seconds, refuse_while_changing, settle, settle_empty, shown
 from anew.emulator.runs import system_data
 from anew.emulator.state import Document, section
-from anew.emulator.uris import VersionedName, parse_versioned
+from anew.emulator.uris import VersionedName
 
 DEPLOYMENTS_PATH: Final = ENDPOINT_PATH + "/deployments"
 DEPLOYMENT_PATH: Final = DEPLOYMENTS_PATH + "/{deployment}"
@@ -46,14 +46,24 @@ class OnlineDeployments:
         """Create or replace a deployment; it fails when nothing can be loaded from the model's path."""
         endpoint_id = self._endpoint_id(call)
         key = deployment_key(endpoint_id, call.param("deployment"))
-        model = self._model(call)
-        existing = self._cloud.store.get(DEPLOYMENT_KIND, key)
-        deployment = _document(call, key, existing)
-        failure = self._load_failure(call.workspace_id, model)
-        if failure is not None:
-            deployment["properties"]["provisioningState"] = "Failed"
+        model = deployed_model(self._cloud, call.workspace_id, section(call.body, "properties").get("model"))
+        failure = load_failure(self._cloud, call.workspace_id, model)
+        with self._cloud.store.transaction():
+            refuse_while_changing(self._cloud, endpoint_id)
+            existing = self._cloud.store.get(DEPLOYMENT_KIND, key)
+            deployment = _document(call, key, existing)
+            if failure is not None:
+                deployment["properties"]["provisioningState"] = "Failed"
+            answer = settle(
+                self._cloud,
+                call,
+                DEPLOYMENT_KIND,
+                deployment,
+                endpoint_id=endpoint_id,
+                created=existing is None,
+                seconds=deployment_seconds(self._cloud),
+            )
         console(self._cloud, key, failure or f"model {model} is ready")
-        answer = settle(self._cloud, call, DEPLOYMENT_KIND, deployment, created=existing is None)
         self._announce(call, deployment, model, created=existing is None, failed=failure is not None)
         return answer
 
@@ -67,17 +77,20 @@ class OnlineDeployments:
         return list_page(self._cloud, call, [shown(deployment) for deployment in found])
 
     def delete(self, call: ArmCall) -> Response:
-        """Delete a deployment; refused while it takes live traffic (unverified)."""
-        key = deployment_key(endpoint_key(call.workspace_id, call.param("endpoint")), call.param("deployment"))
+        """Delete a deployment, with its mirrored traffic; refused while it takes live traffic (both unverified)."""
+        endpoint_id = endpoint_key(call.workspace_id, call.param("endpoint"))
         with self._cloud.store.transaction():
-            endpoint = self._cloud.store.get(ENDPOINT_KIND, endpoint_key(call.workspace_id, call.param("endpoint")))
+            refuse_while_changing(self._cloud, endpoint_id)
+            endpoint = self._cloud.store.get(ENDPOINT_KIND, endpoint_id)
             share = endpoint["properties"]["traffic"].get(call.param("deployment"), 0) if endpoint else 0
             if share:
                 raise user_error(f"The deployment takes {share} percent of the live traffic; move it away first.")
-            if not self._cloud.store.delete(DEPLOYMENT_KIND, key):
+            if not self._cloud.store.delete(DEPLOYMENT_KIND, deployment_key(endpoint_id, call.param("deployment"))):
                 return Response(status_code=204)
+            if endpoint:
+                self._cloud.store.put(ENDPOINT_KIND, endpoint_id, _without(endpoint, call.param("deployment")))
         self._cloud.journal("deployment.deleted", name=call.param("deployment"), endpoint=call.param("endpoint"))
-        return settle_empty(self._cloud, call)
+        return settle_empty(self._cloud, call, endpoint_id)
 
     def logs(self, call: ArmCall) -> Response:
         """The last lines the container printed."""
@@ -98,23 +111,6 @@ class OnlineDeployments:
         if deployment is None:
             raise not_found(key)
         return deployment
-
-    def _model(self, call: ArmCall) -> VersionedName:
-        reference = section(call.body, "properties").get("model") or ""
-        try:
-            model = parse_versioned(reference)
-        except ValueError as error:
-            raise user_error("The deployment must name a registered model and version.") from error
-        if self._cloud.store.get(MODEL_KIND, model_key(call.workspace_id, model.name, model.version)) is None:
-            raise ArmError(404, "UserError", f"The model {model} was not found.", {"code": "NotFound"})
-        return model
-
-    def _load_failure(self, workspace_id: str, model: VersionedName) -> str | None:
-        try:
-            folder = local_path(self._cloud, workspace_id, str(model))
-        except AssetError as error:
-            return f"the model {model} cannot be loaded: {error}"
-        return None if (folder / "MLmodel").is_file() else f"the model {model} cannot be loaded: it has no MLmodel file"
 
     def _announce(
         self, call: ArmCall, deployment: Document, model: VersionedName, *, created: bool, failed: bool
@@ -139,6 +135,14 @@ def routes(cloud: Cloud) -> list[Route]:
         arm_route(DEPLOYMENT_PATH, "DELETE", deployments.delete),
         arm_route(DEPLOYMENT_PATH + "/getLogs", "POST", deployments.logs),
     ]
+
+
+def _without(endpoint: Document, deployment: str) -> Document:
+    """The endpoint, whose traffic names this deployment no more."""
+    properties = dict(endpoint["properties"])
+    for name in ("traffic", "mirrorTraffic"):
+        properties[name] = {key: share for key, share in properties[name].items() if key != deployment}
+    return {**endpoint, "properties": properties}
 
 
 def _document(call: ArmCall, key: str, existing: Document | None) -> Document:

@@ -8,7 +8,7 @@ from starlette.routing import Route
 
 from anew.emulator.arm import WORKSPACE_PATH, ArmCall, arm_route, list_page, not_found, user_error
 from anew.emulator.cloud import Cloud
-from anew.emulator.operations import settle, settle_empty, shown
+from anew.emulator.operations import operation_seconds, refuse_while_changing, settle, settle_empty, shown
 from anew.emulator.runs import system_data
 from anew.emulator.state import Document, section
 from anew.emulator.traffic import TrafficError, check_mirror, check_traffic
@@ -42,8 +42,17 @@ class OnlineEndpoints:
         with self._cloud.store.transaction():
             existing = self._cloud.store.get(ENDPOINT_KIND, key)
             endpoint = self._document(call, key, existing)
+            refuse_while_changing(self._cloud, key)
             self._check(endpoint)
-            answer = settle(self._cloud, call, ENDPOINT_KIND, endpoint, created=existing is None)
+            answer = settle(
+                self._cloud,
+                call,
+                ENDPOINT_KIND,
+                endpoint,
+                endpoint_id=key,
+                created=existing is None,
+                seconds=operation_seconds(self._cloud),
+            )
         self._journal(existing, endpoint)
         return answer
 
@@ -60,13 +69,14 @@ class OnlineEndpoints:
         """Delete an endpoint with its deployments; 204 when there is none."""
         key = endpoint_key(call.workspace_id, call.param("endpoint"))
         with self._cloud.store.transaction():
+            refuse_while_changing(self._cloud, key)
             if not self._cloud.store.delete(ENDPOINT_KIND, key):
                 return Response(status_code=204)
             for deployment in deployments_of(self._cloud, key):
                 self._cloud.store.delete(DEPLOYMENT_KIND, deployment["id"])
             self._cloud.store.delete(KEYS_KIND, key)
         self._cloud.journal("endpoint.deleted", name=call.param("endpoint"))
-        return settle_empty(self._cloud, call)
+        return settle_empty(self._cloud, call, key)
 
     def list_keys(self, call: ArmCall) -> Response:
         """The two keys of an endpoint, either of which scores."""

@@ -2,7 +2,7 @@
 
 The async form follows a recorded exchange: 201 with Azure-AsyncOperation (mfeOperationsStatus) and Location, the
 resource "Creating", the status document "Updating". An operation only *shows* as unfinished for a while: its effect
-is written before it begins, so a restart loses nothing.
+is written before it begins, so a restart loses nothing. Until it ends, its endpoint takes no other write.
 """
 
 import time
@@ -12,39 +12,66 @@ from typing import Final
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from anew.emulator.arm import ArmCall, arm_route, not_found
+from anew.emulator.arm import ArmCall, ArmError, arm_route, not_found
 from anew.emulator.cloud import Cloud
 from anew.emulator.state import Document
 
 KIND: Final = "operation"
+CHANGING_KIND: Final = "operation.endpoint"
 RETRY_AFTER_MS: Final = 30
 OPERATION_SECONDS: Final = 0.15
 READY_AT: Final = "_readyAt"
 _PROVIDER: Final = "/subscriptions/{subscription}/providers/Microsoft.MachineLearningServices/locations/{location}"
 
 
-def settle(cloud: Cloud, call: ArmCall, kind: str, resource: Document, *, created: bool) -> Response:
-    """Write a created or updated resource and answer with it.
+def operation_seconds(cloud: Cloud) -> float:
+    """How long an operation takes by the modes ``async_operations`` and ``operation_seconds``; 0 is at once."""
+    return cloud.mode("operation_seconds", OPERATION_SECONDS) if cloud.mode("async_operations", 0.0) else 0.0
 
-    In the mode ``async_operations`` it shows as "Creating" or "Updating" for OPERATION_SECONDS, and the answer says
-    where to poll; by default it shows its final provisioningState at once. A failure always takes the longer way,
-    because a client learns of it only from the operation.
+
+def deployment_seconds(cloud: Cloud) -> float:
+    """How long making or changing a deployment takes: the mode ``deployment_seconds``, else as any operation."""
+    return cloud.mode("deployment_seconds", 0.0) or operation_seconds(cloud)
+
+
+def refuse_while_changing(cloud: Cloud, endpoint_id: str) -> None:
+    """Refuse a write to an endpoint that an operation is still changing, its deployments included.
+
+    Raises:
+        ArmError: 409 (its code, and that an operation on a deployment keeps off writes to the others, are unverified).
+    """
+    changing = cloud.store.get(CHANGING_KIND, endpoint_id.casefold())
+    if changing is not None and changing["until"] > time.time():
+        message = f"Another operation on the endpoint {endpoint_id} is in progress: it is in Updating state."
+        raise ArmError(409, "Conflict", message)
+
+
+def settle(
+    cloud: Cloud, call: ArmCall, kind: str, resource: Document, *, endpoint_id: str, created: bool, seconds: float
+) -> Response:
+    """Write a created or updated resource of an endpoint and answer with it.
+
+    When that takes seconds, it shows as "Creating" or "Updating" for so long, and the answer says where to poll; else
+    it shows its final provisioningState at once. A failure always takes the longer way, because a client learns of it
+    only from the operation.
     """
     final: str = resource["properties"]["provisioningState"]
-    if final == "Succeeded" and not cloud.mode("async_operations", 0.0):
+    if final == "Succeeded" and not seconds:
         cloud.store.put(kind, resource["id"], resource)
         return JSONResponse(resource, 201 if created else 200)
-    pending = {**resource, READY_AT: time.time() + OPERATION_SECONDS}
+    ends = time.time() + (seconds or OPERATION_SECONDS)
+    pending = {**resource, READY_AT: ends}
     cloud.store.put(kind, resource["id"], pending)
-    headers = _begin(cloud, call, final)
+    headers = _begin(cloud, call, final, endpoint_id, ends)
     return JSONResponse(shown(pending, "Creating" if created else "Updating"), 201 if created else 200, headers)
 
 
-def settle_empty(cloud: Cloud, call: ArmCall) -> Response:
-    """Answer a delete or an action that was performed: 200, or in the mode ``async_operations`` 202 and a poll."""
-    if not cloud.mode("async_operations", 0.0):
+def settle_empty(cloud: Cloud, call: ArmCall, endpoint_id: str | None = None) -> Response:
+    """Answer a delete or an action that was performed: 200, or when operations take seconds 202 and a poll."""
+    seconds = operation_seconds(cloud)
+    if not seconds:
         return Response(status_code=200)
-    return Response(status_code=202, headers=_begin(cloud, call, "Succeeded"))
+    return Response(status_code=202, headers=_begin(cloud, call, "Succeeded", endpoint_id, time.time() + seconds))
 
 
 def shown(resource: Document, unfinished: str = "Updating") -> Document:
@@ -88,9 +115,11 @@ def _unfinished(operation: Document) -> bool:
     return operation["readyAt"] > time.time()
 
 
-def _begin(cloud: Cloud, call: ArmCall, status: str) -> dict[str, str]:
+def _begin(cloud: Cloud, call: ArmCall, status: str, endpoint_id: str | None, ends: float) -> dict[str, str]:
     name = str(uuid.uuid4())
-    cloud.store.put(KIND, name, {"name": name, "status": status, "readyAt": time.time() + OPERATION_SECONDS})
+    cloud.store.put(KIND, name, {"name": name, "status": status, "readyAt": ends})
+    if endpoint_id is not None:
+        cloud.store.put(CHANGING_KIND, endpoint_id.casefold(), {"until": ends})
     base = cloud.base_url + _PROVIDER.format(subscription=call.param("subscription"), location="local")
     return {
         "Azure-AsyncOperation": f"{base}/mfeOperationsStatus/{name}?api-version=2022-02-01-preview",

@@ -2,6 +2,7 @@
 
 import secrets
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -15,6 +16,7 @@ from starlette.routing import Route
 from anew.emulator.arm import ArmError, decode_body
 from anew.emulator.assets import AssetError, local_path
 from anew.emulator.cloud import Cloud
+from anew.emulator.endpoint_logs import CONSOLE_LOG, MODEL_ERROR, TRAFFIC_LOG, answered, printed, score_line
 from anew.emulator.online_deployments import console, deployment_key
 from anew.emulator.online_endpoints import DEPLOYMENT_KIND, ENDPOINT_KIND, endpoint_key, endpoint_keys
 from anew.emulator.state import Document
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
 
 DEPLOYMENT_HEADER: Final = "azureml-model-deployment"
 ROTATION_KIND: Final = "onlineEndpoint.requests"
-MODEL_ERROR: Final = 424
 MODELS_IN_MEMORY: Final = 8
 
 
@@ -52,21 +53,22 @@ def score(
     requests always meet the same deployments. A mirrored share of the requests is scored a second time, unseen.
 
     Raises:
-        ArmError: 404 without such an endpoint or deployment or without live traffic, 400 for rows the model cannot
-            take, 424 when the model cannot be loaded.
+        ArmError: 404 without such an endpoint or deployment or without live traffic, 424 when the model cannot be
+            loaded or cannot take the rows: Azure answers so for whatever the model's container answers but 200.
     """
     document = cloud.store.get(ENDPOINT_KIND, endpoint_key(workspace_id, endpoint))
     if document is None:
         raise ArmError(404, "NotFound", f"The endpoint {endpoint} does not exist.")
     request = ScoreRequest(columns, rows, deployment)
-    number = _next_request(cloud, document["id"])
+    number = next_request(cloud, document["id"])
     name = deployment or choose(document["properties"]["traffic"], number)
     if name is None:
         raise ArmError(404, "NotFound", f"The endpoint {endpoint} sends no traffic to any deployment.")
     predictions = _answer(cloud, workspace_id, document, name, request)
     mirror = None if deployment else choose(document["properties"]["mirrorTraffic"], number)
     if mirror is not None:
-        _answer(cloud, workspace_id, document, mirror, request, mirrored=True)
+        with suppress(ArmError):  # nobody gets the answer, so nobody is told
+            _answer(cloud, workspace_id, document, mirror, request)
     return predictions, name
 
 
@@ -110,42 +112,33 @@ def _read_input(body: bytes, deployment: str | None) -> ScoreRequest:
             raise ArmError(400, "BadRequest", message)
 
 
-def _next_request(cloud: Cloud, endpoint_id: str) -> int:
+def next_request(cloud: Cloud, endpoint_id: str, count: int = 1) -> int:
+    """The number of an endpoint's next request, which decides who answers it, and of count - 1 after it."""
     with cloud.store.transaction():
         number: int = (cloud.store.get(ROTATION_KIND, endpoint_id) or {"next": 0})["next"]
-        cloud.store.put(ROTATION_KIND, endpoint_id, {"next": number + 1})
+        cloud.store.put(ROTATION_KIND, endpoint_id, {"next": number + count})
     return number
 
 
-def _answer(
-    cloud: Cloud,
-    workspace_id: str,
-    endpoint: Document,
-    name: str,
-    request: ScoreRequest,
-    *,
-    mirrored: bool = False,
-) -> list[int]:
-    """Score on one deployment and log the request, whether it succeeds or not."""
+def _answer(cloud: Cloud, workspace_id: str, endpoint: Document, name: str, request: ScoreRequest) -> list[int]:
+    """Score on one deployment and log the request, whether it succeeds or not.
+
+    A model prints what it predicted, by the convention of anew's analysis: one JSON line with the key `anew_score`.
+    """
     began, code = time.perf_counter(), 200
     key = deployment_key(endpoint["id"], name)
     try:
-        return _predict(_load(cloud, workspace_id, key, name), request)
+        predictions = _predict(_load(cloud, workspace_id, key, name), request)
+        cloud.log(CONSOLE_LOG, printed(endpoint, name, score_line(predictions)))
     except ArmError as error:
         code = error.status
         console(cloud, key, error.message)
         raise
+    else:
+        return predictions
     finally:
-        row: Document = {
-            "Endpoint": endpoint["name"],
-            "Deployment": name,
-            "ResponseCode": str(code),
-            "DurationMs": round((time.perf_counter() - began) * 1000, 3),
-            "Rows": len(request.rows),
-            "Mirrored": mirrored,
-            "_ResourceId": workspace_id.casefold(),
-        }
-        cloud.log("AmlOnlineEndpointTrafficLog", row)
+        row = answered(endpoint, name, code, milliseconds=(time.perf_counter() - began) * 1000)
+        cloud.log(TRAFFIC_LOG, row)
 
 
 def _load(cloud: Cloud, workspace_id: str, key: str, name: str) -> "SavedModel":
@@ -175,5 +168,5 @@ def _predict(model: "SavedModel", request: ScoreRequest) -> list[int]:
     try:
         predicted = model.predict(request.columns, np.asarray(request.rows, dtype=np.float64))
     except (KeyError, ValueError, IndexError) as error:
-        raise ArmError(400, "BadRequest", f"The rows do not fit the model: {error}") from error
+        raise ArmError(MODEL_ERROR, "ModelError", f"The rows do not fit the model: {error}") from error
     return [int(label) for label in predicted]

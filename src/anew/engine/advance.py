@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
-from anew.core.lifecycle import (
+from anew.core.retraining_lifecycle import (
     OPEN_RETRAINING,
     RETRAINING_TRANSITIONS,
     Retraining,
@@ -13,9 +13,11 @@ from anew.core.lifecycle import (
 )
 from anew.engine.context import Engine
 from anew.engine.evaluating import watch_evaluation
+from anew.engine.gating import await_answer, held_until, keep_holding
 from anew.engine.launching import launch
 from anew.engine.registering import register
 from anew.engine.stopping import finish_stopping, stop
+from anew.engine.telling import announce
 from anew.engine.training import watch_training
 from anew.engine.transition import fail
 from anew.errors import StaleWrite, UnknownModel
@@ -26,10 +28,12 @@ _STEPS: Mapping[RetrainingState, Step] = {
     RetrainingState.LAUNCHING: launch,
     RetrainingState.TRAINING: watch_training,
     RetrainingState.EVALUATING: watch_evaluation,
+    RetrainingState.HOLDING: keep_holding,
+    RetrainingState.AWAITING_APPROVAL: await_answer,
     RetrainingState.REGISTERING: register,
     RetrainingState.CANCELING: finish_stopping,
 }
-_STEPS_AT_MOST = 8
+_STEPS_AT_MOST = 10
 _NEVER = datetime.max.replace(tzinfo=UTC)
 
 
@@ -48,12 +52,16 @@ def advance_retraining(engine: Engine, retraining: Retraining, now: datetime) ->
             return engine.ledger.retraining(retraining.id) or retraining
         if moved.revision == retraining.revision:
             return moved
+        if moved.state is not retraining.state:
+            announce(engine, moved)
         retraining = moved
     return retraining
 
 
 def deadline_of(engine: Engine, retraining: Retraining) -> datetime:
-    """When the retraining has been in its state for too long. Raises UnknownModel when its policy is gone."""
+    """When the retraining has been in its state for too long, or long enough. Raises UnknownModel when its policy is
+    gone.
+    """
     match retraining.state:
         case RetrainingState.LAUNCHING:
             return retraining.state_since + engine.timing.launch_timeout
@@ -61,6 +69,11 @@ def deadline_of(engine: Engine, retraining: Retraining) -> datetime:
             return retraining.state_since + engine.policies.for_model(retraining.model).retrain.timeout
         case RetrainingState.EVALUATING:
             return retraining.state_since + engine.policies.for_model(retraining.model).evaluate.timeout
+        case RetrainingState.HOLDING:
+            gate = engine.policies.for_model(retraining.model).gate
+            return min(retraining.state_since + gate.inconclusive.every, held_until(retraining, gate))
+        case RetrainingState.AWAITING_APPROVAL:
+            return retraining.answer_until or retraining.state_since
         case _:
             return _NEVER
 

@@ -1,8 +1,8 @@
-"""Deciding, and believing events only as far as Azure bears them out before compute is started: an event can be
-forged, or stale.
+"""Deciding, and believing events only as far as Azure bears them out before anything is done: an event can be forged,
+or stale.
 
-What events claim is decided about first, for that costs nothing. Only a decision that would start a training has its
-events looked up in Azure, the newest first, until those found there carry it.
+What events claim is decided about first, for that costs nothing. Only a decision that would start a training, or bring
+a version back, has its events looked up in Azure, the newest first, until those found there carry it.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -60,6 +60,16 @@ class Judged:
         """Whether it starts a training."""
         return self.decision.outcome is Outcome.RETRAIN and not self.decision.shadow
 
+    @property
+    def goes_back(self) -> bool:
+        """Whether it brings the version before back."""
+        return self.decision.outcome is Outcome.ROLL_BACK and not self.decision.shadow
+
+    @property
+    def acts(self) -> bool:
+        """Whether it changes anything in Azure, which no forged event may bring about."""
+        return self.starts or self.goes_back
+
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
@@ -71,9 +81,9 @@ class Judgement:
 
 
 def judge(engine: Engine, cases: Iterable[Case], now: datetime) -> Judgement:
-    """Decide every case. One that would start a training rests on what Azure bears out alone."""
+    """Decide every case. One that would change anything rests on what Azure bears out alone."""
     decided = {case.policy.model: _decide(engine, case, [entry.event for entry in case.entries], now) for case in cases}
-    open_ = {model: judged for model, judged in decided.items() if judged.starts and judged.case.doubted}
+    open_ = {model: judged for model, judged in decided.items() if judged.acts and judged.case.doubted}
     deferred: dict[str, str] = {}
     size = 1
     while open_:
@@ -87,10 +97,10 @@ def judge(engine: Engine, cases: Iterable[Case], now: datetime) -> Judgement:
             case = open_[model].case
             found = {entry.key: _if_watched(case.policy, told.get(entry.key)) for entry in some}
             decided[model] = _decide_on_facts(engine, replace(case, told={**case.told, **found}), now)
-        open_ = {model: decided[model] for model in open_ if not decided[model].starts and decided[model].case.doubted}
+        open_ = {model: decided[model] for model in open_ if not decided[model].acts and decided[model].case.doubted}
         size *= _GROWTH
     final = [judged for model, judged in decided.items() if model not in deferred]
-    waiting = [judged.case for judged in final if not judged.starts and _may_be_borne_out(engine, judged.case, now)]
+    waiting = [judged.case for judged in final if not judged.acts and _may_be_borne_out(engine, judged.case, now)]
     patient = {case.policy.model for case in waiting}
     return Judgement(
         tuple(judged for judged in final if judged.case.policy.model not in patient), tuple(waiting), deferred

@@ -8,7 +8,16 @@ from typing import Protocol, TypeVar
 from anew.core.events import Workspace
 from anew.core.policies import Policies
 from anew.engine.ledger import Ledger
-from anew.engine.ports import Endpoints, EvidenceSource, Jobs, MissedEvents, ModelRegistry, Notifier, TrainingLauncher
+from anew.engine.ports import (
+    Endpoints,
+    EvidenceSource,
+    Jobs,
+    MissedEvents,
+    ModelRegistry,
+    Notifier,
+    TrafficLog,
+    TrainingLauncher,
+)
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -42,7 +51,7 @@ class Timing:
 
 @dataclass(frozen=True)
 class Engine:
-    """The ports a use-case may touch. `launchers` and `sources` are by the `kind` a policy names."""
+    """The ports a use-case may touch. `launchers`, `endpoints` and `sources` are by the `kind` a policy names."""
 
     ledger: Ledger
     policies: Policies
@@ -50,7 +59,8 @@ class Engine:
     launchers: Mapping[str, TrainingLauncher]
     jobs: Jobs
     registry: ModelRegistry
-    endpoints: Endpoints
+    endpoints: Mapping[str, Endpoints]
+    traffic_log: TrafficLog
     sources: Mapping[str, EvidenceSource]
     missed: MissedEvents
     notifier: Notifier

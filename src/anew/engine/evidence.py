@@ -9,10 +9,11 @@ from anew.core.comparison import finite_or_none
 from anew.core.decide import monitors_of, signals_of
 from anew.core.decision import Attempt, AttemptState, Evidence, History, Missing, Outcome, Signal
 from anew.core.events import Cause, Event
-from anew.core.lifecycle import Retraining, RetrainingState, StopCause
 from anew.core.policy import Policy
+from anew.core.retraining_lifecycle import Retraining, RetrainingState, StopCause
 from anew.engine.ledger import Ledger
 from anew.engine.ports import EvidenceSource
+from anew.engine.releases import newest_release
 from anew.errors import AzureRefused, InvalidTable
 
 Sources = Mapping[str, EvidenceSource]
@@ -49,15 +50,16 @@ def with_events(evidence: Evidence, events: Sequence[Event]) -> Evidence:
 
 
 def history_of(ledger: Ledger, policy: Policy) -> History:
-    """The model's retrainings, newest first, and how many of other models are under way. A policy in shadow mode has
-    the retrainings it would have had.
+    """The model's retrainings, newest first, how many of other models are under way, and its newest release if the
+    policy may go back from it. A policy in shadow mode has the retrainings it would have had.
     """
     own = ledger.open_retraining_of(policy.model)
     elsewhere = ledger.count_open_retrainings() - (own is not None)
+    release = None if policy.limits.prefer_rollback is None else newest_release(ledger, policy.model)
     if policy.mode == "shadow":
-        return History(_shadow_attempts(ledger, policy), elsewhere)
+        return History(_shadow_attempts(ledger, policy), elsewhere, release)
     known = ledger.retrainings(model=policy.model)
-    return History(tuple(_attempt(item) for item in reversed(known)), elsewhere)
+    return History(tuple(_attempt(item) for item in reversed(known)), elsewhere, release)
 
 
 def evidence_json(evidence: Evidence) -> dict[str, Any]:

@@ -2,8 +2,8 @@
 
 from datetime import datetime
 
-from anew.core.lifecycle import Retraining, RetrainingMove, RetrainingState
 from anew.core.policy import LAUNCHER_ADAPTER
+from anew.core.retraining_lifecycle import Retraining, RetrainingMove, RetrainingState
 from anew.engine.context import Engine
 from anew.engine.ports import TrainingOrder
 from anew.engine.transition import move_retraining, note_retraining

@@ -10,8 +10,10 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 from anew.core.events import Cause, Event
-from anew.core.lifecycle import Retraining, RetrainingState, Rollout, RolloutState
+from anew.core.retraining_lifecycle import Retraining, RetrainingState
+from anew.core.rollout_lifecycle import Rollout, RolloutState
 from anew.core.token_bucket import TokenBucket
+from anew.core.traffic import TrafficChange
 
 
 class Source(StrEnum):
@@ -80,6 +82,7 @@ class DecisionRecord:
     covers: tuple[str, ...]
     retraining_id: str | None = None
     shadow: bool = False  # only recorded: the policy was on trial
+    leaves_version: str | None = None  # the version it goes back from
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,10 +125,11 @@ class Ledger(Protocol):
     3. `receive` keeps one row for a key, ever; a repetition only raises `deliveries`.
     4. `claim` gives an entry to one claimant at a time; a lease that ran out is free again.
     5. `save_*` writes only if the row still has the revision it was read with, else raises StaleWrite.
-    6. `lease_rollout` gives a rollout to one worker at a time until it is saved, freed, or the lease runs out;
-       `free_rollout` of a revision that was saved since changes nothing.
+    6. `lease_endpoint` gives an endpoint to one holder at a time until they free it or the lease runs out; the holder
+       may lengthen it. `free_endpoint` by anybody else changes nothing.
     7. Every state change leaves an audit row in the same transaction; audit rows never change.
-    8. There is at most one open retraining for a model: `record_decision` raises StaleWrite for a second.
+    8. There is at most one open retraining for a model: `record_decision`, and a `save_retraining` that opens one
+       again, raise StaleWrite for a second.
     9. `record_decision` settles the entries in `settles`, by default all it covers; the others stay open for the
        models that have yet to decide about them.
     10. A list cut off by its limit keeps the newest; retrainings and rollouts come oldest first.
@@ -197,11 +201,29 @@ class Ledger(Protocol):
     def rollouts(
         self, states: Collection[RolloutState] | None = None, model: str | None = None, limit: int = 1000
     ) -> list[Rollout]: ...
-    def lease_rollout(self, rollout: Rollout, now: datetime, lease: timedelta) -> bool: ...
-    def free_rollout(self, rollout: Rollout) -> None: ...
+    def lease_endpoint(self, endpoint: str, holder: str, now: datetime, lease: timedelta) -> bool: ...
+    def free_endpoint(self, endpoint: str, holder: str) -> None: ...
     def save_rollout(
-        self, rollout: Rollout, what: str, actor: str, now: datetime, detail: Mapping[str, Any]
-    ) -> Rollout: ...
+        self,
+        rollout: Rollout,
+        what: str,
+        actor: str,
+        now: datetime,
+        detail: Mapping[str, Any],
+        traffic: TrafficChange | None = None,
+    ) -> Rollout:
+        """Save it, and the change of traffic that came with it."""
+        ...
+
+    def note_traffic(self, change: TrafficChange) -> bool:
+        """Keep a change of traffic that was not ours; False when the newest of the endpoint shows the same."""
+        ...
+
+    def traffic(
+        self, endpoint: str | None = None, until: datetime | None = None, limit: int = 200
+    ) -> list[TrafficChange]:
+        """Changes at `until` or before, oldest first; a list that is cut off keeps the newest."""
+        ...
 
     def audit(self, subject_id: str | None = None, limit: int = 200) -> list[AuditRow]: ...
     def watermark(self, name: str) -> datetime | None: ...

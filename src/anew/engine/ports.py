@@ -4,15 +4,17 @@ Every implementation is held to these by the contract suite in tests/contract.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Protocol
 
 from anew.core.decision import History, Signal
 from anew.core.events import Event
-from anew.core.policy import Deploy, Launcher, Policy
+from anew.core.policy import Launcher, Policy
+from anew.core.policy_deploy import Deploy
 from anew.core.policy_evidence import EvidenceSource as SourceDocument
+from anew.core.traffic import Answers
 
 # --- Azure ------------------------------------------------------------------------------------------------
 
@@ -28,11 +30,15 @@ class RunStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RunView:
-    """An external run as seen just now. `detail` is a short reason, capped, without secrets."""
+    """An external run as seen just now. `detail` is a short reason, capped, without secrets; `experiment` is empty
+    where nobody says, `git_commit` where the code is in no repository.
+    """
 
     status: RunStatus
     tags: Mapping[str, str]
     detail: str = ""
+    experiment: str = ""
+    git_commit: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,19 +74,29 @@ class TrainingLauncher(Protocol):
 class Jobs(Protocol):
     """Azure ML jobs.
 
-    1. `submit` creates a job of exactly this name once; a second call for the same name and tags changes nothing.
+    1. `submit` creates a job of exactly this name once; a second call for the same name and tags changes nothing. Of
+       `optional` it sets the inputs that the document declares.
     2. `get` is None for a job Azure does not know.
     3. `cancel` asks for the end of the job; of one that has ended, or that Azure does not know, it changes nothing.
     4. `ended` gives names of jobs that ended at `since` or later, in a few reads. It may leave some out, and names
        none that runs.
+    5. `metrics` gives the last value of each metric the job logged, as far as it is a finite number. Raises
+       AzureNotFound.
     """
 
     def submit(
-        self, name: str, document: str, inputs: Mapping[str, str | int | float | bool], tags: Mapping[str, str]
+        self,
+        name: str,
+        document: str,
+        inputs: Mapping[str, str | int | float | bool],
+        tags: Mapping[str, str],
+        *,
+        optional: Mapping[str, str] = {},
     ) -> None: ...
     def get(self, name: str) -> RunView | None: ...
     def cancel(self, name: str) -> None: ...
     def ended(self, since: datetime, now: datetime) -> set[str]: ...
+    def metrics(self, name: str) -> Mapping[str, float]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,20 +115,25 @@ class ModelRegistry(Protocol):
     1. `register` with the version and path of an existing version returns without a new one.
     2. `register` raises AzureRefused when the version exists with another path.
     3. `versions` is newest first.
+    4. `set_tags` changes the named tags only; repeating it changes nothing. Raises AzureNotFound.
     """
 
     def versions(self, model: str) -> list[ModelVersion]: ...
     def get(self, model: str, version: str) -> ModelVersion | None: ...
     def register(self, version: ModelVersion, type: str, description: str) -> None: ...
+    def set_tags(self, model: str, version: str, tags: Mapping[str, str]) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
 class EndpointView:
-    """An online endpoint: traffic percent by deployment, and `model:version` (or None) by deployment."""
+    """An endpoint: percent of the live and of the mirrored traffic by deployment, and `model:version` (or None) by
+    deployment. A batch endpoint's default deployment takes 100.
+    """
 
     name: str
     traffic: Mapping[str, int]
     models: Mapping[str, str | None]
+    mirror: Mapping[str, int] = field(default_factory=dict[str, int])
 
 
 class DeploymentState(StrEnum):
@@ -125,23 +146,49 @@ class DeploymentState(StrEnum):
 
 
 class Endpoints(Protocol):
-    """Managed online endpoints.
+    """Online or batch endpoints.
 
     1. `ensure` and `create_deployment` are upserts: repeating them changes nothing.
     2. `create_deployment` returns without waiting for the deployment to be ready.
-    3. `set_traffic` reads back what it wrote and raises AzureUnavailable when it differs.
+    3. `set_traffic` writes live and mirrored traffic at once, reads it back, and raises AzureUnavailable when it
+       differs. With `expected`, the live traffic the caller last saw, it raises TrafficMoved and writes nothing when
+       the endpoint has another.
     4. `score` sends one request, to the named deployment if given, and returns who answered with the predictions.
+    5. While Azure still changes the endpoint (409) a write raises AzureUnavailable and changes nothing.
+    6. `delete_deployment` of one that does not exist changes nothing; of one with live traffic it raises AzureRefused.
+    7. Batch endpoints know no mirror and no shares but 0 and 100, and `score` raises AzureRefused.
     """
 
     def view(self, endpoint: str) -> EndpointView | None: ...
     def ensure(self, endpoint: str) -> None: ...
     def create_deployment(self, endpoint: str, deployment: str, model: ModelVersion, rule: Deploy) -> None: ...
     def deployment_state(self, endpoint: str, deployment: str) -> DeploymentState: ...
-    def set_traffic(self, endpoint: str, traffic: Mapping[str, int]) -> None: ...
+    def set_traffic(
+        self,
+        endpoint: str,
+        traffic: Mapping[str, int],
+        *,
+        mirror: Mapping[str, int] = {},
+        expected: Mapping[str, int] | None = None,
+    ) -> None: ...
     def delete_deployment(self, endpoint: str, deployment: str) -> None: ...
     def score(
         self, endpoint: str, request: Mapping[str, Any], deployment: str | None = None
     ) -> tuple[str | None, Any]: ...
+
+
+class TrafficLog(Protocol):
+    """What deployments answered.
+
+    1. `read` counts what each of these deployments answered in [since, until), live and mirrored; one that answered
+       nothing has zero requests.
+    2. Scores are counted when asked for, of requests that left one.
+    3. Raises TemporaryError when it could not be asked just now; AzureRefused when it cannot answer.
+    """
+
+    def read(
+        self, endpoint: str, deployments: Collection[str], since: datetime, until: datetime, *, scores: bool
+    ) -> Mapping[str, Answers]: ...
 
 
 class EvidenceSource(Protocol):
@@ -167,13 +214,27 @@ class MissedEvents(Protocol):
     def confirm(self, events: Sequence[Event], now: datetime) -> Mapping[str, Event]: ...
 
 
+@dataclass(frozen=True, slots=True)
+class News:
+    """What people, and other automations, are told. `kind` is such as `rollout.live`; `about` the id it is about. News
+    that asks something says until when an answer is taken.
+    """
+
+    kind: str
+    about: str
+    model: str
+    title: str
+    text: str
+    until: datetime | None = None
+
+
 class Notifier(Protocol):
-    """Tells people. Raises NotificationFailed.
+    """Tells people, or other automations. Raises NotificationFailed.
 
     1. `tell` is called after what it tells of was recorded, and at most once: it may be lost, never repeated.
     """
 
-    def tell(self, title: str, text: str) -> None: ...
+    def tell(self, news: News) -> None: ...
 
 
 # --- flows ------------------------------------------------------------------------------------------------

@@ -4,20 +4,20 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from anew.core.events import Event
-from anew.core.lifecycle import (
-    Retraining,
-)
 from anew.core.looking import SOONEST
+from anew.core.retraining_lifecycle import Retraining
 from anew.core.tags import RETRAINING_TAG
 from anew.engine.advance import advance_retraining
+from anew.engine.claiming import NobodysRun, NotYet, claim_run
 from anew.engine.context import Engine
 from anew.engine.intake import ACTS_ON
+from anew.engine.ledger import InboxEntry
 from anew.errors import AnewError
 
 
 @dataclass(frozen=True, slots=True)
 class PromoteReport:
-    """Retrainings looked at in this pass, as they stand now, and what could not be done yet."""
+    """Retrainings looked at in this pass, as they stand now; how many runs are nothing to us; what must wait."""
 
     retrainings: tuple[Retraining, ...] = ()
     others: int = 0
@@ -25,27 +25,36 @@ class PromoteReport:
 
 
 def promote(engine: Engine, now: datetime) -> PromoteReport:
-    """Advance the retrainings whose runs ended. Runs of others are settled as not ours."""
+    """Advance the retrainings whose runs ended, and take on runs that a policy claims. Others are settled."""
     entries = engine.ledger.claim(ACTS_ON["promote"], now, engine.timing.claim_lease)
     ours: dict[str, Retraining] = {}
     deferred: list[str] = []
     others = 0
     for entry in entries:
-        retraining = _ours(engine, entry.event)
-        if retraining is None:
-            others += 1
-            engine.ledger.settle([entry.key], "not a run of ours", now)
-            continue
         try:
-            moved = ours[retraining.id] = advance_retraining(engine, retraining, now)
-            if moved.is_open and moved.revision == retraining.revision:
-                # Azure may tell of an end before it shows it.
-                engine.ledger.postpone({moved.id: now + SOONEST})
-            engine.ledger.settle([entry.key], f"advanced retraining {retraining.id}", now, retraining.id)
+            found = _ours(engine, entry.event) or claim_run(engine, entry, now)
+            match found:
+                case Retraining():
+                    ours[found.id] = _advance(engine, found, entry, now)
+                case NobodysRun(reason):
+                    others += 1
+                    engine.ledger.settle([entry.key], reason, now)
+                case NotYet(reason):
+                    engine.ledger.release([entry.key])
+                    deferred.append(f"{entry.event.run_id}: {reason}")
         except AnewError as error:  # one entry that cannot be answered must not hold up the others
             engine.ledger.release([entry.key])
-            deferred.append(f"{retraining.id}: {error}")
+            deferred.append(f"{entry.event.run_id}: {error}")
     return PromoteReport(tuple(ours.values()), others, tuple(deferred))
+
+
+def _advance(engine: Engine, retraining: Retraining, entry: InboxEntry, now: datetime) -> Retraining:
+    moved = advance_retraining(engine, retraining, now)
+    if moved.is_open and moved.revision == retraining.revision:
+        # Azure may tell of an end before it shows it.
+        engine.ledger.postpone({moved.id: now + SOONEST})
+    engine.ledger.settle([entry.key], f"advanced retraining {retraining.id}", now, retraining.id)
+    return moved
 
 
 def _ours(engine: Engine, event: Event) -> Retraining | None:

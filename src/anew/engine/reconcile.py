@@ -6,16 +6,13 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from anew.core.lifecycle import Retraining
-from anew.core.policy import Policy
-from anew.core.tags import is_newer, matching_rule
+from anew.core.retraining_lifecycle import Retraining
 from anew.engine.context import Engine
-from anew.engine.deploy import DeployReport, deploy, intended_rollout
+from anew.engine.deploy import DeployReport, deploy, follow_tags
 from anew.engine.ledger import Source
-from anew.engine.ports import ModelVersion
 from anew.engine.promote import PromoteReport, promote
 from anew.engine.retrain import RetrainReport, retrain
-from anew.engine.serving import served_version
+from anew.engine.traffic_seen import note_moves_of_others
 from anew.engine.waiting import advance_open
 from anew.errors import PermanentError, TemporaryError
 
@@ -43,7 +40,8 @@ def reconcile(engine: Engine, now: datetime) -> ReconcileReport:
     retrained = _guarded(lambda: retrain(engine, now), RetrainReport(), "retrain", problems)
     promoted = _guarded(lambda: promote(engine, now), PromoteReport(), "promote", problems)
     for policy in engine.policies.all:
-        found += _guarded(partial(open_undeployed, engine, policy, now), 0, f"models of {policy.model}", problems)
+        found += _guarded(partial(follow_tags, engine, policy, now), 0, f"models of {policy.model}", problems)
+    _guarded(lambda: note_moves_of_others(engine, now), 0, "traffic", problems)
     deployed = _guarded(lambda: deploy(engine, now), DeployReport(), "deploy", problems)
     problems.extend((*retrained.deferred, *promoted.deferred, *deployed.deferred))
     return ReconcileReport(found, retrained, promoted, deployed, advanced.retrainings, tuple(problems))
@@ -67,28 +65,3 @@ def find_missed_drift(engine: Engine, now: datetime) -> int:
     receipt = engine.ledger.receive(engine.missed.drift(monitors, since, now), Source.RECONCILE, now)
     engine.ledger.set_watermark(_WATERMARK, now)
     return receipt.new
-
-
-def open_undeployed(engine: Engine, policy: Policy, now: datetime) -> int:
-    """Open rollouts for the newest versions whose tags match and that do not serve; returns how many were new.
-
-    Not by way of the inbox: a version whose tags were changed has an answered entry there, and no new event.
-    """
-    if not policy.deploy:
-        return 0
-    opened = 0
-    for rule, version in _newest_matching(engine, policy).items():
-        served = served_version(engine.endpoints.view(policy.deploy[rule].endpoint), policy.model)
-        if served is None or is_newer(version.version, served):
-            rollout = intended_rollout(version, policy.deploy[rule], rule, now)
-            opened += engine.ledger.add_rollout(rollout, engine.actor)
-    return opened
-
-
-def _newest_matching(engine: Engine, policy: Policy) -> dict[int, ModelVersion]:
-    newest: dict[int, ModelVersion] = {}
-    for version in engine.registry.versions(policy.model):
-        rule = matching_rule(policy, version.tags)
-        if rule is not None and (rule not in newest or is_newer(version.version, newest[rule].version)):
-            newest[rule] = version
-    return newest

@@ -1,4 +1,4 @@
-"""From drift to an external training run: claim, gather evidence, decide, record, launch."""
+"""From drift to an external training run, or back to the version before: claim, gather evidence, decide, record, do."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -9,17 +9,20 @@ from datetime import datetime
 from anew.core.decide import monitors_of
 from anew.core.decision import Decision, Evidence, Force
 from anew.core.events import Cause, Event
-from anew.core.explain import to_json, to_notice
-from anew.core.lifecycle import RETRAINING_TRANSITIONS, Retraining, RetrainingMove, StopCause
+from anew.core.explain import to_json
 from anew.core.policy import LAUNCHER_ADAPTER, Policy
+from anew.core.retraining_lifecycle import RETRAINING_TRANSITIONS, Retraining, RetrainingMove, StopCause
 from anew.engine.confirming import Case, Judged, judge, judge_again
 from anew.engine.context import Engine
 from anew.engine.evidence import evidence_json, gather_evidence, history_of
+from anew.engine.going_back import finish_going_back, go_back_as_decided
 from anew.engine.intake import ACTS_ON
 from anew.engine.launching import launch
 from anew.engine.ledger import DecisionRecord, InboxEntry, Receipt, Source
+from anew.engine.news import decision_news
 from anew.engine.stopping import stop
-from anew.errors import AnewError, NotificationFailed, TemporaryError
+from anew.engine.telling import announce, tell
+from anew.errors import AnewError, TemporaryError
 
 MANUAL_TYPE = "anew.RetrainingRequested"
 _SUPERSEDED_AT_MOST = 3
@@ -68,6 +71,7 @@ def request_retraining(
 
 def retrain(engine: Engine, now: datetime) -> RetrainReport:
     """Decide about everything in the inbox that may mean drift; a storm about one model is one decision."""
+    finish_going_back(engine, now)
     entries = engine.ledger.claim(ACTS_ON["retrain"], now, engine.timing.claim_lease)
     waiting = _waiting_models(engine, entries)
     unwatched = [entry for entry in entries if not waiting[entry.key]]
@@ -223,16 +227,21 @@ def _record_of(engine: Engine, judged: Judged, now: datetime) -> DecisionRecord:
         covers=tuple(entry.key for entry in judged.case.entries),
         retraining_id=_retraining_id(decision_id) if judged.starts else None,
         shadow=judged.decision.shadow,
+        leaves_version=release.version if judged.goes_back and (release := judged.case.history.release) else None,
     )
 
 
 def _act(engine: Engine, judged: Judged, record: DecisionRecord, now: datetime) -> Decided:
-    """Do what was decided, and tell people. A launch that did not come about is the next tick's."""
+    """Do what was decided, and tell people. What did not come about is the next tick's."""
+    go_back_as_decided(engine, record, now)
     launched = engine.ledger.retraining(record.retraining_id) if record.retraining_id else None
     if launched is not None:
         with suppress(TemporaryError):
             launched = launch(engine, launched, now)
-    return Decided(record, judged.decision, judged.evidence, launched, _told(engine, judged, record))
+    untold = _told(engine, judged, record)
+    if launched is not None and not launched.is_open:
+        announce(engine, launched)
+    return Decided(record, judged.decision, judged.evidence, launched, untold)
 
 
 def _told(engine: Engine, judged: Judged, record: DecisionRecord) -> str | None:
@@ -240,11 +249,7 @@ def _told(engine: Engine, judged: Judged, record: DecisionRecord) -> str | None:
     policy = judged.case.policy
     if judged.decision.outcome not in policy.notify_on:
         return None
-    try:
-        engine.notifier.tell(*to_notice(policy.model, record.id, judged.decision))
-    except NotificationFailed as error:  # a chat that is down must not hold up a training
-        return str(error)
-    return None
+    return tell(engine, decision_news(policy.model, record.id, judged.decision))
 
 
 def _force(entries: Sequence[InboxEntry]) -> Force | None:

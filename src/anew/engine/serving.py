@@ -1,20 +1,24 @@
 """Which version of a model serves."""
 
 from anew.core.policy import Policy
-from anew.core.tags import matching_rule
+from anew.core.policy_deploy import Deploy
+from anew.core.tags import matching_rules
 from anew.engine.context import Engine
 from anew.engine.ports import EndpointView
 
 
 def champion_version(engine: Engine, policy: Policy) -> str | None:
     """The version that serves most of the traffic where this policy's new versions would go; None when none does."""
-    index = matching_rule(policy, policy.register_.tags)
-    rules = policy.deploy if index is None else (policy.deploy[index],)
-    for rule in rules:
-        served = served_version(engine.endpoints.view(rule.endpoint), policy.model)
+    for rule in matching_rules(policy, policy.register_.tags) or policy.deploy:
+        served = served_version(view_of(engine, rule), policy.model)
         if served is not None:
             return served
     return None
+
+
+def view_of(engine: Engine, rule: Deploy) -> EndpointView | None:
+    """The endpoint of a deploy rule as Azure shows it just now; None when it does not exist."""
+    return engine.endpoints[rule.kind].view(rule.endpoint)
 
 
 def served_version(view: EndpointView | None, model: str) -> str | None:

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from anew.core.lifecycle import Retraining, RetrainingMove, RetrainingState, StopCause
+from anew.core.retraining_lifecycle import Retraining, RetrainingMove, RetrainingState, StopCause
 from anew.engine.context import Engine
 from anew.engine.launching import may_still_turn_up, order_of
 from anew.engine.ports import RunStatus
@@ -72,7 +72,8 @@ def _stop_jobs(engine: Engine, retraining: Retraining) -> bool:
     it started running.
     """
     running = False
-    for name in (retraining.job_name, retraining.evaluation_job):
+    ours = (retraining.evaluation_job,) if retraining.is_claimed else (retraining.job_name, retraining.evaluation_job)
+    for name in ours:
         view = engine.jobs.get(name)
         if view is not None and view.status is RunStatus.RUNNING:
             engine.jobs.cancel(name)

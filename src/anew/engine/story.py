@@ -8,7 +8,9 @@ from datetime import datetime, timedelta
 
 from anew.core.decide import monitors_of
 from anew.core.events import Cause
-from anew.core.lifecycle import Retraining, Rollout
+from anew.core.retraining_lifecycle import Retraining
+from anew.core.rollout_lifecycle import Rollout
+from anew.engine.history import decision_named, rollouts_by
 from anew.engine.ledger import AuditRow, DecisionRecord, InboxEntry, Ledger
 from anew.errors import NothingKnown
 
@@ -38,7 +40,7 @@ def tell(ledger: Ledger, about: str) -> Story:
     retraining = _retraining(ledger, subject, decision)
     if decision is None and retraining is not None:
         decision = ledger.decision(retraining.decision_id)
-    rollouts = _rollouts(ledger, subject, retraining)
+    rollouts = _rollouts(ledger, subject, retraining, decision)
     if entry is None and decision is None and not rollouts:
         raise NothingKnown(f"the ledger knows no event, decision, retraining, rollout or model called {about}")
     own = (entry.key,) if entry else ()
@@ -77,6 +79,9 @@ def _decision(ledger: Ledger, about: str) -> DecisionRecord | None:
     found = ledger.decision(about)
     if found is not None:
         return found
+    rollout = ledger.rollout(about)
+    if rollout is not None:
+        return decision_named(ledger, rollout.why)
     newest = ledger.decisions(model=about, limit=1)
     return newest[0] if newest else None
 
@@ -90,7 +95,12 @@ def _retraining(ledger: Ledger, about: str, decision: DecisionRecord | None) -> 
     return ledger.retraining(about) or ledger.retraining_by_job(about)
 
 
-def _rollouts(ledger: Ledger, about: str, retraining: Retraining | None) -> tuple[Rollout, ...]:
+def _rollouts(
+    ledger: Ledger, about: str, retraining: Retraining | None, decision: DecisionRecord | None
+) -> tuple[Rollout, ...]:
     known = ledger.rollouts(limit=10_000)
     wanted = retraining.id if retraining else None
-    return tuple(item for item in known if item.id == about or (wanted and item.retraining_id == wanted))
+    went_back = {item.id for item in rollouts_by(ledger, decision)} if decision else set[str]()
+    return tuple(
+        item for item in known if item.id == about or item.id in went_back or (wanted and item.retraining_id == wanted)
+    )

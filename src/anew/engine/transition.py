@@ -3,29 +3,34 @@
 import logging
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
-from anew.core.lifecycle import (
-    Retraining,
-    RetrainingMove,
-    Rollout,
-    RolloutMove,
-    next_retraining_state,
-    next_rollout_state,
-)
+from anew.core.retraining_lifecycle import Retraining, RetrainingMove, next_retraining_state
+from anew.core.rollout_lifecycle import Rollout, RolloutMove, next_rollout_state
+from anew.core.traffic import TrafficChange
 from anew.engine.context import Engine
+from anew.engine.ledger import Ledger
 
 logger = logging.getLogger(__name__)
 
 
+class Recorder(Protocol):
+    """Who writes, and where. An Engine is one."""
+
+    @property
+    def ledger(self) -> Ledger: ...
+    @property
+    def actor(self) -> str: ...
+
+
 def move_retraining(
-    engine: Engine, retraining: Retraining, move: RetrainingMove, now: datetime, **changes: Any
+    recorder: Recorder, retraining: Retraining, move: RetrainingMove, now: datetime, **changes: Any
 ) -> Retraining:
     """Make a move and keep what came with it. Raises StaleWrite, or IllegalTransition for a move the table lacks."""
     state = next_retraining_state(retraining.state, move)
     moved = replace(retraining, state=state, state_since=now, **changes)
     logger.info("retraining %s of %s: %s -> %s", moved.id, moved.model, retraining.state, state)
-    return engine.ledger.save_retraining(moved, move, engine.actor, now, changes)
+    return recorder.ledger.save_retraining(moved, move, recorder.actor, now, changes)
 
 
 def fail(engine: Engine, retraining: Retraining, reason: str, now: datetime) -> Retraining:
@@ -38,9 +43,23 @@ def note_retraining(engine: Engine, retraining: Retraining, what: str, now: date
     return engine.ledger.save_retraining(replace(retraining, **changes), what, engine.actor, now, changes)
 
 
-def move_rollout(engine: Engine, rollout: Rollout, move: RolloutMove, now: datetime, **changes: Any) -> Rollout:
-    """Make a move and keep what came with it. Raises StaleWrite, or IllegalTransition for a move the table lacks."""
+def move_rollout(
+    engine: Engine,
+    rollout: Rollout,
+    move: RolloutMove,
+    now: datetime,
+    traffic: TrafficChange | None = None,
+    **changes: Any,
+) -> Rollout:
+    """Make a move and keep what came with it, the change of traffic too. Raises StaleWrite, or IllegalTransition for a
+    move the table lacks.
+    """
     state = next_rollout_state(rollout.state, move)
     moved = replace(rollout, state=state, state_since=now, **changes)
     logger.info("rollout %s of %s:%s: %s -> %s", moved.id, moved.model, moved.version, rollout.state, state)
-    return engine.ledger.save_rollout(moved, move, engine.actor, now, changes)
+    return engine.ledger.save_rollout(moved, move, engine.actor, now, changes, traffic)
+
+
+def note_rollout(engine: Engine, rollout: Rollout, what: str, now: datetime, **changes: Any) -> Rollout:
+    """Keep a change that is no move, such as what a look at the stage said. Raises StaleWrite."""
+    return engine.ledger.save_rollout(replace(rollout, **changes), what, engine.actor, now, changes)

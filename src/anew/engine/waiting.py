@@ -5,10 +5,10 @@ the longer it waits, and within a share of the quota for reads.
 """
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from anew.core.lifecycle import Retraining
 from anew.core.looking import next_look
+from anew.core.retraining_lifecycle import Retraining, RetrainingState
 from anew.core.token_bucket import TokenBucket
 from anew.engine.advance import advance_retraining, deadline_of
 from anew.engine.context import Engine
@@ -19,6 +19,8 @@ LOOKS = TokenBucket(burst=100, per_second=2)  # of the 25 reads a second ARM giv
 _BUCKET = "looks"
 _WATERMARK = "reconcile.ended"
 _FAILURES_AT_MOST = 3  # in a row: then Azure is away, and waiting for it again and again helps nobody
+_LOOK_WITHIN = timedelta(minutes=50)  # the ledger takes a look more than an hour away for a clock's mistake
+_NOTHING_OUTSIDE = frozenset({RetrainingState.HOLDING, RetrainingState.AWAITING_APPROVAL})
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,9 @@ def _look_at_due(engine: Engine, now: datetime, problems: list[str]) -> list[Ret
     looks: dict[str, datetime] = {}
     failures = 0
     for retraining in engine.ledger.due_retrainings(now, engine.timing.looks_per_tick):
+        if _waits_for_its_time(engine, retraining, now):
+            looks[retraining.id] = _next_look(engine, retraining, now)
+            continue
         if engine.ledger.take_tokens(_BUCKET, 1, LOOKS, now) or failures >= _FAILURES_AT_MOST:
             break
         moved = _advance(engine, retraining, now, problems)
@@ -75,6 +80,11 @@ def _look_at_due(engine: Engine, now: datetime, problems: list[str]) -> list[Ret
     return looked
 
 
+def _waits_for_its_time(engine: Engine, retraining: Retraining, now: datetime) -> bool:
+    """Whether nothing outside can change it before a moment that has not come: no look is spent on it."""
+    return retraining.state in _NOTHING_OUTSIDE and now < _deadline(engine, retraining, now)
+
+
 def _advance(engine: Engine, retraining: Retraining, now: datetime, problems: list[str]) -> Retraining | None:
     try:
         return advance_retraining(engine, retraining, now)
@@ -84,8 +94,14 @@ def _advance(engine: Engine, retraining: Retraining, now: datetime, problems: li
 
 
 def _next_look(engine: Engine, retraining: Retraining, now: datetime) -> datetime:
-    try:
-        deadline = deadline_of(engine, retraining)
-    except UnknownModel:
-        deadline = now
+    deadline = _deadline(engine, retraining, now)
+    if retraining.state in _NOTHING_OUTSIDE:
+        return min(deadline, now + _LOOK_WITHIN)
     return next_look(retraining.id, retraining.state_since, deadline, now)
+
+
+def _deadline(engine: Engine, retraining: Retraining, now: datetime) -> datetime:
+    try:
+        return deadline_of(engine, retraining)
+    except UnknownModel:
+        return now

@@ -10,8 +10,10 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.routing import Route
 
+from anew.core.approval_links import PATH
 from anew.engine.ledger import Ledger
 from anew.engine.ports import Flows
+from anew.webhook.approvals import ApprovalsEndpoint
 from anew.webhook.authentication import Authenticator
 from anew.webhook.config import WebhookConfig
 from anew.webhook.events_endpoint import EventsEndpoint
@@ -27,7 +29,9 @@ Work = Callable[[], Coroutine[Any, Any, None]]
 
 @dataclass(frozen=True, slots=True)
 class Apps:
-    """`/events` for Event Grid, and what the people who run it may ask. The lifespan is the public one's."""
+    """`/events` for Event Grid and `/approvals` for people with a link, and what the people who run it may ask. The
+    lifespan is the public one's.
+    """
 
     public: Starlette
     operator: Starlette
@@ -39,8 +43,11 @@ def create_apps(
     config: WebhookConfig,
     authenticator: Authenticator,
     clock: Callable[[], datetime],
+    approvals: ApprovalsEndpoint | None = None,
 ) -> Apps:
-    """Both applications. Without *flows* nothing is relayed, and events wait for the reconcile flow."""
+    """Both applications. Without *flows* nothing is relayed, and events wait for the reconcile flow. Without
+    *approvals* no link is answered.
+    """
     health = Health(clock, relayed=flows is not None)
     commits = GroupCommit(ledger, clock, committed=health.commits.up)
     relay = None if flows is None else Relay(ledger, flows, config, clock, health)
@@ -56,7 +63,10 @@ def create_apps(
             yield
 
     endpoint = EventsEndpoint(commits, config, authenticator, clock, relay.wake if relay else lambda: None)
-    public = Starlette(routes=[Route("/events", endpoint)], lifespan=lifespan)
+    routes = [Route("/events", endpoint)]
+    if approvals is not None:
+        routes.append(Route(f"{PATH}/{{token}}", approvals))
+    public = Starlette(routes=routes, lifespan=lifespan)
     public.router.redirect_slashes = False
     return Apps(public, create_operator_app(ledger, health, clock))
 

@@ -13,7 +13,7 @@ from anew.adapters.ledger.rows import (
     to_decision,
 )
 from anew.adapters.ledger.store import Store, note, settle
-from anew.core.lifecycle import Retraining
+from anew.core.retraining_lifecycle import Retraining
 from anew.engine.ledger import DecisionRecord
 from anew.errors import StaleWrite
 

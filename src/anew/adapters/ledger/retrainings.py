@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
 
 from anew.adapters.ledger import tables as t
 from anew.adapters.ledger.rows import (
@@ -12,7 +13,8 @@ from anew.adapters.ledger.rows import (
     to_retraining,
 )
 from anew.adapters.ledger.store import Store, batched, filtered
-from anew.core.lifecycle import OPEN_RETRAINING, Retraining, RetrainingState
+from anew.core.retraining_lifecycle import OPEN_RETRAINING, Retraining, RetrainingState
+from anew.errors import StaleWrite
 
 _IS_OPEN = t.retrainings.c.state.in_(sorted(OPEN_RETRAINING))
 _LOOK_AT_MOST = timedelta(hours=1)  # a later look was set by a clock that was wrong
@@ -83,5 +85,8 @@ class Retrainings(Store):
         detail: Mapping[str, Any],
     ) -> Retraining:
         values = from_retraining(retraining)
-        rows = self._save(t.retrainings, "retraining", values, what, actor, now, detail)
-        return to_retraining(rows)
+        try:
+            row = self._save(t.retrainings, "retraining", values, what, actor, now, detail)
+        except IntegrityError as error:
+            raise StaleWrite(f"another retraining of {retraining.model} is under way") from error
+        return to_retraining(row)

@@ -1,4 +1,4 @@
-"""Rollouts, moved by compare-and-set, by one worker at a time."""
+"""Rollouts, moved by compare-and-set by whoever holds their endpoint, and the traffic they moved."""
 
 from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
@@ -8,23 +8,21 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from anew.adapters.ledger import tables as t
-from anew.adapters.ledger.rows import (
-    from_rollout,
-    to_rollout,
-)
-from anew.adapters.ledger.store import Store, filtered, lease_is_over, note
-from anew.core.lifecycle import Rollout, RolloutState
+from anew.adapters.ledger.rows import from_rollout, from_traffic, to_rollout, to_traffic
+from anew.adapters.ledger.store import Store, filtered, insert, lease_is_over, note
+from anew.core.rollout_lifecycle import Rollout, RolloutState
+from anew.core.traffic import TrafficChange
 
 
 class Rollouts(Store):
-    """The part of the ledger that keeps rollouts."""
+    """The part of the ledger that keeps rollouts and traffic."""
 
     def add_rollout(self, rollout: Rollout, actor: str) -> bool:
         try:
             with self._write("add rollout") as connection:
                 connection.execute(sa.insert(t.rollouts).values(from_rollout(rollout)))
                 note(connection, rollout.created_at, "rollout", rollout.id, rollout.state, actor, {
-                    "model": f"{rollout.model}:{rollout.version}", "endpoint": rollout.endpoint,
+                    "model": f"{rollout.model}:{rollout.version}", "endpoint": rollout.endpoint, "why": rollout.why,
                 })  # fmt: skip
         except IntegrityError:
             return False
@@ -40,23 +38,52 @@ class Rollouts(Store):
         rows = self._read(filtered(t.rollouts, states, model, limit), "rollouts")
         return [to_rollout(row) for row in reversed(rows)]
 
-    def lease_rollout(self, rollout: Rollout, now: datetime, lease: timedelta) -> bool:
-        rows = t.rollouts
-        with self._write("lease rollout") as connection:
+    def lease_endpoint(self, endpoint: str, holder: str, now: datetime, lease: timedelta) -> bool:
+        rows = t.endpoint_leases
+        with self._write("lease endpoint") as connection:
+            given = insert(connection, rows).values(endpoint=endpoint, holder=holder, leased_until=now + lease)
             taken = connection.execute(
-                sa.update(rows)
-                .where(rows.c.id == rollout.id, rows.c.revision == rollout.revision)
-                .where(lease_is_over(rows.c.leased_until, now, lease))
-                .values(leased_until=now + lease)
+                given.on_conflict_do_update(
+                    index_elements=[rows.c.endpoint],
+                    set_={"holder": holder, "leased_until": now + lease},
+                    where=sa.or_(rows.c.holder == holder, lease_is_over(rows.c.leased_until, now, lease)),
+                ).returning(rows.c.holder)
             )
-            return taken.rowcount == 1
+            return taken.fetchone() is not None
 
-    def free_rollout(self, rollout: Rollout) -> None:
-        this = (t.rollouts.c.id == rollout.id) & (t.rollouts.c.revision == rollout.revision)
-        with self._write("free rollout") as connection:
-            connection.execute(sa.update(t.rollouts).where(this).values(leased_until=None))
+    def free_endpoint(self, endpoint: str, holder: str) -> None:
+        rows = t.endpoint_leases
+        with self._write("free endpoint") as connection:
+            connection.execute(sa.delete(rows).where(rows.c.endpoint == endpoint, rows.c.holder == holder))
 
     def save_rollout(
-        self, rollout: Rollout, what: str, actor: str, now: datetime, detail: Mapping[str, Any]
+        self,
+        rollout: Rollout,
+        what: str,
+        actor: str,
+        now: datetime,
+        detail: Mapping[str, Any],
+        traffic: TrafficChange | None = None,
     ) -> Rollout:
-        return to_rollout(self._save(t.rollouts, "rollout", from_rollout(rollout), what, actor, now, detail))
+        values = from_rollout(rollout)
+        also = None if traffic is None else sa.insert(t.traffic).values(from_traffic(traffic))
+        return to_rollout(self._save(t.rollouts, "rollout", values, what, actor, now, detail, also))
+
+    def note_traffic(self, change: TrafficChange) -> bool:
+        newest = self.traffic(change.endpoint, limit=1)
+        if newest and (newest[0].shares, newest[0].mirror) == (change.shares, change.mirror):
+            return False
+        with self._write("note traffic") as connection:
+            connection.execute(sa.insert(t.traffic).values(from_traffic(change)))
+        return True
+
+    def traffic(
+        self, endpoint: str | None = None, until: datetime | None = None, limit: int = 200
+    ) -> list[TrafficChange]:
+        rows = t.traffic
+        wanted = sa.select(rows).order_by(rows.c.seq.desc()).limit(limit)
+        if endpoint is not None:
+            wanted = wanted.where(rows.c.endpoint == endpoint)
+        if until is not None:
+            wanted = wanted.where(rows.c.at <= until)
+        return [to_traffic(row) for row in reversed(self._read(wanted, "traffic"))]

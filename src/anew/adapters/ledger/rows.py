@@ -8,12 +8,15 @@ import sqlalchemy as sa
 
 from anew.core.event_json import load_event
 from anew.core.events import Cause
-from anew.core.gate import GateOutcome, GateResult
-from anew.core.lifecycle import Retraining, RetrainingState, Rollout, RolloutState, StopCause
+from anew.core.gate import gate_result_of
+from anew.core.retraining_lifecycle import Answer, Retraining, RetrainingState, StopCause
+from anew.core.rollout_lifecycle import Rollout, RolloutKind, RolloutState
+from anew.core.traffic import Share, TrafficChange
 from anew.engine.ledger import AuditRow, DeadLetter, DecisionRecord, InboxEntry, Source
 
 _RETRAINING = tuple(field.name for field in fields(Retraining))
 _ROLLOUT = tuple(field.name for field in fields(Rollout))
+_TRAFFIC = tuple(field.name for field in fields(TrafficChange))
 
 
 def to_entry(record: sa.RowMapping) -> InboxEntry:
@@ -56,9 +59,9 @@ def to_retraining(record: sa.RowMapping) -> Retraining:
     values: dict[str, Any] = {name: record[name] for name in _RETRAINING}
     values["state"] = RetrainingState(values["state"])
     values["stopped_for"] = StopCause(values["stopped_for"]) if values["stopped_for"] else None
+    values["answer"] = Answer(values["answer"]) if values["answer"] else None
     if (gate := values["gate"]) is not None:
-        figures: dict[str, Any] = {**gate, "outcome": GateOutcome(gate["outcome"])}
-        values["gate"] = GateResult(**figures)
+        values["gate"] = gate_result_of(gate)
     return Retraining(**values)
 
 
@@ -71,13 +74,25 @@ def from_retraining(retraining: Retraining) -> dict[str, Any]:
 def to_rollout(record: sa.RowMapping) -> Rollout:
     """A rollouts row as a value."""
     values: dict[str, Any] = {name: record[name] for name in _ROLLOUT}
-    values["state"] = RolloutState(values["state"])
+    values["state"], values["kind"] = RolloutState(values["state"]), RolloutKind(values["kind"])
     return Rollout(**values)
 
 
 def from_rollout(rollout: Rollout) -> dict[str, Any]:
     """A rollout as column values."""
     return {name: getattr(rollout, name) for name in _ROLLOUT}
+
+
+def to_traffic(record: sa.RowMapping) -> TrafficChange:
+    """A traffic row as a value."""
+    values: dict[str, Any] = {name: record[name] for name in _TRAFFIC}
+    values |= {name: tuple(Share(**share) for share in values[name]) for name in ("shares", "mirror")}
+    return TrafficChange(**values)
+
+
+def from_traffic(change: TrafficChange) -> dict[str, Any]:
+    """A change of traffic as column values."""
+    return asdict(change)
 
 
 def to_audit(record: sa.RowMapping) -> AuditRow:

@@ -57,9 +57,11 @@ class Store:
         actor: str,
         now: datetime,
         detail: Mapping[str, Any],
+        also: sa.Insert | None = None,
     ) -> sa.RowMapping:
+        """Write the row by compare-and-set, its audit row, and what belongs to the same change."""
         changes = {**values, "revision": values["revision"] + 1}
-        changes |= {name: None for name in ("leased_until", "look_at") if name in table.c}
+        changes |= {"look_at": None} if "look_at" in table.c else {}
         with self._write(f"save {subject}") as connection:
             saved = connection.execute(
                 sa.update(table)
@@ -71,6 +73,8 @@ class Store:
             if row is None:
                 raise StaleWrite(f"{subject} {values['id']} was moved by somebody else first")
             note(connection, now, subject, values["id"], what, actor, {**detail, "state": values["state"]})
+            if also is not None:
+                connection.execute(also)
             return row
 
 

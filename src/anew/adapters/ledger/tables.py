@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import sqlalchemy as sa
 
-from anew.core.lifecycle import OPEN_RETRAINING
+from anew.core.retraining_lifecycle import OPEN_RETRAINING
 
 
 class UtcDateTime(sa.types.TypeDecorator[datetime]):
@@ -82,6 +82,7 @@ decisions = sa.Table(
     sa.Column("covers", sa.JSON, nullable=False),
     sa.Column("retraining_id", sa.String(64)),
     sa.Column("shadow", sa.Boolean, nullable=False),
+    sa.Column("leaves_version", sa.String(64)),
     sa.Index("decisions_by_model", "model", "decided_at"),
 )
 
@@ -97,12 +98,21 @@ retrainings = sa.Table(
     sa.Column("evaluation_job", sa.String(255), nullable=False, unique=True),
     sa.Column("created_at", UtcDateTime, nullable=False),
     sa.Column("state_since", UtcDateTime, nullable=False),
-    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("state", sa.String(32), nullable=False),
     sa.Column("revision", sa.Integer, nullable=False),
     sa.Column("launch_attempted_at", UtcDateTime),
     sa.Column("external_run_id", sa.String(255)),
+    sa.Column("training_data", sa.String(255)),
+    sa.Column("git_commit", sa.String(64)),
     sa.Column("champion_version", sa.String(64)),
+    sa.Column("champion_changes", sa.Integer, nullable=False),
     sa.Column("gate", sa.JSON(none_as_null=True)),
+    sa.Column("evaluations", sa.Integer, nullable=False),
+    sa.Column("held_since", UtcDateTime),
+    sa.Column("answer_until", UtcDateTime),
+    sa.Column("answer", sa.String(16)),
+    sa.Column("answered_by", sa.String(255)),
+    sa.Column("answer_reason", sa.Text),
     sa.Column("new_version", sa.String(64)),
     sa.Column("reason", sa.Text),
     sa.Column("charge", sa.Float),
@@ -128,17 +138,45 @@ rollouts = sa.Table(
     sa.Column("version", sa.String(64), nullable=False),
     sa.Column("endpoint", sa.String(64), nullable=False),
     sa.Column("deployment", sa.String(64), nullable=False),
-    sa.Column("rule", sa.Integer, nullable=False),
+    sa.Column("spec", sa.JSON, nullable=False),
     sa.Column("created_at", UtcDateTime, nullable=False),
     sa.Column("state_since", UtcDateTime, nullable=False),
+    sa.Column("kind", sa.String(16), nullable=False),
     sa.Column("state", sa.String(16), nullable=False),
     sa.Column("revision", sa.Integer, nullable=False),
-    sa.Column("leased_until", UtcDateTime),
     sa.Column("step", sa.Integer, nullable=False),
     sa.Column("previous", sa.String(64)),
+    sa.Column("previous_version", sa.String(320)),
+    sa.Column("looked_at", UtcDateTime),
+    sa.Column("looks", sa.Integer, nullable=False),
+    sa.Column("failures", sa.Integer, nullable=False),
+    sa.Column("errors", sa.Integer, nullable=False),
     sa.Column("retraining_id", sa.String(64)),
+    sa.Column("why", sa.Text),
     sa.Column("reason", sa.Text),
     sa.Index("rollouts_by_endpoint", "endpoint", "state"),
+)
+
+traffic = sa.Table(
+    "traffic",
+    metadata,
+    sa.Column("seq", _serial, primary_key=True, autoincrement=True),
+    sa.Column("at", UtcDateTime, nullable=False),
+    sa.Column("endpoint", sa.String(64), nullable=False),
+    sa.Column("shares", sa.JSON, nullable=False),
+    sa.Column("mirror", sa.JSON, nullable=False),
+    sa.Column("actor", sa.String(255), nullable=False),
+    sa.Column("why", sa.Text, nullable=False),
+    sa.Column("rollout_id", sa.String(64)),
+    sa.Index("traffic_by_endpoint", "endpoint", "at"),
+)
+
+endpoint_leases = sa.Table(
+    "endpoint_leases",
+    metadata,
+    sa.Column("endpoint", sa.String(64), primary_key=True),
+    sa.Column("holder", sa.String(64), nullable=False),
+    sa.Column("leased_until", UtcDateTime, nullable=False),
 )
 
 audit = sa.Table(

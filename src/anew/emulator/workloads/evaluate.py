@@ -1,49 +1,63 @@
-"""Scores champion and challenger on the same newest rows and leaves the paired counts in a tag."""
+"""Scores champion and challenger on the same newest rows, and leaves the report of their comparison in a tag.
+
+A user's own evaluation job does the same three things: score both models on the same rows, `compare` them by the gate
+that anew hands over, set the tag.
+"""
 
 import argparse
-import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-import numpy as np
-from numpy.typing import NDArray
+import pandas as pd
 
+from anew.core.gate import compare, parse_gate, report_text
 from anew.emulator.workloads import Run
 from anew.emulator.workloads.model_io import load_model
 from anew.emulator.workloads.table import Table, read_table
 
 EVALUATION_TAG: Final = "anew_evaluation"
+SCORED_FILE: Final = "scored.parquet"
+_MODELS: Final = ("champion", "challenger")
 
 
 def main(argv: Sequence[str], run: Run) -> None:
-    """Evaluate both models and set the one tag ``anew_evaluation`` to compact JSON."""
+    """Evaluate both models and set the one tag ``anew_evaluation`` to compact JSON.
+
+    Metrics: ``champion_`` and ``challenger_`` with the gate's metric, and ``rows``.
+    """
     options = _parser().parse_args(argv)
+    gate = parse_gate(options.gate)
     table = read_table(options.data, options.label)
     rows = table.window(max(0, len(table) - options.rows), len(table))
-    champion, challenger = (_correct(folder, rows) for folder in (options.champion, options.challenger))
-    counts = paired_counts(champion, challenger)
-    run.set_tag(EVALUATION_TAG, json.dumps(_evaluation(rows, counts), separators=(",", ":")))
-    run.log_metric("champion_accuracy", counts["champion_correct"] / len(rows))
-    run.log_metric("challenger_accuracy", counts["challenger_correct"] / len(rows))
+    scored = score(rows, {name: folder for name in _MODELS if (folder := getattr(options, name))})
+    if options.out is not None:
+        options.out.mkdir(parents=True, exist_ok=True)
+        scored.to_parquet(options.out / SCORED_FILE)
+    figures = {"size_mb": _megabytes(options.challenger)}
+    report = compare(scored, gate, figures=figures, data_hash=rows.data_hash())
+    run.set_tag(EVALUATION_TAG, report_text(report))
+    run.log_metric("rows", report.rows)
+    run.log_metric(f"challenger_{report.metric}", report.challenger)
+    if report.champion is not None:
+        run.log_metric(f"champion_{report.metric}", report.champion)
 
 
-def paired_counts(champion: NDArray[np.bool_], challenger: NDArray[np.bool_]) -> dict[str, int]:
-    """How often each model, and only that model, was right on the same rows."""
-    return {
-        "champion_correct": int(champion.sum()),
-        "challenger_correct": int(challenger.sum()),
-        "only_champion": int((champion & ~challenger).sum()),
-        "only_challenger": int((challenger & ~champion).sum()),
-    }
+def score(rows: Table, folders: dict[str, Path]) -> pd.DataFrame:
+    """The rows with what each model of these folders predicts, and its score where it is a classifier of two."""
+    scored = pd.DataFrame(rows.features, columns=list(rows.columns))
+    scored["label"] = rows.labels
+    for name, folder in folders.items():
+        model = load_model(folder)
+        scored[name] = model.predict(rows.columns, rows.features)
+        scores = model.scores(rows.columns, rows.features)
+        if scores is not None:
+            scored[f"{name}_score"] = scores
+    return scored
 
 
-def _evaluation(rows: Table, counts: dict[str, int]) -> dict[str, Any]:
-    return {"task": "classification", "rows": len(rows), "data_hash": rows.data_hash(), **counts}
-
-
-def _correct(folder: Path, rows: Table) -> NDArray[np.bool_]:
-    return load_model(folder).predict(rows.columns, rows.features) == rows.labels
+def _megabytes(folder: Path) -> float:
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) / 1e6
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -51,6 +65,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--data", type=Path, required=True, help="Parquet or CSV file, rows in time order")
     parser.add_argument("--label", required=True, help="name of the label column")
     parser.add_argument("--rows", type=int, required=True, help="newest rows to score")
-    parser.add_argument("--champion", type=Path, required=True, help="folder of the model in production")
+    parser.add_argument("--champion", type=Path, help="folder of the model in production, if there is one")
     parser.add_argument("--challenger", type=Path, required=True, help="folder of the candidate model")
+    parser.add_argument("--gate", default='{"kind": "non_inferiority"}', help="the policy's gate as JSON")
+    parser.add_argument("--out", type=Path, help="folder for the scored rows")
     return parser

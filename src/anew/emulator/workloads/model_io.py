@@ -4,7 +4,7 @@ import json
 import pickle
 import platform
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -22,10 +22,10 @@ PICKLE_FILE: Final = "model.pkl"
 
 
 class Classifier(Protocol):
-    """The part of a scikit-learn classifier that scoring needs."""
+    """The part of a scikit-learn classifier, or regressor, that scoring needs."""
 
     def predict(self, X: NDArray[np.float64]) -> NDArray[np.int64]:  # noqa: N803 (scikit-learn's own name)
-        """The class of each row."""
+        """The class, or value, of each row."""
         ...
 
 
@@ -42,12 +42,28 @@ class SavedModel:
         Raises:
             KeyError: a column the model was trained on is missing.
         """
+        with one_thread():
+            return self.classifier.predict(self._ordered(columns, rows))
+
+    def scores(self, columns: Sequence[str], rows: NDArray[np.float64]) -> NDArray[np.float64] | None:
+        """The probability of the second class of each row; None for a model that tells none, or of more classes.
+
+        Raises:
+            KeyError: a column the model was trained on is missing.
+        """
+        told: Callable[[NDArray[np.float64]], NDArray[np.float64]] | None
+        told = getattr(self.classifier, "predict_proba", None)
+        if told is None:
+            return None
+        with one_thread():
+            shares = told(self._ordered(columns, rows))
+        return shares[:, 1] if shares.shape[1] == 2 else None
+
+    def _ordered(self, columns: Sequence[str], rows: NDArray[np.float64]) -> NDArray[np.float64]:
         missing = [name for name in self.columns if name not in columns]
         if missing:
             raise KeyError(f"missing columns: {', '.join(missing)}")
-        order = [list(columns).index(name) for name in self.columns]
-        with one_thread():
-            return self.classifier.predict(rows[:, order])
+        return rows[:, [list(columns).index(name) for name in self.columns]]
 
 
 def save_model(folder: Path, classifier: Classifier, columns: Sequence[str]) -> None:

@@ -12,15 +12,23 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Table:
-    """Feature values and labels of consecutive rows; first is the position of row 0 in the file it came from."""
+    """Feature values and labels of consecutive rows; first is the position of row 0 in the file it came from.
+
+    Labels are classes when they are integers, and values to be predicted when they are not.
+    """
 
     columns: tuple[str, ...]
     features: NDArray[np.float64]
-    labels: NDArray[np.int64]
+    labels: NDArray[np.int64] | NDArray[np.float64]
     first: int = 0
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def is_classification(self) -> bool:
+        """Whether labels are classes."""
+        return self.labels.dtype.kind == "i"
 
     def window(self, start: int, stop: int) -> "Table":
         """The rows from start up to, not including, stop."""
@@ -35,7 +43,7 @@ class Table:
 
 
 def read_table(path: Path, label: str) -> Table:
-    """Read a Parquet or CSV file whose columns, but for the label, are numbers; labels are integers.
+    """Read a Parquet or CSV file whose columns, but for the label, are numbers. Labels that are all whole are classes.
 
     Raises:
         ValueError: there is no such label column.
@@ -47,5 +55,10 @@ def read_table(path: Path, label: str) -> Table:
     return Table(
         tuple(map(str, features.columns)),
         cast("NDArray[np.float64]", features.to_numpy(dtype=np.float64)),
-        cast("NDArray[np.int64]", frame[label].to_numpy(dtype=np.int64)),
+        _labels(frame[label].to_numpy(dtype=np.float64)),
     )
+
+
+def _labels(values: NDArray[np.float64]) -> NDArray[np.int64] | NDArray[np.float64]:
+    whole = values.astype(np.int64)
+    return whole if np.array_equal(whole, values) else values

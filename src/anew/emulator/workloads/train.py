@@ -1,9 +1,11 @@
-"""Trains a classifier on a window of the newest rows, leaving the very newest for evaluation."""
+"""Trains a classifier, or a regressor, on a window of the newest rows, leaving the very newest for evaluation."""
 
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
+
+import numpy as np
 
 from anew.emulator.workloads import Run
 from anew.emulator.workloads.model_io import Classifier, save_model
@@ -26,7 +28,11 @@ def main(argv: Sequence[str], run: Run) -> None:
     run.set_tag("train_from", str(rows.first))
     run.set_tag("train_to", str(rows.first + len(rows)))
     run.set_tag("data_hash", rows.data_hash())
-    run.log_metric("train_accuracy", float((classifier.predict(rows.features) == rows.labels).mean()))
+    predicted = classifier.predict(rows.features)
+    if rows.is_classification:
+        run.log_metric("train_accuracy", float((predicted == rows.labels).mean()))
+    else:
+        run.log_metric("train_mae", float(np.abs(predicted - rows.labels).mean()))
 
 
 def training_window(table: Table, *, train_rows: int, holdout_rows: int) -> Table:
@@ -42,10 +48,13 @@ def training_window(table: Table, *, train_rows: int, holdout_rows: int) -> Tabl
 
 
 def fit(rows: Table, *, seed: int) -> Classifier:
-    """A gradient-boosted tree classifier fitted to the rows."""
-    from sklearn.ensemble import HistGradientBoostingClassifier  # pyright: ignore[reportMissingTypeStubs]
+    """Gradient-boosted trees fitted to the rows: a classifier, or a regressor for labels that are not whole."""
+    from sklearn import ensemble  # pyright: ignore[reportMissingTypeStubs]
 
-    classifier: Any = HistGradientBoostingClassifier(max_iter=60, max_leaf_nodes=15, random_state=seed)
+    kind: Any = ensemble.HistGradientBoostingClassifier
+    if not rows.is_classification:
+        kind = ensemble.HistGradientBoostingRegressor
+    classifier: Any = kind(max_iter=60, max_leaf_nodes=15, random_state=seed)
     with one_thread():
         return cast(Classifier, classifier.fit(rows.features, rows.labels))
 

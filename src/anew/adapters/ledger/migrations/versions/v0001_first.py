@@ -6,6 +6,8 @@ from alembic import op
 revision = "0001"
 down_revision = None
 
+_OPEN = "state IN ('awaiting-approval', 'canceling', 'evaluating', 'holding', 'launching', 'registering', 'training')"
+
 
 def upgrade() -> None:
     op.create_table(
@@ -47,6 +49,7 @@ def upgrade() -> None:
         sa.Column("covers", sa.JSON(), nullable=False),
         sa.Column("retraining_id", sa.String(length=64), nullable=True),
         sa.Column("shadow", sa.Boolean(), nullable=False),
+        sa.Column("leaves_version", sa.String(length=64), nullable=True),
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_index("decisions_by_model", "decisions", ["model", "decided_at"], unique=False)
@@ -91,12 +94,21 @@ def upgrade() -> None:
         sa.Column("evaluation_job", sa.String(length=255), nullable=False),
         sa.Column("created_at", sa.DateTime(), nullable=False),
         sa.Column("state_since", sa.DateTime(), nullable=False),
-        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("state", sa.String(length=32), nullable=False),
         sa.Column("revision", sa.Integer(), nullable=False),
         sa.Column("launch_attempted_at", sa.DateTime(), nullable=True),
         sa.Column("external_run_id", sa.String(length=255), nullable=True),
+        sa.Column("training_data", sa.String(length=255), nullable=True),
+        sa.Column("git_commit", sa.String(length=64), nullable=True),
         sa.Column("champion_version", sa.String(length=64), nullable=True),
+        sa.Column("champion_changes", sa.Integer(), nullable=False),
         sa.Column("gate", sa.JSON(none_as_null=True), nullable=True),
+        sa.Column("evaluations", sa.Integer(), nullable=False),
+        sa.Column("held_since", sa.DateTime(), nullable=True),
+        sa.Column("answer_until", sa.DateTime(), nullable=True),
+        sa.Column("answer", sa.String(length=16), nullable=True),
+        sa.Column("answered_by", sa.String(length=255), nullable=True),
+        sa.Column("answer_reason", sa.Text(), nullable=True),
         sa.Column("new_version", sa.String(length=64), nullable=True),
         sa.Column("reason", sa.Text(), nullable=True),
         sa.Column("charge", sa.Float(), nullable=True),
@@ -114,8 +126,8 @@ def upgrade() -> None:
         "retrainings",
         ["model"],
         unique=True,
-        sqlite_where=sa.text("state IN ('canceling', 'evaluating', 'launching', 'registering', 'training')"),
-        postgresql_where=sa.text("state IN ('canceling', 'evaluating', 'launching', 'registering', 'training')"),
+        sqlite_where=sa.text(_OPEN),
+        postgresql_where=sa.text(_OPEN),
     )
 
     op.create_table(
@@ -125,19 +137,45 @@ def upgrade() -> None:
         sa.Column("version", sa.String(length=64), nullable=False),
         sa.Column("endpoint", sa.String(length=64), nullable=False),
         sa.Column("deployment", sa.String(length=64), nullable=False),
-        sa.Column("rule", sa.Integer(), nullable=False),
+        sa.Column("spec", sa.JSON(), nullable=False),
         sa.Column("created_at", sa.DateTime(), nullable=False),
         sa.Column("state_since", sa.DateTime(), nullable=False),
+        sa.Column("kind", sa.String(length=16), nullable=False),
         sa.Column("state", sa.String(length=16), nullable=False),
         sa.Column("revision", sa.Integer(), nullable=False),
-        sa.Column("leased_until", sa.DateTime(), nullable=True),
         sa.Column("step", sa.Integer(), nullable=False),
         sa.Column("previous", sa.String(length=64), nullable=True),
+        sa.Column("previous_version", sa.String(length=320), nullable=True),
+        sa.Column("looked_at", sa.DateTime(), nullable=True),
+        sa.Column("looks", sa.Integer(), nullable=False),
+        sa.Column("failures", sa.Integer(), nullable=False),
+        sa.Column("errors", sa.Integer(), nullable=False),
         sa.Column("retraining_id", sa.String(length=64), nullable=True),
+        sa.Column("why", sa.Text(), nullable=True),
         sa.Column("reason", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_index("rollouts_by_endpoint", "rollouts", ["endpoint", "state"], unique=False)
+    op.create_table(
+        "traffic",
+        sa.Column("seq", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
+        sa.Column("at", sa.DateTime(), nullable=False),
+        sa.Column("endpoint", sa.String(length=64), nullable=False),
+        sa.Column("shares", sa.JSON(), nullable=False),
+        sa.Column("mirror", sa.JSON(), nullable=False),
+        sa.Column("actor", sa.String(length=255), nullable=False),
+        sa.Column("why", sa.Text(), nullable=False),
+        sa.Column("rollout_id", sa.String(length=64), nullable=True),
+        sa.PrimaryKeyConstraint("seq"),
+    )
+    op.create_index("traffic_by_endpoint", "traffic", ["endpoint", "at"], unique=False)
+    op.create_table(
+        "endpoint_leases",
+        sa.Column("endpoint", sa.String(length=64), nullable=False),
+        sa.Column("holder", sa.String(length=64), nullable=False),
+        sa.Column("leased_until", sa.DateTime(), nullable=False),
+        sa.PrimaryKeyConstraint("endpoint"),
+    )
 
     op.create_table(
         "token_buckets",

@@ -1,7 +1,6 @@
-"""The life of a retraining and of a rollout: states, moves, and the tables that say which move leads where.
+"""The life of a retraining: states, moves, and the table that says which move leads where.
 
-Everything that decides what may follow what is in this file. `STATES` drive the machine; the reasons kept
-beside them only explain it.
+The table drives the machine; the reasons kept beside the state only explain it.
 """
 
 from collections.abc import Mapping
@@ -20,10 +19,12 @@ class RetrainingState(StrEnum):
     LAUNCHING = "launching"  # intended; the external run may or may not exist yet
     TRAINING = "training"
     EVALUATING = "evaluating"  # candidate and champion are being scored on the same rows
-    REGISTERING = "registering"  # the gate passed; the version to register is fixed
+    HOLDING = "holding"  # the gate could not tell; more rows are waited for
+    AWAITING_APPROVAL = "awaiting-approval"  # a person has to agree; no answer is a no
+    REGISTERING = "registering"  # it is to become a version
     CANCELING = "canceling"  # given up; what runs outside is being stopped
     REGISTERED = "registered"
-    REJECTED = "rejected"  # the gate did not pass
+    REJECTED = "rejected"  # the gate did not pass, or nobody agreed
     FAILED = "failed"
     CANCELED = "canceled"
 
@@ -36,12 +37,25 @@ class StopCause(StrEnum):
     TIMED_OUT = "timed-out"
 
 
+class Answer(StrEnum):
+    """What a person said of a candidate."""
+
+    APPROVED = "approved"
+    REJECTED = "rejected"
+    FORCED = "forced"  # to be registered whatever the gate said
+
+
 class RetrainingMove(StrEnum):
     """What can happen to a retraining."""
 
     LAUNCHED = "launched"
     TRAINED = "trained"
     PASSED = "passed"
+    HELD = "held"  # the rows are too few to tell
+    RETRIED = "retried"  # evaluated again: on newer rows, or against the version that serves now
+    ASKED = "asked"  # a person is
+    APPROVED = "approved"
+    FORCED = "forced"
     REJECTED = "rejected"
     REGISTERED = "registered"
     FAILED = "failed"
@@ -62,11 +76,28 @@ RETRAINING_TRANSITIONS: Mapping[RetrainingState, Mapping[RetrainingMove, Retrain
     },
     RetrainingState.EVALUATING: {
         RetrainingMove.PASSED: RetrainingState.REGISTERING,
+        RetrainingMove.HELD: RetrainingState.HOLDING,
+        RetrainingMove.ASKED: RetrainingState.AWAITING_APPROVAL,
         RetrainingMove.REJECTED: RetrainingState.REJECTED,
         RetrainingMove.STOP: RetrainingState.CANCELING,
         RetrainingMove.FAILED: RetrainingState.FAILED,
     },
+    RetrainingState.HOLDING: {
+        RetrainingMove.RETRIED: RetrainingState.EVALUATING,
+        RetrainingMove.ASKED: RetrainingState.AWAITING_APPROVAL,
+        RetrainingMove.FORCED: RetrainingState.REGISTERING,
+        RetrainingMove.REJECTED: RetrainingState.REJECTED,
+        RetrainingMove.STOP: RetrainingState.CANCELING,
+    },
+    RetrainingState.AWAITING_APPROVAL: {
+        RetrainingMove.APPROVED: RetrainingState.REGISTERING,
+        RetrainingMove.FORCED: RetrainingState.REGISTERING,
+        RetrainingMove.REJECTED: RetrainingState.REJECTED,
+        RetrainingMove.STOP: RetrainingState.CANCELING,
+    },
     RetrainingState.REGISTERING: {
+        RetrainingMove.RETRIED: RetrainingState.EVALUATING,
+        RetrainingMove.REJECTED: RetrainingState.REJECTED,
         RetrainingMove.REGISTERED: RetrainingState.REGISTERED,
         RetrainingMove.FAILED: RetrainingState.FAILED,
     },
@@ -75,50 +106,27 @@ RETRAINING_TRANSITIONS: Mapping[RetrainingState, Mapping[RetrainingMove, Retrain
         RetrainingMove.FAILED: RetrainingState.FAILED,
     },
     RetrainingState.REGISTERED: {},
-    RetrainingState.REJECTED: {},
+    RetrainingState.REJECTED: {
+        RetrainingMove.FORCED: RetrainingState.REGISTERING,
+    },
     RetrainingState.FAILED: {},
     RetrainingState.CANCELED: {},
 }
-OPEN_RETRAINING = frozenset(state for state, moves in RETRAINING_TRANSITIONS.items() if moves)
+OPEN_RETRAINING = frozenset(
+    {
+        RetrainingState.LAUNCHING,
+        RetrainingState.TRAINING,
+        RetrainingState.EVALUATING,
+        RetrainingState.HOLDING,
+        RetrainingState.AWAITING_APPROVAL,
+        RetrainingState.REGISTERING,
+        RetrainingState.CANCELING,
+    }
+)
+"""Something is still to happen. What was rejected has ended, though a person may still force it."""
 
-
-class RolloutState(StrEnum):
-    """Where one rollout stands."""
-
-    PENDING = "pending"  # waits for the endpoint, or has not begun
-    CREATING = "creating"  # the new deployment is being made
-    SHIFTING = "shifting"  # it takes a share of the traffic
-    LIVE = "live"
-    FAILED = "failed"
-
-
-class RolloutMove(StrEnum):
-    """What can happen to a rollout."""
-
-    STARTED = "started"
-    STEPPED = "stepped"
-    FINISHED = "finished"
-    FAILED = "failed"
-
-
-ROLLOUT_TRANSITIONS: Mapping[RolloutState, Mapping[RolloutMove, RolloutState]] = {
-    RolloutState.PENDING: {
-        RolloutMove.STARTED: RolloutState.CREATING,
-        RolloutMove.FAILED: RolloutState.FAILED,
-    },
-    RolloutState.CREATING: {
-        RolloutMove.STEPPED: RolloutState.SHIFTING,
-        RolloutMove.FAILED: RolloutState.FAILED,
-    },
-    RolloutState.SHIFTING: {
-        RolloutMove.STEPPED: RolloutState.SHIFTING,
-        RolloutMove.FINISHED: RolloutState.LIVE,
-        RolloutMove.FAILED: RolloutState.FAILED,
-    },
-    RolloutState.LIVE: {},
-    RolloutState.FAILED: {},
-}
-OPEN_ROLLOUT = frozenset(state for state, moves in ROLLOUT_TRANSITIONS.items() if moves)
+CLAIMED = "claimed"
+"""The launcher of a training that somebody else started, and a policy claims."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +134,8 @@ class Retraining:
     """One attempt to train, gate and register a new version of one model.
 
     `job_name` and `evaluation_job` are deterministic: after a crash the effect is found by them. `revision`
-    rises with each write, so that a stale writer loses.
+    rises with each write, so that a stale writer loses. `champion_version` is what the candidate was last compared
+    with; `evaluations` counts evaluations, that of `evaluation_job` included.
     """
 
     id: str
@@ -142,8 +151,17 @@ class Retraining:
     revision: int = 0
     launch_attempted_at: datetime | None = None
     external_run_id: str | None = None
+    training_data: str | None = None  # the hash of its rows, as the training told it
+    git_commit: str | None = None  # of the training's code
     champion_version: str | None = None
+    champion_changes: int = 0  # how often another version went live after a gate had passed
     gate: GateResult | None = None
+    evaluations: int = 1
+    held_since: datetime | None = None  # the first hold
+    answer_until: datetime | None = None  # when no answer becomes a no
+    answer: Answer | None = None
+    answered_by: str | None = None
+    answer_reason: str | None = None
     new_version: str | None = None
     reason: str | None = None
     charge: float | None = None  # what the policy's budget was charged with
@@ -154,30 +172,16 @@ class Retraining:
         """Whether anything is still to happen."""
         return self.state in OPEN_RETRAINING
 
-
-@dataclass(frozen=True, slots=True)
-class Rollout:
-    """The way of one model version to all traffic of one endpoint. `step` indexes the stage reached, -1 before any."""
-
-    id: str
-    model: str
-    version: str
-    endpoint: str
-    deployment: str
-    rule: int
-    created_at: datetime
-    state_since: datetime
-    state: RolloutState = RolloutState.PENDING
-    revision: int = 0
-    step: int = -1
-    previous: str | None = None
-    retraining_id: str | None = None
-    reason: str | None = None
+    @property
+    def is_claimed(self) -> bool:
+        """Whether somebody else started the training, which is therefore not ours to cancel."""
+        return self.launcher == CLAIMED
 
     @property
-    def is_open(self) -> bool:
-        """Whether anything is still to happen."""
-        return self.state in OPEN_ROLLOUT
+    def next_evaluation_job(self) -> str:
+        """The name of the evaluation after that of `evaluation_job`: the first has no number."""
+        first = self.evaluation_job.removesuffix(f"-{self.evaluations}" if self.evaluations > 1 else "")
+        return f"{first}-{self.evaluations + 1}"
 
 
 def next_retraining_state(state: RetrainingState, move: RetrainingMove) -> RetrainingState:
@@ -186,11 +190,3 @@ def next_retraining_state(state: RetrainingState, move: RetrainingMove) -> Retra
         return RETRAINING_TRANSITIONS[state][move]
     except KeyError:
         raise IllegalTransition(f"a retraining that is {state} cannot be {move}") from None
-
-
-def next_rollout_state(state: RolloutState, move: RolloutMove) -> RolloutState:
-    """The state a move leads to. Raises IllegalTransition for a move the table does not have."""
-    try:
-        return ROLLOUT_TRANSITIONS[state][move]
-    except KeyError:
-        raise IllegalTransition(f"a rollout that is {state} cannot be {move}") from None

@@ -1,0 +1,160 @@
+"""`anew history`: which version served what share of the traffic, when, moved by whom and why."""
+
+import math
+from collections.abc import Iterator
+from datetime import datetime
+
+from rich.console import Console
+from rich.text import Text
+
+from anew.cli.output import moment_text, one_line, print_json, utc
+from anew.core.traffic import TrafficChange
+from anew.core.traffic_history import Cell, Period, bands, split_words
+from anew.engine.history import Chain, EndpointHistory, chain_of, traffic_history
+from anew.engine.ledger import Ledger
+from anew.settings import load_settings
+from anew.wiring import open_ledger
+
+_BLOCKS, _MIRRORED = " ▁▂▃▄▅▆▇█", "░"
+_ASCII_BLOCKS, _ASCII_MIRRORED = " .:-=+*%#", "~"
+_COLOURS = ("cyan", "magenta", "yellow", "green", "blue", "red")
+_NARROWEST = 20  # columns of a picture
+
+
+def history(model: str, *, at: datetime | None = None, limit: int = 20, json: bool = False) -> None:
+    """Show which version of a model served what share of the traffic, who or what moved it, and why.
+
+    Parameters
+    ----------
+    model
+        The model.
+    at
+        Only what served at this moment. Without an offset it is UTC.
+    limit
+        So many changes of each endpoint at most, the newest.
+    json
+        Print one JSON object.
+    """
+    ledger = open_ledger(load_settings())
+    endpoints = traffic_history(ledger, model)
+    console = Console(highlight=False)
+    if at is not None:
+        moment = utc(at)
+        found = [(each, each.at(moment)) for each in endpoints]
+        if json:
+            print_json({"model": model, "at": moment, "endpoints": [_answer_json(ledger, *each) for each in found]})
+        else:
+            for endpoint, period in found:
+                _show_answer(console, ledger, endpoint, period, moment)
+        return
+    if json:
+        print_json({"model": model, "endpoints": [_as_json(ledger, each, limit) for each in endpoints]})
+        return
+    for endpoint in endpoints:
+        _show(console, ledger, endpoint, limit)
+
+
+# --- for machines -----------------------------------------------------------------------------------------
+
+
+def _as_json(ledger: Ledger, endpoint: EndpointHistory, limit: int) -> dict[str, object]:
+    return {
+        "endpoint": endpoint.place,
+        "known_since": endpoint.line[0].since,
+        "periods": [_period_json(ledger, each) for each in _newest(endpoint, limit)],
+    }
+
+
+def _answer_json(ledger: Ledger, endpoint: EndpointHistory, period: Period | None) -> dict[str, object]:
+    known = {} if period is None else _period_json(ledger, period)
+    return {"endpoint": endpoint.place, "known_since": endpoint.line[0].since, "known": period is not None, **known}
+
+
+def _period_json(ledger: Ledger, period: Period) -> dict[str, object]:
+    change, chain = period.change, chain_of(ledger, period.change)
+    return {
+        "since": period.since,
+        "until": period.until,
+        "shares": list(change.shares),
+        "mirror": list(change.mirror),
+        "actor": change.actor,
+        "why": change.why,
+        "rollout": change.rollout_id,
+        "retraining": chain.retraining.id if chain.retraining else None,
+        "decision": chain.decision.id if chain.decision else None,
+        "events": [entry.event.id for entry in chain.events],
+    }
+
+
+# --- one moment -------------------------------------------------------------------------------------------
+
+
+def _show_answer(
+    console: Console, ledger: Ledger, endpoint: EndpointHistory, period: Period | None, moment: datetime
+) -> None:
+    console.print(Text(f"{endpoint.place} at {moment_text(moment)}", "bold"))
+    if period is None:
+        console.print(f"  anew knows nothing from before {moment_text(endpoint.line[0].since)}")
+        return
+    until = "and still does" if period.until is None else f"until {moment_text(period.until)}"
+    console.print(Text(f"  {one_line(split_words(period.change))}"))
+    console.print(f"  since {moment_text(period.since)}, {until}")
+    for line in _told(ledger, period.change):
+        console.print(Text(f"  {line}"), soft_wrap=True)
+
+
+def _told(ledger: Ledger, change: TrafficChange) -> Iterator[str]:
+    yield one_line(f"{change.actor}: {change.why}")
+    if words := " < ".join(_links(chain_of(ledger, change))):
+        yield words
+
+
+def _links(chain: Chain) -> Iterator[str]:
+    if chain.rollout is not None:
+        yield chain.rollout.id
+    if chain.retraining is not None:
+        yield chain.retraining.id
+    if chain.decision is not None:
+        yield chain.decision.id
+        more = len(chain.decision.covers) - 1
+        if chain.events:
+            yield f"{one_line(chain.events[0].event.id)}{f' and {more} more' if more > 0 else ''}"
+
+
+# --- all of it --------------------------------------------------------------------------------------------
+
+
+def _newest(endpoint: EndpointHistory, limit: int) -> tuple[Period, ...]:
+    return endpoint.line[-max(limit, 1) :]
+
+
+def _show(console: Console, ledger: Ledger, endpoint: EndpointHistory, limit: int) -> None:
+    shown = _newest(endpoint, limit)
+    console.print(Text(endpoint.place, "bold"))
+    for line in picture(console, shown, max(utc(None), shown[-1].since)):
+        console.print(line, soft_wrap=True)
+    for period in shown:
+        console.print(Text(f"{moment_text(period.since)}  {one_line(split_words(period.change))}"), soft_wrap=True)
+        for line in _told(ledger, period.change):
+            console.print(Text(f"{' ' * 22}{line}", "dim"), soft_wrap=True)
+    if len(shown) < len(endpoint.line):
+        console.print(f"and {len(endpoint.line) - len(shown)} earlier changes: --limit {len(endpoint.line)}")
+
+
+def picture(console: Console, line: tuple[Period, ...], until: datetime) -> Iterator[Text]:
+    """A band for each version, as wide as the terminal: the height of a block is its share, shade is mirrored."""
+    begin, end = moment_text(line[0].since), moment_text(until)
+    widest = max(len(name) for name in bands(line, until, 1)) if bands(line, until, 1) else 0
+    columns = max(console.width - widest - 2, _NARROWEST)
+    for index, (name, cells) in enumerate(bands(line, until, columns).items()):
+        drawn = "".join(_block(cell, ascii_only=console.options.ascii_only) for cell in cells)
+        yield Text.assemble(f"{one_line(name):>{widest}}  ", (drawn, _COLOURS[index % len(_COLOURS)]))
+    if columns >= len(begin) + len(end) + 1:
+        yield Text(f"{'':>{widest}}  {begin}{end:>{columns - len(begin)}}", "dim")
+
+
+def _block(cell: Cell, *, ascii_only: bool) -> str:
+    blocks, mirrored = (_ASCII_BLOCKS, _ASCII_MIRRORED) if ascii_only else (_BLOCKS, _MIRRORED)
+    if cell.live > 0:
+        return blocks[min(math.ceil(round(cell.live, 6) / 100 * (len(blocks) - 1)), len(blocks) - 1)]
+    return mirrored if cell.mirrored > 0 else " "

@@ -1,0 +1,41 @@
+"""The metric a gate compares by: its kind, which way is better, and how its values are written."""
+
+from enum import StrEnum
+
+from anew.core.metrics import Worse, canonical_metric
+from anew.core.policy_gate import Gate
+
+
+class Metric(StrEnum):
+    """The metrics computed from labels and predictions. Any other name is a column that is averaged."""
+
+    ACCURACY = "accuracy"
+    F1 = "f1"
+    AUC = "auc"
+    MAE = "mae"
+    RMSE = "rmse"
+
+
+_BY_NAME = {canonical_metric(metric): metric for metric in Metric}
+_SHARES = (Metric.ACCURACY, Metric.F1, Metric.AUC)
+
+
+def metric_named(name: str) -> Metric | None:
+    """The metric of this name in any spelling (`RocAuc`, `mean_absolute_error`), or None for a column's."""
+    return _BY_NAME.get(canonical_metric(name))
+
+
+def same_metric(name: str, other: str) -> bool:
+    """Whether two names mean one metric."""
+    return canonical_metric(name) == canonical_metric(other)
+
+
+def better_sign(gate: Gate) -> int:
+    """1 when more of the gate's metric is better, -1 when less is."""
+    return 1 if gate.worsens is Worse.BELOW else -1
+
+
+def tell(metric: str, value: float, *, signed: bool = False) -> str:
+    """A value, or with `signed` a difference, for people: shares in percent, the rest in its unit."""
+    sign = "+" if signed else ""
+    return f"{value:{sign}.2%}" if metric_named(metric) in _SHARES else f"{value:{sign}.4g}"

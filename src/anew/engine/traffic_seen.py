@@ -1,0 +1,50 @@
+"""Seeing who serves what, so that moves that were not ours are known too."""
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from anew.core.policy_deploy import Deploy
+from anew.core.rollout_lifecycle import OPEN_ROLLOUT
+from anew.core.rollout_stages import shares_of
+from anew.core.traffic import TrafficChange
+from anew.engine.context import Engine
+from anew.engine.holding import holding
+from anew.engine.serving import view_of
+
+SOMEBODY = "somebody else"
+
+
+def note_moves_of_others(engine: Engine, now: datetime) -> int:
+    """Keep the traffic of every endpoint a policy deploys to, where it is not as anew last knew it; returns how many
+    were not. An endpoint with an open rollout is left to it.
+    """
+    open_places = {rollout.place for rollout in engine.ledger.rollouts(OPEN_ROLLOUT)}
+    seen = 0
+    for rule in _rules(engine):
+        place = f"{rule.kind}/{rule.endpoint}"
+        if place in open_places:
+            continue
+        with holding(engine, place, now) as held:
+            seen += held and _note(engine, rule, place, now)
+    return seen
+
+
+def _rules(engine: Engine) -> Iterator[Deploy]:
+    by_place = {(rule.kind, rule.endpoint): rule for policy in engine.policies.all for rule in policy.deploy}
+    return iter(by_place.values())
+
+
+def _note(engine: Engine, rule: Deploy, place: str, now: datetime) -> bool:
+    view = view_of(engine, rule)
+    if view is None:
+        return False
+    known = engine.ledger.traffic(place, limit=1)
+    change = TrafficChange(
+        at=now,
+        endpoint=place,
+        shares=shares_of(view.traffic, view.models),
+        mirror=shares_of(view.mirror, view.models),
+        actor=SOMEBODY,
+        why="moved outside anew; seen by reconcile" if known else "first seen by reconcile",
+    )
+    return engine.ledger.note_traffic(change)

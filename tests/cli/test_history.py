@@ -1,0 +1,175 @@
+"""`anew history` draws and tells which version served what, when, moved by whom and why; or answers for one moment."""
+
+import io
+import json
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from rich.console import Console
+
+from anew.cli import history as command
+from anew.cli.history import history, picture
+from anew.core.rollout_lifecycle import RolloutState
+from anew.core.tags import deployment_name
+from anew.engine.history import traffic_history
+from anew.errors import NothingKnown
+from tests.builders import ENDPOINT, MODEL, START, Play, deploy_rule, drift_event, policy, serve, stage
+
+SEEN = START + timedelta(minutes=1)
+
+
+@pytest.fixture
+def play(monkeypatch: pytest.MonkeyPatch) -> Play:
+    """3 served; drift trained 4, which took a fifth for an hour and then everything; the command's ledger is ours."""
+    steps = [stage(20, wait="1h"), stage(100)]
+    play = Play().with_policies(policy(deploy=[deploy_rule(steps=steps, bake="1h")]))
+    serve(play.azure, "3")
+    play.tick()
+    play.receive(drift_event("first", at=play.now), drift_event("second", at=play.now))
+    for _ in range(12):
+        play.tick(minutes=15)
+    assert play.rollout.state is RolloutState.LIVE
+    monkeypatch.setattr(command, "load_settings", lambda: None)
+    monkeypatch.setattr(command, "open_ledger", lambda _: play.ledger)
+    return play
+
+
+def shown(capsys: pytest.CaptureFixture[str]) -> str:
+    return capsys.readouterr().out
+
+
+def test_each_change_is_told_with_who_why_and_what_caused_it(play: Play, capsys: pytest.CaptureFixture[str]) -> None:
+    history(MODEL)
+
+    said = shown(capsys)
+    assert "price:3 80 %, price:4 20 %" in said
+    assert "test: rollout of price:4: 20 %" in said
+    chain = f"{play.rollout.id} < {play.retraining.id} < {play.retraining.decision_id} < event-first and 1 more"
+    assert chain in said
+
+
+def test_newest_change_is_last(play: Play, capsys: pytest.CaptureFixture[str]) -> None:
+    history(MODEL)
+
+    said = shown(capsys)
+    assert said.index("price:3 80 %, price:4 20 %") < said.index("price:4 100 %")
+
+
+def test_move_of_somebody_else_is_shown_as_such(play: Play, capsys: pytest.CaptureFixture[str]) -> None:
+    play.azure.endpoints[ENDPOINT].traffic = {deployment_name(MODEL, "4"): 0}
+    play.tick()
+
+    history(MODEL)
+
+    assert shown(capsys).splitlines()[-2:] == [
+        f"{play.now:%Y-%m-%d %H:%M:%S}Z  no traffic",
+        f"{' ' * 22}somebody else: moved outside anew; seen by reconcile",
+    ]
+
+
+@pytest.mark.parametrize("zone", [None, UTC, timezone(timedelta(hours=2))])
+def test_a_moment_is_answered_whatever_its_zone(
+    play: Play, zone: timezone | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shared = next(each for each in play.ledger.traffic() if len(each.shares) == 2)
+    moment = shared.at + timedelta(minutes=5)
+    at = moment.replace(tzinfo=None) if zone is None else moment.astimezone(zone)
+
+    history(MODEL, at=at)
+
+    said = shown(capsys).splitlines()
+    assert said[0] == f"online/{ENDPOINT} at {moment:%Y-%m-%d %H:%M:%S}Z"
+    assert said[1] == "  price:3 80 %, price:4 20 %"
+    assert said[2].startswith(f"  since {shared.at:%Y-%m-%d %H:%M:%S}Z, until ")
+    assert said[-1].startswith(f"  {play.rollout.id} < ")
+
+
+def test_what_still_holds_is_said_to(play: Play, capsys: pytest.CaptureFixture[str]) -> None:
+    history(MODEL, at=play.now)
+
+    assert "and still does" in shown(capsys)
+
+
+def test_before_the_first_change_nothing_is_known_and_that_is_said(
+    play: Play, capsys: pytest.CaptureFixture[str]
+) -> None:
+    history(MODEL, at=START)
+
+    assert f"anew knows nothing from before {SEEN:%Y-%m-%d %H:%M:%S}Z" in shown(capsys)
+
+
+def test_json_has_the_periods_with_their_chains(play: Play, capsys: pytest.CaptureFixture[str]) -> None:
+    history(MODEL, json=True)
+
+    [endpoint] = json.loads(shown(capsys))["endpoints"]
+    first, shared, full = endpoint["periods"]
+    assert (endpoint["endpoint"], first["rollout"]) == (f"online/{ENDPOINT}", None)
+    assert [share["percent"] for share in shared["shares"]] == [80, 20]
+    assert (shared["rollout"], shared["decision"]) == (play.rollout.id, play.retraining.decision_id)
+    assert shared["events"] == ["event-first", "event-second"]
+    assert (shared["until"], full["until"]) == (full["since"], None)
+
+
+def test_json_of_a_moment_says_whether_anything_is_known(play: Play, capsys: pytest.CaptureFixture[str]) -> None:
+    history(MODEL, at=START, json=True)
+    [before] = json.loads(shown(capsys))["endpoints"]
+    history(MODEL, at=play.now, json=True)
+    [now] = json.loads(shown(capsys))["endpoints"]
+
+    assert (before["known"], "shares" in before) == (False, False)
+    assert (now["known"], now["shares"][0]["model"]) == (True, "price:4")
+
+
+def test_fewer_changes_are_shown_when_asked_for_and_the_rest_is_named(
+    play: Play, capsys: pytest.CaptureFixture[str]
+) -> None:
+    history(MODEL, limit=1)
+
+    said = shown(capsys)
+    assert "price:3" not in said
+    assert "and 2 earlier changes: --limit 3" in said
+
+
+def test_model_without_traffic_is_named(play: Play) -> None:
+    with pytest.raises(NothingKnown, match="another"):
+        history("another")
+
+
+def drawn(play: Play, *, width: int = 60, encoding: str = "utf-8") -> list[str]:
+    stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    console = Console(file=stream, width=width, force_terminal=False)
+    [endpoint] = traffic_history(play.ledger, MODEL)
+    return [line.plain for line in picture(console, endpoint.line, play.now)]
+
+
+def test_picture_has_a_named_band_for_each_version_and_fits_the_terminal(play: Play) -> None:
+    three, four, axis = drawn(play)
+
+    assert three.startswith("price:3  █")
+    assert three.endswith(" ")
+    assert four.startswith("price:4   ")
+    assert four.endswith("█")
+    assert "▂" in four
+    assert {len(three), len(four), len(axis)} == {60}
+    assert axis.strip().startswith(f"{SEEN:%Y-%m-%d %H:%M:%S}Z")
+
+
+def test_picture_needs_no_unicode_where_there_is_none(play: Play) -> None:
+    assert all(line.isascii() for line in drawn(play, encoding="ascii"))
+    assert drawn(play, encoding="ascii")[1].endswith("#")
+
+
+def test_text_of_others_cannot_change_the_terminal(play: Play, capsys: pytest.CaptureFixture[str]) -> None:
+    evil = play.azure.endpoints[ENDPOINT].deployments[deployment_name(MODEL, "4")]
+    evil.model = "price:\x1b[31m4[bold]"
+    play.tick()
+
+    history(MODEL)
+
+    assert "\x1b" not in shown(capsys)
+
+
+def test_moment_without_a_zone_is_utc() -> None:
+    from anew.cli.output import utc
+
+    assert utc(datetime(2026, 7, 14, 12)) == START  # noqa: DTZ001 - that is the point

@@ -1,0 +1,330 @@
+"""Judging: size and power at the published table, agreement with scipy, guard-rails, and reports of another gate."""
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from anew.core.gate import (
+    EvaluationResult,
+    FloorState,
+    GateOutcome,
+    SliceFigure,
+    SliceReport,
+    SliceState,
+    at_each_look,
+    compare,
+    gate_result_of,
+    judge_gate,
+    mcnemar_p,
+    most_looks,
+    paired_bounds,
+    without_champion,
+)
+from anew.core.gate.tails import normal_quantile, student_quantile, student_to_normal
+from anew.errors import InvalidEvaluation
+from tests.core.gate.samples import GATE, classified, counted, gate, measured
+
+SLICES = {"columns": ["region"], "margin": 0.03}
+
+
+def draws(rows: int, difference: float, *, disagreement: float = 0.1, times: int = 2000) -> Any:
+    """Discordant and other rows of simulated evaluations with this true difference (challenger - champion)."""
+    worse, better = (disagreement - difference) / 2, (disagreement + difference) / 2
+    return np.random.default_rng(7).multinomial(rows, [worse, better, 1 - worse - better], size=times)
+
+
+def outcomes(rows: int, difference: float, **more: Any) -> list[GateOutcome]:
+    return [
+        judge_gate(GATE, counted(rows, int(b), int(c), int(rest))).outcome
+        for b, c, rest in draws(rows, difference, **more)
+    ]
+
+
+def share(answers: list[GateOutcome], outcome: GateOutcome) -> float:
+    return answers.count(outcome) / len(answers)
+
+
+# --- size and power ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rows", [300, 1000, 5000])
+def test_a_challenger_exactly_the_margin_worse_is_promoted_at_most_at_the_stated_rate(rows: int) -> None:
+    answers = outcomes(rows, -GATE.margin)
+    slack = 3 * math.sqrt(0.05 * 0.95 / len(answers))
+    assert share(answers, GateOutcome.PROMOTE) <= 0.05 + slack
+    assert share(answers, GateOutcome.REJECT) <= 0.05 + slack
+
+
+@pytest.mark.parametrize(
+    ("rows", "difference", "naive", "non_inferior"),
+    [
+        (1000, -0.01, 0.15, 0.05),
+        (1000, 0.0, 0.48, 0.26),
+        (1000, 0.01, 0.83, 0.64),
+        (3000, -0.01, 0.04, 0.05),
+        (3000, 0.01, 0.96, 0.97),
+        (10_000, 0.0, 0.49, 0.93),
+        (10_000, 0.01, 1.00, 1.00),
+    ],
+)
+def test_power_is_that_of_the_table_and_greater_than_promotes_what_is_worse(
+    rows: int, difference: float, naive: float, non_inferior: float
+) -> None:
+    counts = draws(rows, difference, times=3000)
+    slack = 0.01 + 3 * math.sqrt(0.25 / len(counts))
+    assert float((counts[:, 1] > counts[:, 0]).mean()) == pytest.approx(naive, abs=slack)
+    assert share(outcomes(rows, difference, times=3000), GateOutcome.PROMOTE) == pytest.approx(non_inferior, abs=slack)
+
+
+def test_required_rows_give_equal_models_the_stated_power() -> None:
+    needed = judge_gate(GATE, counted(10_000, 500, 500, 8000)).required_rows
+    assert needed == pytest.approx(6.18 * 0.1 / 0.01**2, rel=0.01)
+    assert share(outcomes(needed or 0, 0.0), GateOutcome.PROMOTE) == pytest.approx(0.8, abs=0.03)
+
+
+@pytest.mark.parametrize(
+    ("hold", "looks"),
+    [({}, 3), ({"keep_for": "0s"}, 1), ({"keep_for": "25h"}, 2), ({"keep_for": "10d"}, 10)],
+)
+def test_a_candidate_that_is_held_keeps_the_gates_confidence_over_all_its_looks(
+    hold: dict[str, str], looks: int
+) -> None:
+    asked = gate(min_rows=300, inconclusive=hold)
+    each, times, passed = at_each_look(asked), 1000, 0
+    assert most_looks(asked) == looks
+    counts = draws(1000, -asked.margin, times=times * looks).reshape(times, looks, 3)  # fresh rows each time
+    for candidate in counts.tolist():
+        answers = (judge_gate(each, counted(1000, *map(int, look))).outcome for look in candidate)
+        passed += next((one for one in answers if one is not GateOutcome.INCONCLUSIVE), None) is GateOutcome.PROMOTE
+    assert passed / times <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / times)
+
+
+def test_superiority_asks_for_more_than_the_margin_and_holds_its_size_there() -> None:
+    better = GATE.model_copy(update={"kind": "superiority"})
+    answers = [judge_gate(better, counted(3000, int(b), int(c), int(rest))).outcome for b, c, rest in draws(3000, 0.01)]
+    assert share(answers, GateOutcome.PROMOTE) <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / len(answers))
+    assert judge_gate(better, counted(3000, 100, 300)).outcome is GateOutcome.PROMOTE
+    assert judge_gate(better, counted(3000, 150, 150)).outcome is GateOutcome.REJECT
+    assert judge_gate(better, counted(3000, 150, 150)).required_rows is None
+
+
+# --- the tails, against scipy -----------------------------------------------------------------------------
+
+
+@given(st.integers(0, 200), st.integers(0, 200), st.integers(0, 2000), st.floats(0.6, 0.999))
+def test_bounds_are_the_adjusted_wald_interval(worse: int, better: int, rest: int, confidence: float) -> None:
+    rows = worse + better + rest + 1
+    lower, upper = paired_bounds(worse, better, rows, confidence)
+    # The reference works on rows: +1 and -1 for the discordant ones with one more of each, 0 for the others.
+    scores = np.repeat([-1.0, 1.0, 0.0], [worse + 1, better + 1, rows - worse - better])
+    expected = stats.norm.interval(2 * confidence - 1, loc=scores.mean(), scale=scores.std() / math.sqrt(rows + 2))
+    assert (lower, upper) == pytest.approx((max(expected[0], -1), min(expected[1], 1)), abs=1e-9)
+
+
+@given(st.integers(0, 3000), st.integers(0, 3000))
+def test_mcnemars_p_value_is_that_of_the_exact_binomial_test(worse: int, better: int) -> None:
+    expected = stats.binomtest(worse, worse + better).pvalue if worse + better else 1.0
+    assert mcnemar_p(worse, better) == pytest.approx(expected, rel=1e-6, abs=1e-290)
+
+
+@given(st.integers(4, 500), st.floats(0.55, 0.995))
+def test_students_quantile_is_within_two_percent_of_scipys(freedom: int, probability: float) -> None:
+    quantile = student_quantile(probability, freedom)
+    assert quantile == pytest.approx(stats.t.ppf(probability, freedom), rel=0.02)
+    assert student_to_normal(quantile, freedom) == pytest.approx(normal_quantile(probability), rel=1e-9)
+
+
+# --- all rows ---------------------------------------------------------------------------------------------
+
+
+@given(st.integers(0, 50), st.integers(0, 50), st.integers(300, 3000))
+def test_swapping_the_models_mirrors_the_bounds(worse: int, better: int, rows: int) -> None:
+    lower, upper = paired_bounds(worse, better, rows, 0.95)
+    assert paired_bounds(better, worse, rows, 0.95) == pytest.approx((-upper, -lower))
+
+
+def test_models_that_never_disagree_do_not_collapse_the_interval() -> None:
+    lower, upper = paired_bounds(0, 0, 300, 0.95)
+    assert lower < 0 < upper
+
+
+def test_too_few_rows_are_inconclusive_however_good_the_figures() -> None:
+    judged = judge_gate(GATE, counted(299, 0, 250, 0))
+    assert judged.outcome is GateOutcome.INCONCLUSIVE
+    assert "asks for 300" in judged.sentence
+
+
+def test_too_few_units_on_which_the_models_differ_are_inconclusive() -> None:
+    few = measured(0.2, 0.001)
+    assert few.interval is not None
+    told = replace(few, interval=replace(few.interval, informative=9))
+    judged = judge_gate(gate(metric="f1"), told)
+    assert judged.outcome is GateOutcome.INCONCLUSIVE
+    assert "differ on 9 of 1000 rows, and 10 are needed" in judged.sentence
+
+
+def test_inconclusive_says_how_many_rows_would_tell() -> None:
+    judged = judge_gate(GATE, counted(672, 34, 33, 500))
+    assert judged.outcome is GateOutcome.INCONCLUSIVE
+    assert f"about {judged.required_rows} rows would tell" in judged.sentence
+
+
+def test_a_margin_of_zero_asks_for_superiority_and_has_no_required_rows() -> None:
+    strict = GATE.model_copy(update={"margin": 0.0})
+    assert judge_gate(strict, counted(3000, 100, 200)).outcome is GateOutcome.PROMOTE
+    assert judge_gate(strict, counted(3000, 150, 150)).required_rows is None
+
+
+@given(st.floats(-0.1, 0.1), st.floats(1e-4, 0.05), st.floats(0, 0.05))
+def test_any_metric_is_promoted_above_the_margin_rejected_below_and_else_inconclusive(
+    difference: float, error: float, margin: float
+) -> None:
+    told = measured(difference, error)
+    judged = judge_gate(gate(metric="f1", margin=margin), told)
+    assert told.interval is not None
+    if told.interval.lower > -margin:
+        assert judged.outcome is GateOutcome.PROMOTE
+    elif told.interval.upper < -margin:
+        assert judged.outcome is GateOutcome.REJECT
+    else:
+        assert judged.outcome is GateOutcome.INCONCLUSIVE
+
+
+@pytest.mark.parametrize("answer", ["promote", "reject"])
+def test_without_champion_the_policy_answers(answer: str) -> None:
+    alone = gate(without_champion=answer)
+    judged = judge_gate(alone, EvaluationResult(10, "h", 0.8))
+    assert (judged.outcome, judged.challenger, judged.lower) == (GateOutcome(answer), 0.8, None)
+    assert (without_champion(alone).outcome, without_champion(alone).rows) == (GateOutcome(answer), 0)
+    assert judge_gate(alone, counted(3000, 300, 0).alone()).outcome == answer
+
+
+# --- slices -----------------------------------------------------------------------------------------------
+
+
+def sliced(*p_values: float, judged: int | None = None, **changes: Any) -> SliceReport:
+    worst = tuple(SliceFigure(f"region={n}", 100, -0.05, p) for n, p in enumerate(p_values))
+    told: dict[str, Any] = {"columns": ("region",), "margin": 0.03, "min_rows": 50, "unjudged": 0}
+    return SliceReport(judged=judged or len(p_values), worst=worst, **{**told, **changes})
+
+
+def holm(p_values: list[float], alpha: float) -> set[int]:
+    """Holm's procedure by its closure: a slice fails when Bonferroni rejects every set of slices that holds it."""
+    everything = range(2 ** len(p_values))
+
+    def fails(index: int) -> bool:
+        sets = [[i for i in range(len(p_values)) if chosen >> i & 1] for chosen in everything if chosen >> index & 1]
+        return all(min(p_values[i] for i in some) <= alpha / len(some) for some in sets)
+
+    return {index for index in range(len(p_values)) if fails(index)}
+
+
+@given(st.lists(st.sampled_from([0.001, 0.006, 0.009, 0.011, 0.014, 0.02, 0.03, 0.06]), min_size=1, max_size=7))
+def test_slices_fail_by_holms_procedure(p_values: list[float]) -> None:
+    judged = judge_gate(gate(metric="f1", slices=SLICES), measured(0.2, 0.001, slices=sliced(*p_values)))
+    failed = {int(item.name.split("=")[1]) for item in judged.slices if item.state is SliceState.WORSE}
+    assert failed == holm(p_values, 1 - 0.95)
+    assert judged.outcome is (GateOutcome.REJECT if failed else GateOutcome.PROMOTE)
+
+
+def test_a_failing_slice_rejects_whatever_all_rows_say_and_is_named() -> None:
+    judged = judge_gate(gate(metric="f1", slices=SLICES), measured(0.2, 0.001, slices=sliced(1e-6, 0.5, judged=40)))
+    assert judged.outcome is GateOutcome.REJECT
+    assert "worse on region=0 -5.00%, of 40 slices, where -3.00% is allowed" in judged.sentence
+
+
+def test_more_slices_ask_more_of_each() -> None:
+    asked = gate(metric="f1", slices=SLICES)
+    few, many = (judge_gate(asked, measured(0.2, 0.001, slices=sliced(0.01, judged=n))) for n in (5, 6))
+    assert (few.outcome, many.outcome) == (GateOutcome.REJECT, GateOutcome.PROMOTE)
+
+
+# --- floors -----------------------------------------------------------------------------------------------
+
+FLOORS = [{"metric": "latency_ms", "at_most": 20.0}, {"metric": "F1", "at_least": 0.7}]
+
+
+@pytest.mark.parametrize(
+    ("figures", "outcome", "states"),
+    [
+        ({"latency_ms": 20.0}, GateOutcome.PROMOTE, (FloorState.HOLDS, FloorState.HOLDS)),
+        ({"LatencyMs": 20.1}, GateOutcome.REJECT, (FloorState.VIOLATED, FloorState.HOLDS)),
+        ({}, GateOutcome.INCONCLUSIVE, (FloorState.MISSING, FloorState.HOLDS)),
+    ],
+)
+@pytest.mark.parametrize("opposed", [True, False])
+def test_floors_hold_with_and_without_a_champion(
+    figures: dict[str, float], outcome: GateOutcome, states: tuple[FloorState, ...], opposed: bool
+) -> None:
+    told = measured(0.2, 0.001, figures=figures)
+    judged = judge_gate(gate(metric="f1", floors=FLOORS), told if opposed else told.alone())
+    assert (judged.outcome, tuple(floor.state for floor in judged.floors)) == (outcome, states)
+
+
+def test_a_missing_floor_does_not_save_a_worse_model() -> None:
+    assert judge_gate(gate(metric="f1", floors=FLOORS), measured(-0.2, 0.001)).outcome is GateOutcome.REJECT
+
+
+def test_without_any_evaluation_floors_leave_a_first_model_inconclusive() -> None:
+    assert without_champion(gate(floors=FLOORS)).outcome is GateOutcome.INCONCLUSIVE
+    assert without_champion(gate(floors=FLOORS, without_champion="reject")).outcome is GateOutcome.REJECT
+
+
+# --- reports of another gate ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("asked", "wrong"),
+    [
+        ({"metric": "auc"}, "compares by f1"),
+        ({"metric": "f1", "confidence": 0.99}, "0.95 confidence"),
+        ({"metric": "f1", "block": "day"}, "depend by nothing, the gate by day"),
+        ({"metric": "f1", "slices": {**SLICES, "columns": ["region", "age"]}}, "region, age"),
+        ({"metric": "f1", "slices": {**SLICES, "margin": 0.01}}, "margin of 0.03"),
+        ({"metric": "f1", "slices": {**SLICES, "min_rows": 20}}, "below 50 rows"),
+    ],
+)
+def test_a_report_computed_for_a_laxer_gate_is_refused(asked: dict[str, Any], wrong: str) -> None:
+    with pytest.raises(InvalidEvaluation, match=wrong):
+        judge_gate(gate(**asked), measured(0.2, 0.001, slices=sliced(0.5)))
+
+
+def test_a_report_without_slices_does_not_pass_a_gate_with_them() -> None:
+    with pytest.raises(InvalidEvaluation, match="tells of no slices"):
+        judge_gate(gate(slices=SLICES), counted(3000, 0, 300))
+
+
+def test_counts_do_not_pass_a_gate_that_takes_rows_to_depend() -> None:
+    with pytest.raises(InvalidEvaluation, match="the gate by day"):
+        judge_gate(gate(block="day"), counted(3000, 0, 300))
+
+
+def test_a_difference_of_the_wrong_sign_is_refused() -> None:
+    error_metric = measured(0.1, 0.001, metric="mae")  # more error, and yet a positive difference
+    with pytest.raises(InvalidEvaluation, match="positive is better"):
+        judge_gate(gate(metric="mae"), error_metric)
+
+
+def test_a_report_made_for_one_look_of_several_passes_the_gate_it_was_made_for() -> None:
+    each = at_each_look(gate(metric="f1"))  # a third of the error: no number of digits holds it
+    report = compare(classified(3000, errors=(0.3, 0.05)), each)
+    assert judge_gate(each, report).outcome is GateOutcome.PROMOTE
+
+
+def test_more_confidence_than_asked_is_enough() -> None:
+    assert judge_gate(gate(metric="f1", confidence=0.9), measured(0.2, 0.001)).outcome is GateOutcome.PROMOTE
+
+
+def test_a_verdict_survives_being_stored_as_json() -> None:
+    import json
+    from dataclasses import asdict
+
+    asked = gate(metric="f1", floors=FLOORS, slices=SLICES)
+    judged = judge_gate(asked, measured(0.2, 0.001, slices=sliced(0.001, 0.5)))
+    assert gate_result_of(json.loads(json.dumps(asdict(judged)))) == judged

@@ -1,0 +1,222 @@
+"""Reports: what is written is read back, and what cannot be true is refused."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from anew.core.gate import (
+    EvaluationResult,
+    GateOutcome,
+    PairedCounts,
+    compare,
+    evaluation_of_counts,
+    evaluation_of_metrics,
+    judge_gate,
+    parse_evaluation,
+    parse_gate,
+    report_text,
+)
+from anew.core.policy_gate import Gate
+from anew.errors import InvalidEvaluation, InvalidPolicy, PermanentError
+from tests.core.gate.samples import classified, gate, predicted
+
+COUNTS: dict[str, Any] = {
+    "task": "classification",  # nobody asks for it
+    "rows": 672,
+    "data_hash": "abc",
+    "challenger_correct": 520,
+    "champion_correct": 500,
+    "only_champion": 10,
+    "only_challenger": 30,
+}
+INTERVAL = {
+    "difference": 0.02,
+    "lower": 0.01,
+    "upper": 0.03,
+    "confidence": 0.95,
+    "method": "delong",
+    "standard_error": 0.006,
+    "units": 672,
+    "informative": 600,
+}
+FIGURES: dict[str, Any] = {
+    "metric": "auc",
+    "rows": 672,
+    "data_hash": "abc",
+    "challenger": 0.8,
+    "champion": 0.78,
+    "interval": INTERVAL,
+    "slices": {
+        "columns": ["region"],
+        "margin": 0.03,
+        "min_rows": 50,
+        "judged": 2,
+        "unjudged": 1,
+        "worst": [{"name": "region=north", "rows": 300, "difference": -0.01, "p_value": 0.4}],
+    },
+    "figures": {"latency_ms": 12.5},
+}
+
+
+def test_counts_alone_are_a_report_with_and_without_a_champion() -> None:
+    assert parse_evaluation(json.dumps(COUNTS)) == evaluation_of_counts(672, "abc", PairedCounts(520, 500, 10, 30))
+    alone = {key: COUNTS[key] for key in ("rows", "data_hash", "challenger_correct")}
+    assert parse_evaluation(json.dumps(alone)) == EvaluationResult(672, "abc", 520 / 672)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"rows": 0},
+        {"rows": 529},
+        {"rows": "672"},
+        {"rows": True},
+        {"rows": 672.5},
+        {"data_hash": ""},
+        {"metric": "f1"},
+        {"challenger_correct": 673},
+        {"challenger_correct": -1},
+        {"challenger_correct": None},
+        {"champion_correct": 501},
+        {"champion_correct": None},
+        {"only_champion": 501, "only_challenger": 521},
+        {"only_challenger": None},
+    ],
+)
+def test_counts_that_cannot_be_true_are_refused(change: dict[str, Any]) -> None:
+    with pytest.raises(InvalidEvaluation, match="anew_evaluation"):
+        parse_evaluation(json.dumps({**COUNTS, **change}))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"challenger": None},
+        {"champion": None},
+        {"interval": None},
+        {"interval": {**INTERVAL, "lower": 0.04}},
+        {"interval": {**INTERVAL, "informative": 673}},
+        {"interval": {**INTERVAL, "units": 673}},
+        {"interval": {**INTERVAL, "confidence": 1.0}},
+        {"interval": {**INTERVAL, "method": "guessed"}},
+        {"interval": {**INTERVAL, "standard_error": -1.0}},
+        {"slices": {**FIGURES["slices"], "judged": 0}},
+        {"slices": {**FIGURES["slices"], "worst": []}},
+    ],
+)
+def test_figures_that_cannot_be_true_are_refused(change: dict[str, Any]) -> None:
+    assert parse_evaluation(json.dumps(FIGURES)).challenger == 0.8
+    with pytest.raises(InvalidEvaluation, match="anew_evaluation"):
+        parse_evaluation(json.dumps({**FIGURES, **change}))
+
+
+@given(st.text() | st.just("NaN") | st.recursive(st.none() | st.integers() | st.text(), st.lists).map(json.dumps))
+def test_any_other_text_is_an_invalid_evaluation(text: str) -> None:
+    with pytest.raises(InvalidEvaluation) as caught:
+        parse_evaluation(text)
+    assert isinstance(caught.value, PermanentError)
+    assert isinstance(caught.value, ValueError)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        gate(),
+        gate(metric="f1", slices={"columns": ["region"]}),
+        gate(metric="auc", block="day", floors=[{"metric": "accuracy", "at_least": 0.5}]),
+    ],
+)
+def test_a_report_is_read_back_as_it_was_written(asked: Gate) -> None:
+    report = compare(classified(600), asked, figures={"latency_ms": 12.5})
+    assert parse_evaluation(report_text(report)) == report
+
+
+def test_a_report_stays_short_however_many_slices_there_are() -> None:
+    rows = classified(6000)
+    rows["key"] = rows["day"]
+    asked = gate(metric="f1", slices={"columns": ["key", "region"], "min_rows": 10})
+    report = compare(rows, asked)
+    assert report.slices is not None
+    assert (report.slices.judged, len(report.slices.worst)) == (305, 8)
+    assert len(report_text(report)) < 1500
+
+
+def test_a_gate_travels_to_the_job_as_json() -> None:
+    asked = gate(metric="cost", worse="above", floors=[{"metric": "latency_ms", "at_most": 20}], block="day")
+    assert parse_gate(asked.model_dump_json()) == asked
+    with pytest.raises(InvalidPolicy, match="margin"):
+        parse_gate('{"kind": "non_inferiority", "margin": -1}')
+
+
+@pytest.mark.parametrize("change", [{"metric": "cost"}, {"metric": "mae", "worse": "below"}])
+def test_a_gate_knows_which_way_its_metric_gets_worse(change: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match="worse"):
+        gate(**change)
+
+
+def test_a_hold_waits_between_its_looks() -> None:
+    with pytest.raises(ValueError, match="more than 0s"):
+        gate(inconclusive={"every": "0s"})
+
+
+# --- averages only ----------------------------------------------------------------------------------------
+
+
+def test_accuracies_alone_are_judged_by_the_most_disagreement_they_allow() -> None:
+    metrics = {"champion_accuracy": 0.8, "challenger_accuracy": 0.82, "rows": 5000.0}
+    judged = judge_gate(gate(), evaluation_of_metrics(metrics, gate()))
+    assert (judged.method, judged.difference) == ("largest-disagreement", pytest.approx(0.02))
+    paired = judge_gate(gate(), evaluation_of_counts(5000, "h", PairedCounts(4100, 4000, 200, 300)))
+    assert judged.lower is not None
+    assert paired.lower is not None
+    assert judged.lower < paired.lower
+
+
+def test_other_averages_are_inconclusive_without_a_standard_error() -> None:
+    asked = gate(metric="rmse", floors=[{"metric": "latency_ms", "at_most": 20}])
+    metrics = {"champion_rmse": 2.0, "challenger_rmse": 1.0, "rows": 5000.0, "latency_ms": 5.0}
+    judged = judge_gate(asked, evaluation_of_metrics(metrics, asked))
+    assert judged.outcome is GateOutcome.INCONCLUSIVE
+    assert "no standard error of the difference in rmse" in judged.sentence
+    sure = judge_gate(asked, evaluation_of_metrics({**metrics, "challenger_rmse_minus_champion_se": 0.1}, asked))
+    assert (sure.outcome, sure.difference) == (GateOutcome.PROMOTE, 1.0)
+    slow = judge_gate(asked, evaluation_of_metrics({**metrics, "latency_ms": 50.0}, asked))
+    assert slow.outcome is GateOutcome.REJECT
+
+
+def test_averages_cannot_pass_a_gate_with_slices() -> None:
+    asked = gate(slices={"columns": ["region"]})
+    metrics = {"champion_accuracy": 0.5, "challenger_accuracy": 0.9, "rows": 5000.0}
+    judged = judge_gate(asked, evaluation_of_metrics(metrics, asked))
+    assert judged.outcome is GateOutcome.INCONCLUSIVE
+
+
+@pytest.mark.parametrize(
+    "metrics",
+    [
+        {},
+        {"challenger_accuracy": 0.9},
+        {"challenger_accuracy": 0.9, "rows": 0.0},
+        {"rows": 5.0},
+        {"challenger_accuracy": 1.2, "champion_accuracy": 0.9, "rows": 9.0},
+        {"challenger_accuracy": float("nan"), "rows": 9.0},
+    ],
+)
+def test_averages_that_are_missing_or_no_shares_are_refused(metrics: dict[str, float]) -> None:
+    with pytest.raises(InvalidEvaluation):
+        evaluation_of_metrics(metrics, gate())
+
+
+def test_metrics_of_a_first_model_are_judged_by_the_policy_and_its_floors() -> None:
+    asked = gate(floors=[{"metric": "accuracy", "at_least": 0.9}])
+    judged = judge_gate(asked, evaluation_of_metrics({"challenger_accuracy": 0.95, "rows": 100.0}, asked))
+    assert (judged.outcome, judged.champion) == (GateOutcome.PROMOTE, None)
+
+
+def test_a_regressions_report_needs_no_counts() -> None:
+    report = compare(predicted(500), gate(metric="mae", margin=0.5))
+    assert report.counts is None
+    assert judge_gate(gate(metric="mae", margin=0.5), report).outcome is GateOutcome.PROMOTE

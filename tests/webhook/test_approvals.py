@@ -1,0 +1,301 @@
+"""A link shows what is asked and changes nothing; the form behind it answers, once."""
+
+import asyncio
+import html
+import logging
+import re
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+from starlette.routing import Route
+
+from anew.adapters.ledger import SqlLedger
+from anew.core.approval_links import PATH, Permit
+from anew.core.gate import GateOutcome, GateResult
+from anew.core.retraining_lifecycle import Retraining, RetrainingState
+from anew.engine.approving import answer
+from anew.engine.asking import LedgerAlone, question_of
+from anew.errors import LedgerUnavailable
+from anew.webhook.approvals import ApprovalsEndpoint
+from anew.webhook.failed_attempts import FailureLimit
+from tests.approving import SENTENCE, WAIT, awaiting
+from tests.event_data import NOW
+from tests.webhook.in_process import in_process
+from tests.webhook.serving import LINKS, apps_of
+
+LIMIT = FailureLimit(burst=3, seconds_each=6)
+
+
+@dataclass
+class Person:
+    """Somebody who has a link, at a time that the test moves."""
+
+    ledger: SqlLedger
+    now: datetime = NOW
+    seconds: float = 0.0
+    client: httpx.AsyncClient = field(init=False)
+
+    def __post_init__(self) -> None:
+        endpoint = ApprovalsEndpoint(LINKS, self.ledger, lambda: self.now, limit=LIMIT, monotonic=lambda: self.seconds)
+        app = Starlette(routes=[Route(f"{PATH}/{{token}}", endpoint)])
+        self.client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://anew")
+
+    def ask(self, method: str, token: str, **terms: Any) -> httpx.Response:
+        return asyncio.run(self.client.request(method, f"{PATH}/{token}", **terms))
+
+    def look(self, token: str) -> httpx.Response:
+        return self.ask("GET", token)
+
+    def say(self, token: str, answer: str = "approve", **changes: str) -> httpx.Response:
+        form = {"name": "Ada", "reason": "looks right", "answer": answer, "revision": self.revision} | changes
+        return self.ask("POST", token, data=form)
+
+    @property
+    def retraining(self) -> Retraining:
+        found = self.ledger.retraining("r-1")
+        assert found is not None
+        return found
+
+    @property
+    def revision(self) -> str:
+        return str(self.retraining.revision)
+
+
+@pytest.fixture
+def person() -> Generator[Person]:
+    ledger = SqlLedger.in_memory()
+    awaiting(ledger)
+    yield Person(ledger)
+    ledger.close()
+
+
+def token(about: str = "r-1", until: datetime = NOW + WAIT) -> str:
+    return LINKS.link(Permit(about, until, "link-1")).rpartition("/")[2]
+
+
+def text_of(response: httpx.Response) -> str:
+    return html.unescape(re.sub(r"<[^>]*>", " ", response.text))
+
+
+def test_link_shows_what_the_gate_found(person: Person) -> None:
+    shown = person.look(token())
+    assert shown.status_code == 200
+    assert SENTENCE in text_of(shown)
+    assert "2026-07-17 04:00 UTC" in shown.text
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_looking_changes_nothing_however_often(person: Person, method: str) -> None:
+    before = person.retraining, person.ledger.audit()
+    for _ in range(5):
+        assert person.ask(method, token()).status_code == 200
+    assert (person.retraining, person.ledger.audit()) == before
+
+
+@pytest.mark.parametrize(
+    ("said", "state"), [("approve", RetrainingState.REGISTERING), ("reject", RetrainingState.REJECTED)]
+)
+def test_form_answers_with_name_and_reason_in_the_trail(person: Person, said: str, state: RetrainingState) -> None:
+    answered = person.say(token(), said)
+
+    assert answered.status_code == 200
+    assert person.retraining.state is state
+    assert person.retraining.answered_by == "Ada (link link-1)"
+    assert person.retraining.answer_reason == "looks right"
+    newest = person.ledger.audit("r-1")[-1]
+    assert newest.actor == "Ada (link link-1)"
+
+
+@pytest.mark.parametrize("again", ["approve", "reject"])
+def test_second_use_shows_what_was_decided_and_changes_nothing(person: Person, again: str) -> None:
+    person.say(token(), "reject", reason="not today")
+    before = person.retraining
+
+    looked, said = person.look(token()), person.say(token(), again, name="Eve")
+
+    assert "rejected by Ada" in text_of(looked)
+    assert "not today" in text_of(said)
+    assert "<form" not in looked.text + said.text
+    assert person.retraining == before
+
+
+def test_answer_by_another_door_in_the_same_moment_counts_first(
+    person: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer(LedgerAlone(person.ledger), "r-1", False, "Grace", "seen worse", NOW)
+    stale = replace(person.retraining, state=RetrainingState.AWAITING_APPROVAL, answer=None)
+    looks = iter([stale])
+
+    def as_it_was(engine: Any, about: str, now: datetime) -> Any:
+        question = question_of(engine, about, now)
+        return replace(question, retraining=next(looks, question.retraining))
+
+    monkeypatch.setattr("anew.webhook.approvals.question_of", as_it_was)
+
+    said = person.say(token(), "approve")
+
+    assert said.status_code == 409
+    assert "rejected by Grace" in text_of(said)
+    assert person.retraining.state is RetrainingState.REJECTED
+
+
+def test_form_of_what_has_changed_since_answers_nothing(person: Person) -> None:
+    seen = person.revision
+    gate = GateResult(GateOutcome.PROMOTE, "another champion", 10, "beef")
+    person.ledger.save_retraining(replace(person.retraining, gate=gate), "asked", "test", NOW, {})
+
+    said = person.say(token(), revision=seen)
+
+    assert said.status_code == 409
+    assert "another champion" in said.text
+    assert person.retraining.state is RetrainingState.AWAITING_APPROVAL
+
+
+@pytest.mark.parametrize("missing", [{"name": ""}, {"name": "  "}, {"reason": ""}, {"answer": "maybe"}])
+def test_form_that_is_not_filled_in_is_shown_again(person: Person, missing: dict[str, str]) -> None:
+    said = person.say(token(), **missing)
+    assert said.status_code == 400
+    assert "<form" in said.text
+    assert person.retraining.state is RetrainingState.AWAITING_APPROVAL
+
+
+def test_link_for_one_retraining_never_answers_another(person: Person) -> None:
+    awaiting(person.ledger, "2", model="other")
+    other = person.ledger.retraining("r-2")
+
+    person.say(token("r-1"))
+
+    assert person.ledger.retraining("r-2") == other
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_link_out_of_date_is_gone(person: Person, method: str) -> None:
+    person.now = NOW + WAIT
+    assert person.ask(method, token()).status_code == 410
+    assert person.retraining.state is RetrainingState.AWAITING_APPROVAL
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_forged_link_is_refused(person: Person, method: str) -> None:
+    assert person.ask(method, token()[:-1]).status_code == 403
+    assert person.retraining.state is RetrainingState.AWAITING_APPROVAL
+
+
+def test_genuine_link_about_nothing_we_know_is_gone(person: Person) -> None:
+    assert person.look(token("r-none")).status_code == 410
+
+
+def test_guessing_is_slowed_down_and_genuine_links_are_not(person: Person) -> None:
+    answers = [person.look(f"{token()[:-1]}").status_code for _ in range(5)]
+    assert answers == [403, 403, 403, 429, 429]
+    assert int(person.look("guess").headers["Retry-After"]) > 0
+    assert person.look(token()).status_code == 200
+
+    person.seconds = 6
+    assert person.look("guess").status_code == 403
+
+
+def test_link_out_of_date_counts_as_no_guess(person: Person) -> None:
+    person.now = NOW + WAIT
+    assert {person.look(token()).status_code for _ in range(10)} == {410}
+
+
+def test_page_runs_nothing_and_tells_nobody_its_address(person: Person) -> None:
+    for shown in (person.look(token()), person.look("guess"), person.say(token())):
+        assert shown.headers["Content-Security-Policy"].startswith("default-src 'none'")
+        assert "frame-ancestors 'none'" in shown.headers["Content-Security-Policy"]
+        assert shown.headers["Cache-Control"] == "no-store"
+        assert shown.headers["Referrer-Policy"] == "no-referrer"
+        assert not re.search(r"<script|<link|<img|<style|\bon\w+=|https?:", shown.text)
+
+
+def test_whatever_is_shown_is_escaped() -> None:
+    ledger = SqlLedger.in_memory()
+    awaiting(ledger, sentence="<script>alert('slice')</script>")
+    person = Person(ledger)
+
+    looked = person.look(token())
+    said = person.say(token(), name='<b id="x">', reason="<script>alert(1)</script>")
+
+    for page in (looked, said):
+        assert "<script" not in page.text
+        assert "<b" not in page.text.replace("<body", "").replace("<br>", "").replace("<button", "")
+    assert "&lt;script&gt;alert(1)" in said.text
+
+
+def test_what_is_said_becomes_one_printable_line(person: Person) -> None:
+    person.say(token(), name="Ada\x1b[31m\r\nLovelace", reason="a\nb\u202ec")
+    assert person.retraining.answered_by == "Ada [31m Lovelace (link link-1)"
+    assert person.retraining.answer_reason == "a b c"
+
+
+def test_long_form_is_refused_unread(person: Person) -> None:
+    assert person.say(token(), reason="x" * 40_000).status_code == 413
+
+
+def test_other_content_than_a_form_is_refused(person: Person) -> None:
+    assert person.ask("POST", token(), json={"answer": "approve"}).status_code == 415
+    assert person.retraining.state is RetrainingState.AWAITING_APPROVAL
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "OPTIONS", "PATCH"])
+def test_other_methods_are_refused(person: Person, method: str) -> None:
+    refused = person.ask(method, token())
+    assert refused.status_code == 405
+    assert refused.headers["Allow"] == "GET, HEAD, POST"
+
+
+def test_ledger_that_is_away_asks_to_come_again(person: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(*_: object) -> Any:
+        raise LedgerUnavailable("the database is away")
+
+    monkeypatch.setattr(person.ledger, "retraining", away)
+    later = person.look(token())
+    assert later.status_code == 503
+    assert later.headers["Retry-After"]
+    assert "database" not in later.text
+
+
+def test_token_is_in_no_log(person: Person, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, logger="anew")
+    for act in _every_way(person):
+        act()
+    assert caplog.records
+    assert all(token() not in record.getMessage() for record in caplog.records)
+
+
+def test_without_links_there_is_no_such_address() -> None:
+    with in_process(SqlLedger.in_memory()) as asked:
+        assert asked.request("GET", f"{PATH}/{token()}").status_code == 404
+
+
+def test_links_are_answered_on_the_public_port_only() -> None:
+    ledger = SqlLedger.in_memory()
+    awaiting(ledger)
+    apps = apps_of(ledger, links=LINKS)
+
+    async def ask(app: Starlette) -> int:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://anew") as client:
+            return (await client.get(f"{PATH}/{token()}")).status_code
+
+    assert (asyncio.run(ask(apps.public)), asyncio.run(ask(apps.operator))) == (200, 404)
+
+
+def _every_way(person: Person) -> list[Callable[[], object]]:
+    def out_of_date() -> None:
+        person.now += timedelta(days=30)
+        person.look(token())
+
+    return [
+        lambda: person.look(token()),
+        lambda: person.look(token()[:-1]),
+        lambda: person.say(token(), name=""),
+        lambda: person.say(token()),
+        lambda: person.say(token(), "reject"),
+        out_of_date,
+    ]
