@@ -51,10 +51,12 @@ class PrefectServer:
         return done.stdout
 
     @contextmanager
-    def worker(self, pool: str, *arguments: str, cwd: Path | None = None) -> Generator[subprocess.Popen[bytes]]:
+    def worker(
+        self, pool: str, *arguments: str, cwd: Path | None = None, **variables: str
+    ) -> Generator[subprocess.Popen[bytes]]:
         """An in-process worker on *pool*, stopped in the end; it logs to `worker.log` in the server's folder."""
         command = ["prefect", "worker", "start", "--pool", pool, "--type", "anew-in-process", *arguments]
-        with _process(command, self.env, cwd or self.home, self.home / "worker.log") as process:
+        with _process(command, self.env | variables, cwd or self.home, self.home / "worker.log") as process:
             yield process
 
 

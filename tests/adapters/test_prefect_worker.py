@@ -180,3 +180,32 @@ def test_stopped_worker_leaves_no_run_running(prefect_api: PrefectServer, flows:
             time.sleep(0.1)
 
     assert [run.state for run in flows.flow_runs(["endless/short"], since)] == ["Crashed"]
+
+
+def test_run_is_begun_when_the_server_tells_of_it_and_not_only_when_the_worker_polls(
+    prefect_api: PrefectServer, flows: PrefectFlows, project: Path
+) -> None:
+    prefect_api.cli("work-pool", "create", "seldom", "--type", "anew-in-process", cwd=project)
+    deployment = DEPLOYMENTS.split("deployments:", maxsplit=1)[0] + (
+        'deployments:\n  - {name: seldom, entrypoint: "tinyflows.tiny:hinted", work_pool: {name: seldom}}\n'
+    )
+    (project / "seldom.yaml").write_text(deployment)
+    prefect_api.cli("--no-prompt", "deploy", "--all", "--prefect-file", "seldom.yaml", cwd=project)
+    since = datetime.now(UTC) - timedelta(hours=1)
+
+    def completed(run_id: str) -> bool:
+        runs = flows.flow_runs(["hinted/seldom"], since)
+        return any(run.id == run_id and run.state == "Completed" for run in runs)
+
+    first = flows.start("hinted/seldom", "polled", {})
+    with prefect_api.worker("seldom", cwd=project, PREFECT_WORKER_QUERY_SECONDS="600"):
+        until(lambda: completed(first))  # by the one poll there will be
+        second = flows.start("hinted/seldom", "told", {})
+        until(lambda: completed(second))
+
+
+def until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)

@@ -15,6 +15,7 @@ import os
 import sys
 from collections.abc import Coroutine
 from concurrent.futures import Future as ThreadFuture
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,6 +26,8 @@ import httpx
 from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.deployments.steps.core import run_steps
+from prefect.events.clients import get_events_subscriber
+from prefect.events.filters import EventFilter, EventNameFilter
 from prefect.exceptions import Abort, ObjectNotFound, Pause
 from prefect.flow_engine import run_flow
 from prefect.flows import Flow, load_flow_from_entrypoint
@@ -37,6 +40,10 @@ _SET_DIRECTORY = "prefect.deployments.steps.set_working_directory"
 _CANCEL_POLL = 2.0  # seconds between two looks whether a person wants a run cancelled
 _LAST_WORDS = 2.0  # seconds a run has to report itself crashed when the worker stops
 _STOP_ATTEMPTS = 2
+
+_LISTEN_AGAIN = 5.0  # seconds until the server is listened to again, after the web socket ended
+_LOOK_AT_MOST = 0.5  # seconds between two looks; more of them make Prefect's own writes on SQLite wait
+_SCHEDULED = EventFilter(event=EventNameFilter(name=["prefect.flow-run.Scheduled"]))
 
 AnyFlow = Flow[..., Any]
 
@@ -56,6 +63,44 @@ class InProcessWorker(BaseWorker[BaseJobConfiguration, BaseVariables, InProcessR
         super().__init__(*args, **kwargs)
         self._flows = FlowCache()
         self._threads = anyio.CapacityLimiter(math.inf)
+        self._told = anyio.Event()
+        self._listening = anyio.CancelScope()
+
+    async def setup(self) -> None:
+        """Besides what every worker does, listen to the server, so that a run does not wait for the next poll."""
+        await super().setup()
+        if self._runs_task_group is not None:
+            self._runs_task_group.start_soon(self._be_told)
+
+    async def teardown(self, *exc_info: Any) -> None:
+        """Stop listening, then as every worker does: it waits for its tasks to end."""
+        self._listening.cancel()
+        await super().teardown(*exc_info)
+
+    async def _be_told(self) -> None:
+        with self._listening:
+            async with anyio.create_task_group() as both:
+                both.start_soon(self._listen)
+                both.start_soon(self._look_when_told)
+
+    async def _listen(self) -> None:
+        """Note that runs were scheduled. What is missed here, the poll finds."""
+        while True:
+            try:
+                async with get_events_subscriber(filter=_SCHEDULED) as events:
+                    async for _ in events:
+                        self._told.set()
+            except Exception as error:  # noqa: BLE001 (a web socket ends in many ways, and none may end the worker)
+                self._logger.debug("not told of scheduled runs for now: %s", error)
+            await anyio.sleep(_LISTEN_AGAIN)
+
+    async def _look_when_told(self) -> None:
+        while True:
+            await self._told.wait()
+            self._told = anyio.Event()
+            with suppress(httpx.HTTPError):  # the poll has its own patience with a server that is away
+                await self.get_and_submit_flow_runs()
+            await anyio.sleep(_LOOK_AT_MOST)
 
     async def run(
         self,
