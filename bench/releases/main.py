@@ -72,7 +72,8 @@ def _told(
         f"  gate: {GATE.kind}, margin {GATE.margin:g}, {at_each_look(GATE).confidence:.2%} at each of {rows} rows,"
         f" {DISAGREEMENT:.0%} disagreement"
     )
-    yield f"  rollout: default stages and analysis, scores within 0.1, bake {BAKE}, a tick every 5 minutes"
+    yield f"  rollout: default stages and analysis, scores within 0.1, bake {BAKE}, a tick every 5 minutes;"
+    yield "  training and evaluation take no time here, and evaluations report what was drawn for them"
     yield ""
     yield from report.of_anew(systems["anew"], pace.rate)
     yield ""
@@ -80,10 +81,11 @@ def _told(
     yield ""
     yield from report.side_by_side(systems, pace.rate)
     yield ""
-    yield from report.chart(systems, pace.rate)
+    rates = long_run(_DRAWS, pace.seed)
+    yield from report.chart(systems, pace.rate, rates)
     yield f"  Flagger and Argo Rollouts look every {INTERVAL_SECONDS} s: their decisions, not their code"
     yield ""
-    yield from report.of_gate(long_run(_DRAWS, pace.seed), _DRAWS)
+    yield from report.of_gate(rates, _DRAWS)
 
 
 def _option(name: str, default: float) -> float:

@@ -131,10 +131,14 @@ _CELLS: Mapping[str, Callable[[Sequence[Outcome], float], str]] = {
 }
 
 
-def chart(systems: Ended, rate: float) -> Iterator[str]:
-    """Requests harmed by system, as bars, with how many times anew's that is; wrong versions live; good ones lost."""
+def chart(systems: Ended, rate: float, rates: Sequence[Rates]) -> Iterator[str]:
+    """Requests harmed by system, as bars; wrong versions live; good ones lost.
+
+    A rival is measured by what anew would harm in the long run: so few releases may happen to let nothing slip.
+    """
     totals = {name: max(0.0, sum(each.harmed(rate) for each in ended)) for name, ended in systems.items()}
-    first = next(iter(totals.values()))
+    first = in_the_long_run(next(iter(systems.values())), rate, rates)
+    yield f"{'anew in the long run':<24}{'':<{_WIDTH}} {first:>12,.0f}  by the rates at which its gate alone errs"
     most = max(totals.values(), default=0.0) or 1.0
     for name, total in totals.items():
         bar = "█" * round(_WIDTH * total / most) or "▏"
@@ -142,6 +146,15 @@ def chart(systems: Ended, rate: float) -> Iterator[str]:
         wrong = sum(each.end == "live" and each.kind.harm > 0.001 for each in systems[name])
         lost = sum(each.end != "live" and each.kind.harm <= 0.001 for each in systems[name])
         yield f"{name:<24}{bar:<{_WIDTH}} {total:>12,.0f}{times:<10} wrong live {wrong:>3}, good kept out {lost:>3}"
+
+
+def in_the_long_run(ended: Sequence[Outcome], rate: float, rates: Sequence[Rates]) -> float:
+    """Requests harmed by wrong versions that the gate lets through as often as it does over many draws, were none of
+    them seen by the rollout.
+    """
+    passing = {each.kind.name: each.promoted / 100 for each in rates}
+    wrong = [each.kind for each in ended if each.kind.gain < 0]
+    return sum(passing[kind.name] * kind.harm * HORIZON_SECONDS * rate for kind in wrong)
 
 
 def of_gate(rates: Sequence[Rates], draws: int) -> Iterator[str]:

@@ -6,10 +6,11 @@ Time is an argument: an hour of traffic is one call, and only what local Azure r
 import json
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -141,7 +142,7 @@ class World:
             if not rollout.is_open:
                 return rollout
             self._let_traffic_flow()
-        raise AssertionError(f"{rollout.id} is still {rollout.state}: {rollout.reason}")
+        raise AssertionError(f"a rollout is open after {_TICKS_AT_MOST} ticks")
 
     def _let_traffic_flow(self) -> None:
         end = self._now + TICK
@@ -151,7 +152,7 @@ class World:
                 self._workspace, ENDPOINT, requests=requests, start=self._now, end=end, seed=self._pace.seed
             )
         except httpx.HTTPStatusError as error:  # the first version's endpoint takes no traffic yet
-            if error.response.status_code != httpx.codes.NOT_FOUND:
+            if error.response.status_code != HTTPStatus.NOT_FOUND:
                 raise
         self._now = end
 
@@ -220,7 +221,7 @@ def _not_registered(release: Release, retraining: Retraining) -> Outcome:
 
 
 @contextmanager
-def _local_azure(folder: Path) -> Iterator[str]:
+def _local_azure(folder: Path) -> Generator[str]:
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     _write_policies(folder / "policies")

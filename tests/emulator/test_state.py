@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from anew.emulator.state import _LOGGED, DocumentStore
+from anew.emulator.state import DocumentStore
 
 
 @pytest.fixture
@@ -144,16 +144,3 @@ def test_rows_appended_together_follow_each_other(store: DocumentStore) -> None:
     store.append("log", {"n": 4})
 
     assert [(number, body["n"]) for number, body in store.appended("log")] == [(each, each) for each in range(5)]
-
-
-def test_log_is_read_between_two_times_and_by_an_index(store: DocumentStore) -> None:
-    times = [f"2026-01-01T00:00:0{second}.0000000Z" for second in (3, 1, 2, 4)]
-    store.append_all("log:A", ({"TimeGenerated": at} for at in times))
-    store.append_all("log:B", [{"TimeGenerated": times[2]}])
-
-    found = store.logged("A", times[1], times[0])
-
-    assert [row["TimeGenerated"] for row in found] == times[:3]
-    assert len(store.logged("A", None, None)) == 4
-    plan = store._db.execute(f"EXPLAIN QUERY PLAN {_LOGGED}", ("log:A", "", "x")).fetchall()
-    assert "log_times" in str(plan)

@@ -1,5 +1,8 @@
 """Whatever happens, in whatever order: what must never be is never, and when the trouble is over nothing stays open."""
 
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import cast
 
 import sqlalchemy as sa
@@ -10,8 +13,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from anew.adapters.ledger.database import create_engine
 from anew.adapters.memory import Crash, Fault
 from anew.core.retraining_lifecycle import OPEN_RETRAINING
-from anew.core.rollout_lifecycle import OPEN_ROLLOUT
-from anew.core.tags import version_order
+from anew.core.rollout_lifecycle import OPEN_ROLLOUT, RolloutState
+from anew.core.tags import deployment_name, version_order
+from anew.core.traffic import Answers
 from anew.engine.deploy import deploy
 from anew.engine.ledger import Ledger
 from anew.engine.ports import ModelVersion
@@ -42,7 +46,26 @@ from tests.faults.fallible import FallibleLedger
 _DATABASE: sa.Engine = create_engine("sqlite://")
 _CALLS = ("launcher.launch", "jobs.get", "jobs.submit", "registry.register", "endpoints.set_traffic", "missed.drift")
 _STEPS = {"retrain": retrain, "promote": promote, "deploy": deploy, "reconcile": reconcile}
-_RULE = deploy_rule(steps=[stage(10, wait="5m"), stage(100)], bake="5m")
+_RULE = deploy_rule(
+    steps=[stage(mirror=20), stage(10, wait="5m"), stage(100)],
+    bake="15m",
+    analysis={"failure_limit": 0},
+)
+_GOOD = Answers(requests=2000, errors=4, latencies={50.0: 1996})
+_BAD = replace(_GOOD, errors=600)
+_GONE_BACK = frozenset({RolloutState.RETURNING, RolloutState.ROLLED_BACK})
+
+
+@dataclass(slots=True)
+class Traffic:
+    """A TrafficLog: every deployment answers well, but for those that are broken."""
+
+    broken: set[str] = field(default_factory=set[str])
+
+    def read(
+        self, endpoint: str, deployments: Collection[str], since: datetime, until: datetime, *, scores: bool
+    ) -> Mapping[str, Answers]:
+        return {name: _BAD if name in self.broken else _GOOD for name in deployments}
 
 
 class AnyOrder(RuleBasedStateMachine):
@@ -51,11 +74,14 @@ class AnyOrder(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.play = Play(ledger=fresh_ledger(_DATABASE))
-        self.served = (0, 0, "")
+        self.served = "1"
+        self.left: set[str] = set()
+        self.doomed: set[str] = set()  # failed before it had all traffic
+        self.traffic = Traffic()
         serve(self.play.azure, "1")
         document = policy(limits={"cooldown": "20m"}, deploy=[_RULE])
         ledger = cast(Ledger, FallibleLedger(self.play.ledger, self.play.azure))
-        self.play.engine = make_engine(self.play.azure, ledger, document)
+        self.play.engine = replace(make_engine(self.play.azure, ledger, document), traffic_log=self.traffic)
 
     @rule(number=st.integers(0, 5), told=st.booleans(), known=st.booleans())
     def drift(self, *, number: int, told: bool, known: bool) -> None:
@@ -86,6 +112,25 @@ class AnyOrder(RuleBasedStateMachine):
     @rule(better=st.sampled_from([60, 5]))
     def change_what_evaluations_say(self, *, better: int) -> None:
         self.play.azure.endings[EVALUATE_JOB] = evaluation(better=better, worse=20 if better == 60 else 90)
+
+    @rule(version=st.integers(2, 4))
+    def make_a_version_that_fails(self, *, version: int) -> None:
+        self._break(deployment_name(MODEL, str(version)))
+
+    @rule(reached=st.sampled_from([1, 2]))
+    def release_a_version_that_begins_to_fail(self, *, reached: int) -> None:
+        self.register_by_hand()
+        for _ in range(4):
+            self.play.tick(minutes=6)
+            watched = self.play.ledger.rollouts([RolloutState.SHIFTING, RolloutState.BAKING])
+            for each in watched:
+                if each.step == reached:
+                    self._break(each.deployment)
+
+    def _break(self, deployment: str) -> None:
+        self.traffic.broken.add(deployment)
+        if self.play.azure.endpoints[ENDPOINT].traffic.get(deployment) != 100:
+            self.doomed.add(deployment)
 
     @rule(call=st.sampled_from(_CALLS))
     def stop_answering(self, *, call: str) -> None:
@@ -122,21 +167,42 @@ class AnyOrder(RuleBasedStateMachine):
     @invariant()
     def no_retraining_has_two_runs_evaluations_or_versions(self) -> None:
         for (kind, name), count in self.play.azure.effects.items():
-            assert kind == "traffic" or count == 1, f"{count} times {kind} {name}"
+            assert kind in ("traffic", "tags") or count == 1, f"{count} times {kind} {name}"
 
     @invariant()
-    def traffic_is_complete_and_its_largest_share_never_goes_back_to_an_older_version(self) -> None:
+    def all_traffic_is_with_somebody(self) -> None:
         endpoint = self.play.azure.endpoints[ENDPOINT]
         assert sum(endpoint.traffic.values()) == 100
-        served = served_version(self.play.engine.endpoints["online"].view(ENDPOINT), MODEL)
-        assert served is not None
-        assert version_order(served) >= self.served
-        self.served = version_order(served)
+        assert sum(endpoint.mirror.values()) in (0, 20)
+        assert not any(endpoint.traffic.get(name) for name, share in endpoint.mirror.items() if share)
 
     @invariant()
-    def deployments_that_take_traffic_are_ready(self) -> None:
+    def an_older_version_serves_again_only_when_a_rollout_goes_back(self) -> None:
+        served = served_version(self.play.engine.endpoints["online"].view(ENDPOINT), MODEL)
+        assert served is not None
+        if version_order(served) < version_order(self.served):
+            [rollout] = [each for each in self.play.ledger.rollouts() if each.version == self.served]
+            assert rollout.state in _GONE_BACK
+            self.left.add(self.served)
+        self.served = served
+
+    @invariant()
+    def a_version_that_went_back_never_serves_again(self) -> None:
+        ended = self.play.ledger.rollouts([RolloutState.ROLLED_BACK, RolloutState.FAILED])
+        traffic = self.play.azure.endpoints[ENDPOINT].traffic
+        assert self.served not in self.left
+        assert not any(traffic.get(each.deployment) for each in ended if each.step >= 0)
+
+    @invariant()
+    def what_fails_its_stage_never_takes_all_traffic(self) -> None:
+        traffic = self.play.azure.endpoints[ENDPOINT].traffic
+        assert not any(traffic.get(name) == 100 for name in self.doomed)
+
+    @invariant()
+    def deployments_that_take_traffic_are_there_and_ready(self) -> None:
         endpoint = self.play.azure.endpoints[ENDPOINT]
-        assert all(endpoint.deployments[name].state == "ready" for name, share in endpoint.traffic.items() if share)
+        takers = [name for each in (endpoint.traffic, endpoint.mirror) for name, share in each.items() if share]
+        assert all(endpoint.deployments[name].state == "ready" for name in takers)
 
     def teardown(self) -> None:
         self.play.azure.down.clear()

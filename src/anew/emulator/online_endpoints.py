@@ -53,7 +53,7 @@ class OnlineEndpoints:
                 created=existing is None,
                 seconds=operation_seconds(self._cloud),
             )
-        self._journal(existing, endpoint)
+            self._journal(existing, endpoint)
         return answer
 
     def get(self, call: ArmCall) -> Response:

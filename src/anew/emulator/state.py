@@ -15,18 +15,9 @@ CREATE TABLE IF NOT EXISTS documents (
     kind TEXT NOT NULL, key TEXT NOT NULL, body TEXT NOT NULL, seq INTEGER PRIMARY KEY AUTOINCREMENT,
     UNIQUE (kind, key)
 );
-CREATE INDEX IF NOT EXISTS log_times ON documents (kind, json_extract(body, '$.TimeGenerated'))
-    WHERE kind >= 'log:' AND kind < 'log;';
 """
 # Above every key that begins with the text before it.
 _LAST: Final = "\U0010ffff"
-# The bounds of the kind are those of the index, which SQLite uses only if the query repeats them.
-_LOGGED: Final = """
-SELECT body FROM documents
-WHERE kind = ? AND kind >= 'log:' AND kind < 'log;'
-    AND json_extract(body, '$.TimeGenerated') BETWEEN ? AND ?
-ORDER BY seq
-"""
 
 
 def section(document: Document, name: str) -> Document:
@@ -144,16 +135,6 @@ class DocumentStore:
             rows = [(kind, _number_key(number), json.dumps(body)) for number, body in enumerate(bodies, first)]
             self._db.executemany("INSERT INTO documents (kind, key, body) VALUES (?, ?, ?)", rows)
             self._changes += rows
-
-    def logged(self, table: str, start: str | None, end: str | None) -> Sequence[Document]:
-        """The rows of a log table, kept as kind ``log:TABLE``, whose TimeGenerated lies in [start, end], oldest first.
-
-        Times compare as text, so all are written alike; None does not restrict.
-        """
-        with self._lock:
-            rows = self._db.execute(_LOGGED, (f"log:{table}", start or "", end or _LAST)).fetchall()
-        # Decoded in one go: there are thousands.
-        return json.loads(f"[{','.join(row[0] for row in rows)}]")
 
     def appended(self, kind: str, after: int = -1) -> Sequence[tuple[int, Document]]:
         """The documents appended to a kind under a number above after, each with its number, oldest first."""
