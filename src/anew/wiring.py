@@ -249,12 +249,13 @@ def build_engine(settings: Settings, actor: str, policies: Policies | None = Non
 
 def notifier(settings: Settings) -> Notifier:
     """Who is told: people by notify.urls, with a link to answer by where there are links, and Prefect's automations."""
-    from anew.adapters.notify import AppriseNotifier, Notifiers, WithApprovalLinks
+    from anew.adapters.notify import AppriseNotifier, Notifiers, Resting, WithApprovalLinks
     from anew.adapters.prefect_news import PrefectNews
 
     people, links = AppriseNotifier(settings.notify.urls), approval_links(settings)
     # Never in the event: everybody who reads Prefect's could answer.
-    return Notifiers(WithApprovalLinks(people, links) if links else people, PrefectNews(prefect_flows(settings)))
+    asked = WithApprovalLinks(people, links) if links else people
+    return Notifiers(Resting(asked), Resting(PrefectNews(prefect_flows(settings, attempts=1))))
 
 
 def approval_links(settings: Settings) -> "ApprovalLinks | None":
@@ -267,13 +268,13 @@ def approval_links(settings: Settings) -> "ApprovalLinks | None":
     return ApprovalLinks(approval.public_url, tuple(secret.get_secret_value() for secret in approval.link_secrets))
 
 
-def prefect_flows(settings: Settings) -> "PrefectFlows":
-    """The Prefect server of the settings."""
+def prefect_flows(settings: Settings, *, attempts: int = 3) -> "PrefectFlows":
+    """The Prefect server of the settings, each request sent at most so often."""
     from anew.adapters.prefect_api import PrefectFlows
 
-    return PrefectFlows(
-        settings.prefect.api_url, settings.prefect.auth.get_secret_value() if settings.prefect.auth else None
-    )
+    prefect = settings.prefect
+    auth = prefect.auth.get_secret_value() if prefect.auth else None
+    return PrefectFlows(prefect.api_url, auth, attempts=attempts)
 
 
 def within_quota(access: AzureAccess, ledger: SqlLedger, subscription_id: str) -> AzureAccess:

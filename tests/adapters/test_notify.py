@@ -8,7 +8,7 @@ import pytest
 from pydantic import SecretStr
 
 from anew.adapters.memory_evidence import MemoryNotifier
-from anew.adapters.notify import AppriseNotifier, Notifiers, WithApprovalLinks
+from anew.adapters.notify import AppriseNotifier, Notifiers, Resting, WithApprovalLinks
 from anew.adapters.prefect_api import PrefectFlows
 from anew.adapters.prefect_news import PrefectNews, news_event
 from anew.core.approval_links import ApprovalLinks, Permit
@@ -111,3 +111,42 @@ def test_channel_that_does_not_answer_is_a_failed_notification_without_its_addre
     with pytest.raises(NotificationFailed) as caught:
         AppriseNotifier([SecretStr(address)]).tell(LIVE)
     assert "token-that-is-secret" not in str(caught.value)
+
+
+class Moody:
+    """Does not listen until told that it does, and counts who asked."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.listens = False
+
+    def tell(self, news: News) -> None:
+        self.asked += 1
+        if not self.listens:
+            raise NotificationFailed("not now")
+
+
+def test_channel_that_failed_is_left_alone_for_a_minute() -> None:
+    clock = [0.0]
+    channel = Moody()
+    notifier = Resting(channel, lambda: clock[0])
+    for second in (0.0, 1.0, 59.0):
+        clock[0] = second
+        with pytest.raises(NotificationFailed):
+            notifier.tell(LIVE)
+    assert channel.asked == 1
+
+    channel.listens, clock[0] = True, 60.0
+    notifier.tell(LIVE)
+
+    assert channel.asked == 2
+
+
+def test_question_is_put_to_a_channel_that_rests_all_the_same() -> None:
+    channel = Moody()
+    notifier = Resting(channel, lambda: 0.0)
+    for news in (LIVE, ASKED):
+        with pytest.raises(NotificationFailed):
+            notifier.tell(news)
+
+    assert channel.asked == 2

@@ -1,5 +1,7 @@
 """Telling people of what happens, through Apprise: one URL a channel (Teams, Slack, mail, a plain webhook, ...)."""
 
+import math
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from secrets import token_hex
@@ -10,6 +12,8 @@ from anew.core.approval_links import ApprovalLinks, Permit
 from anew.engine.news import APPROVAL_REQUESTED
 from anew.engine.ports import News, Notifier
 from anew.errors import InvalidSettings, NotificationFailed
+
+_REST = 60.0  # seconds
 
 
 class AppriseNotifier:
@@ -46,6 +50,26 @@ class Notifiers:
                 reasons.append(str(error))
         if reasons:
             raise NotificationFailed("; ".join(reasons))
+
+
+class Resting:
+    """Implements Notifier by another one, which is left alone for a minute after it failed: to wait for a channel that
+    is down, for each of a thousand pieces of news, would hold up the work. A question is always tried.
+    """
+
+    def __init__(self, notifier: Notifier, clock: Callable[[], float] = time.monotonic) -> None:
+        self._notifier = notifier
+        self._clock = clock
+        self._rests_until = -math.inf
+
+    def tell(self, news: News) -> None:
+        if news.kind != APPROVAL_REQUESTED and self._clock() < self._rests_until:
+            raise NotificationFailed(f"'{news.title}' was not sent: the channel failed less than a minute ago")
+        try:
+            self._notifier.tell(news)
+        except NotificationFailed:
+            self._rests_until = self._clock() + _REST
+            raise
 
 
 class WithApprovalLinks:

@@ -53,7 +53,15 @@ class FlowRunView:
 class PrefectFlows:
     """`Flows` on a Prefect server. *auth* is the server's `user:password`; safe to use from several threads."""
 
-    def __init__(self, api_url: str, auth: str | None = None, *, timeout: timedelta = timedelta(seconds=5)) -> None:
+    def __init__(
+        self,
+        api_url: str,
+        auth: str | None = None,
+        *,
+        timeout: timedelta = timedelta(seconds=5),
+        attempts: int = _ATTEMPTS,
+    ) -> None:
+        self._attempts = attempts
         self._url = api_url.rstrip("/")
         user, _, password = (auth or "").partition(":")
         self._http = httpx.Client(
@@ -166,7 +174,7 @@ class PrefectFlows:
         # Every request is safe to repeat: a hint has a fixed id, a flow run its idempotency key.
         with self._translated(path):
             for attempt in stamina.retry_context(
-                on=_passes, attempts=_ATTEMPTS, timeout=_PATIENCE, wait_initial=0.1, wait_max=1.0
+                on=_passes, attempts=self._attempts, timeout=_PATIENCE, wait_initial=0.1, wait_max=1.0
             ):
                 with attempt:
                     response = self._http.request(method, path, json=body)
