@@ -28,8 +28,9 @@ setup: .venv/.installed
 demo: setup
 	@$(BIN)/anew demo
 
+# Most tests wait for processes of their own; those of one file share theirs.
 test: lint
-	@$(BIN)/pytest -q
+	@$(BIN)/pytest -q --numprocesses=2 --dist=loadfile
 
 faults: setup
 	@$(BIN)/python -m tests.faults

@@ -35,7 +35,7 @@ class PrefectServer:
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
             "PREFECT_CLI_PROMPT": "false",
             "PREFECT_CLI_COLORS": "false",
-            "PREFECT_WORKER_QUERY_SECONDS": "0.25",
+            "PREFECT_WORKER_QUERY_SECONDS": "1",
         }
 
     def cli(self, *arguments: str, cwd: Path | None = None) -> str:

@@ -17,7 +17,7 @@ import pytest
 
 from anew.adapters.ledger import SqlLedger
 from anew.core.retraining_lifecycle import RetrainingState
-from anew.core.rollout_lifecycle import RolloutState
+from anew.core.rollout_lifecycle import SERVING_ROLLOUT
 from anew.emulator.client import LocalAzure
 from anew.settings import load_settings
 
@@ -169,15 +169,16 @@ def test_a_person_asks_by_prefect_deployment_run_and_the_new_version_serves(demo
     asked = demo.prefect("deployment", "run", "retrain/default", *parameters)
     assert asked.returncode == 0, asked.stderr
 
-    def ended() -> Any:
+    def judged() -> Any:
         news = [item for item in ledger.retrainings(model="elec2") if item.id not in before]
-        return next((item for item in news if not item.is_open), None)
+        return next((item for item in news if not item.is_open or item.state is RetrainingState.HOLDING), None)
 
     # The webhook is off here, so that every step after the launch is found by the schedule.
-    retraining = _until(ended, 180)
-    assert retraining.state in (RetrainingState.REGISTERED, RetrainingState.REJECTED), retraining.reason
+    retraining = _until(judged, 180)
+    answers = (RetrainingState.REGISTERED, RetrainingState.REJECTED, RetrainingState.HOLDING)
+    assert retraining.state in answers, retraining.reason
     if retraining.state is RetrainingState.REGISTERED:
-        _until(lambda: [r for r in ledger.rollouts([RolloutState.LIVE]) if r.retraining_id == retraining.id])
+        _until(lambda: [r for r in ledger.rollouts(SERVING_ROLLOUT) if r.retraining_id == retraining.id])
     assert len([item for item in ledger.retrainings(model="elec2") if item.id not in before]) == 1
 
 
