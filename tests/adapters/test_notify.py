@@ -150,3 +150,12 @@ def test_question_is_put_to_a_channel_that_rests_all_the_same() -> None:
             notifier.tell(news)
 
     assert channel.asked == 2
+
+
+def test_decisions_are_no_prefect_events() -> None:
+    nowhere = PrefectFlows(f"http://127.0.0.1:{free_port()}/api", attempts=1)  # it would fail if it were asked
+
+    PrefectNews(nowhere).tell(replace(LIVE, kind="decision.retrain"))
+
+    with pytest.raises(NotificationFailed):
+        PrefectNews(nowhere).tell(LIVE)
