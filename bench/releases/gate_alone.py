@@ -5,7 +5,7 @@ from typing import Final
 
 import numpy as np
 
-from anew.core.gate import GateOutcome, PairedCounts, evaluation_of_counts, judge_gate
+from anew.core.gate import EvaluationResult, GateOutcome, PairedCounts, evaluation_of_counts, judge_gate
 from anew.core.gate.looks import at_each_look, most_looks
 from anew.core.policy_gate import Gate
 from bench.releases.plan import KINDS, Counts, Kind, draw_counts
@@ -43,7 +43,7 @@ def judge_until_over(days: tuple[Counts, ...]) -> tuple[GateOutcome, int]:
     return outcome, most_looks(GATE) - 1
 
 
-def _evaluation(rows: Counts):  # noqa: ANN202 - an EvaluationResult
+def _evaluation(rows: Counts) -> EvaluationResult:
     counted = PairedCounts(
         rows.both + rows.only_challenger, rows.both + rows.only_champion, rows.only_champion, rows.only_challenger
     )

@@ -138,7 +138,7 @@ def test_journal_notes_one_entry_with_the_counts(clients: RealClients) -> None:
 
     [entry] = clients.azure.control.journal("traffic.simulated")[before:]
 
-    assert {key: entry[key] for key in sent} == sent  # type: ignore[literal-required]
+    assert entry.items() >= dict(sent).items()
 
 
 def test_ten_thousand_requests_are_logged_within_seconds(clients: RealClients) -> None:

@@ -8,6 +8,7 @@ import pytest
 from anew.core.lineage import Lineage, NodeKind, mermaid
 from anew.core.rollout_lifecycle import RolloutKind, RolloutState
 from anew.core.tags import deployment_name
+from anew.core.traffic import TrafficChange
 from anew.core.traffic_history import split_words
 from anew.engine.history import EndpointHistory, chain_of, traffic_history
 from anew.engine.lineage import lineage
@@ -141,7 +142,7 @@ def test_model_without_traffic_is_not_known(told: Told) -> None:
         traffic_history(told.play.ledger, "another")
 
 
-def change_at(told: Told, moment: datetime):  # noqa: ANN201 - a TrafficChange
+def change_at(told: Told, moment: datetime) -> TrafficChange:
     period = told.endpoint.at(moment)
     assert period is not None
     return period.change
