@@ -130,7 +130,8 @@ def test_bounds_are_the_adjusted_wald_interval(worse: int, better: int, rest: in
 @given(st.integers(0, 3000), st.integers(0, 3000))
 def test_mcnemars_p_value_is_that_of_the_exact_binomial_test(worse: int, better: int) -> None:
     expected = stats.binomtest(worse, worse + better).pvalue if worse + better else 1.0
-    assert mcnemar_p(worse, better) == pytest.approx(expected, rel=1e-6, abs=1e-290)
+    # Far out scipy's own sum comes to nothing.
+    assert mcnemar_p(worse, better) == pytest.approx(expected, rel=1e-6, abs=1e-200)
 
 
 @given(st.integers(4, 500), st.floats(0.55, 0.995))
