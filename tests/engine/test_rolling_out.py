@@ -27,10 +27,15 @@ def test_first_version_of_an_endpoint_takes_all_traffic_at_once() -> None:
 def test_deployment_that_cannot_be_deleted_does_not_cost_the_new_version_its_traffic() -> None:
     play = registered("1", play=Play())
     play.azure.refused.add("endpoints.delete_deployment")
-    for version in ("2", "3"):
-        play.tick_until(lambda: len(play.ledger.rollouts([RolloutState.LIVE])) == int(version) - 1)  # noqa: B023
-        registered(version, play=play)
-    play.tick_until(lambda: len(play.ledger.rollouts([RolloutState.LIVE])) == 3)
+
+    def live(count: int) -> None:
+        play.tick_until(lambda: len(play.ledger.rollouts([RolloutState.LIVE])) == count)
+
+    live(1)
+    registered("2", play=play)
+    live(2)
+    registered("3", play=play)
+    live(3)
 
     assert traffic(play) == {deployment_name(MODEL, "3"): 100}
 

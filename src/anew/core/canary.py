@@ -34,7 +34,7 @@ PERCENTILE: Final = 0.95
 class StageOutcome(StrEnum):
     """What one look at a stage came to."""
 
-    PASS = "pass"  # noqa: S105
+    PASS = "pass"  # noqa: S105 - an outcome, no password
     FAIL = "fail"
     HOLD = "hold"
 

@@ -155,7 +155,7 @@ class LogTables:
         )
         # The names are quoted; the values travel as one parameter.
         statement = (
-            f"INSERT INTO {_rows_of(name)} SELECT {columns} "  # noqa: S608
+            f"INSERT INTO {_rows_of(name)} SELECT {columns} "  # noqa: S608 - quoted above
             f"FROM (SELECT unnest(from_json(CAST(? AS JSON), {_text(structure)}), max_depth := 2))"
         )
         self._connection.execute(statement, [json.dumps(rows)])
@@ -169,7 +169,7 @@ class LogTables:
         ]
         where = f" WHERE {' AND '.join(limits)}" if limits else ""
         self._connection.execute(
-            f"CREATE OR REPLACE VIEW {_quote(name)} AS SELECT * FROM {_rows_of(name)}{where}"  # noqa: S608
+            f"CREATE OR REPLACE VIEW {_quote(name)} AS SELECT * FROM {_rows_of(name)}{where}"  # noqa: S608 - names quoted
         )
 
 
