@@ -1,17 +1,17 @@
 """What Azure can tell of drift has the very keys of the events that should have told it."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 import pytest
+from msgspec import structs
 
 from anew.core.event_parsing import parse_event
-from anew.core.events import Cause, Event
+from anew.core.events import Cause, Event, event_key
 from anew.emulator.monitor_runs import Monitor, Observation, report
 from anew.emulator.monitors import Reading
-from anew.emulator.runs import record_run
+from anew.emulator.runs import change_status, record_run
 from anew.emulator.state import Document
 from tests.contract.azure_worlds import RealClients, real_clients
 from tests.emulator.support import WORKSPACE_ID
@@ -103,6 +103,48 @@ def test_drift_from_before_the_time_asked_for_is_not_reported(clients: RealClien
     assert found(clients, "too-old", since=-HOUR) == []
 
 
+def test_completed_runs_of_an_experiment_are_found_under_the_keys_of_their_events(clients: RealClients) -> None:
+    for name, experiment, status in (
+        ("nightly-1", "nightly", "Completed"),
+        ("nightly-2", "nightly", "Failed"),
+        ("other-1", "nightly-too", "Completed"),
+    ):
+        record_run(
+            clients.azure.cloud,
+            WORKSPACE_ID,
+            name,
+            experiment=experiment,
+            status=status,
+            tags={"owner": "team-a"},
+            properties={},
+        )
+    now = datetime.now(UTC)
+
+    [event] = clients.missed.completed({"nightly"}, now - HOUR, now)
+
+    assert event.key == event_key(event.workspace, Cause.RUN_COMPLETED, "nightly-1")
+    assert (event.experiment, event.tags) == ("nightly", {"owner": "team-a"})
+    assert clients.missed.completed({"nightly"}, now + HOUR, now + HOUR) == []
+
+
+def test_run_that_completes_after_it_was_listed_is_found(clients: RealClients) -> None:
+    job = record_run(
+        clients.azure.cloud,
+        WORKSPACE_ID,
+        "weekly-1",
+        experiment="weekly",
+        status="Running",
+        tags={},
+        properties={},
+    )
+    now = datetime.now(UTC)
+    assert clients.missed.completed({"weekly"}, now - HOUR, now) == []
+
+    change_status(clients.azure.cloud, job["id"], "Completed")
+
+    assert [event.run_id for event in clients.missed.completed({"weekly"}, now - HOUR, now)] == ["weekly-1"]
+
+
 # --- confirming -------------------------------------------------------------------------------------------
 
 
@@ -126,7 +168,7 @@ def test_drift_that_azure_saw_is_confirmed_with_what_azure_saw(clients: RealClie
 
 @pytest.mark.parametrize("kind", ["dataset", "model"])
 def test_event_about_a_run_that_does_not_exist_is_not_confirmed(clients: RealClients, kind: Kind) -> None:
-    forged = [replace(event, run_id="made-up") for event in monitor_speaks(clients, kind, f"forged-{kind}")]
+    forged = [structs.replace(event, run_id="made-up") for event in monitor_speaks(clients, kind, f"forged-{kind}")]
 
     assert clients.missed.confirm(forged, datetime.now(UTC)) == {}
 
@@ -136,8 +178,8 @@ def test_exaggerated_event_is_confirmed_for_no_more_than_azure_saw(clients: Real
     [*_, claimed] = monitor_speaks(clients, kind, f"exaggerated-{kind}", coefficient=0.4)
     assert claimed.drift is not None
     told_values = [claimed.drift.coefficient, *(breach.value for breach in claimed.drift.breaches)]
-    breaches = tuple(replace(breach, value=99.0) for breach in claimed.drift.breaches)
-    exaggerated = replace(claimed, drift=replace(claimed.drift, coefficient=0.99, breaches=breaches))
+    breaches = tuple(structs.replace(breach, value=99.0) for breach in claimed.drift.breaches)
+    exaggerated = structs.replace(claimed, drift=structs.replace(claimed.drift, coefficient=0.99, breaches=breaches))
 
     told = clients.missed.confirm([exaggerated], datetime.now(UTC))[claimed.key]
 
@@ -148,7 +190,7 @@ def test_exaggerated_event_is_confirmed_for_no_more_than_azure_saw(clients: Real
 def test_breach_of_one_monitor_is_not_confirmed_as_anothers(clients: RealClients) -> None:
     [*_, claimed] = monitor_speaks(clients, "model", "borrowed-breach")
 
-    told = clients.missed.confirm([replace(claimed, experiment="price-monitor")], datetime.now(UTC))
+    told = clients.missed.confirm([structs.replace(claimed, experiment="price-monitor")], datetime.now(UTC))
 
     assert told[claimed.key].experiment not in {"price-monitor", None}
     assert clients.missed.confirm([claimed], datetime.now(UTC))[claimed.key].experiment == claimed.experiment
@@ -166,4 +208,4 @@ def test_run_without_a_breach_confirms_none(clients: RealClients) -> None:
         properties={},
     )
 
-    assert clients.missed.confirm([replace(breach, run_id=quiet["name"])], datetime.now(UTC)) == {}
+    assert clients.missed.confirm([structs.replace(breach, run_id=quiet["name"])], datetime.now(UTC)) == {}

@@ -1,10 +1,10 @@
 """The Prefect adapter where no server is needed: what it sends, and what it makes of a server that is away."""
 
 import json
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from msgspec import structs
 
 from anew.adapters.prefect_api import MAX_PAYLOAD, PrefectFlows, prefect_event
 from anew.errors import PrefectUnavailable
@@ -54,7 +54,7 @@ def test_repeated_hint_has_the_same_id_and_another_happening_has_not() -> None:
 
 
 def test_huge_payload_is_shortened_below_what_a_flow_run_takes() -> None:
-    told = prefect_event(replace(drift(), tags={"spec": "x" * MAX_PAYLOAD}))
+    told = prefect_event(structs.replace(drift(), tags={"spec": "x" * MAX_PAYLOAD}))
 
     assert len(json.dumps(told["payload"])) < MAX_PAYLOAD
     assert told["payload"]["shortened"] is True

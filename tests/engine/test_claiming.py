@@ -1,12 +1,12 @@
 """Trainings of others that a policy claims go the same way as ours, once for a run, and nothing is cancelled for it."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from anew.adapters.memory import Ending, MemoryJob
-from anew.core.events import Cause
+from anew.core.events import Cause, Event
 from anew.core.retraining_lifecycle import CLAIMED, RetrainingState
 from anew.core.tags import RETRAINING_TAG
 from anew.engine.ports import RunStatus
@@ -31,7 +31,17 @@ def completed(
     """Somebody's training ended so, and its event came."""
     shown = {"owner": "team-a"} | tags
     play.azure.jobs[RUN] = MemoryJob(shown, Ending(), status=status, experiment=experiment, git_commit="abc123")
-    play.receive(replace(run_event(RUN, at=play.now), experiment=EXPERIMENT))
+    play.receive(end_of_run(play))
+
+
+def completed_unheard(play: Play) -> None:
+    """Somebody's training completed, and its event was lost."""
+    play.azure.jobs[RUN] = MemoryJob({"owner": "team-a"}, Ending(), status=RunStatus.COMPLETED, experiment=EXPERIMENT)
+    play.azure.happened.append(end_of_run(play))
+
+
+def end_of_run(play: Play, **tags: str) -> Event:
+    return structs.replace(run_event(RUN, at=play.now), experiment=EXPERIMENT, tags=tags)
 
 
 def history(*policies: Any) -> Play:
@@ -157,6 +167,59 @@ def test_training_of_somebody_else_is_never_cancelled() -> None:
 
     assert play.azure.jobs[RUN].status is not RunStatus.CANCELED
     assert play.azure.jobs[play.retraining.evaluation_job].status is RunStatus.CANCELED
+
+
+# --- runs that no event told of ---------------------------------------------------------------------------
+
+
+def test_claimed_run_that_no_event_told_of_is_found_and_brought_to_its_end_once() -> None:
+    play = history()
+    completed_unheard(play)
+
+    assert play.tick().found == 1
+    play.tick_until(lambda: not play.retraining.is_open)
+    assert play.tick().found == 0
+
+    assert play.retraining.state is RetrainingState.REGISTERED
+    assert len(play.ledger.decisions()) == 1
+
+
+def test_finding_a_run_that_an_event_told_of_is_no_delivery() -> None:
+    play = history()
+    completed(play)
+    play.azure.happened.append(end_of_run(play))
+
+    assert play.tick().found == 0
+
+    entry = play.ledger.entry(f"event-{RUN}")
+    assert entry is not None
+    assert entry.deliveries == 1
+
+
+def test_our_own_run_in_a_claimed_experiment_is_nothing_that_was_missed() -> None:
+    play = history()
+    play.azure.happened.append(end_of_run(play, **{RETRAINING_TAG: "r-1"}))
+
+    assert play.tick().found == 0
+
+
+def test_nobody_is_asked_for_runs_when_no_policy_claims_any() -> None:
+    play = history(policy(), claiming("demand", monitors=["demand-drift"], mode="shadow"))
+
+    play.tick()
+
+    assert "missed.completed" not in play.azure.calls
+
+
+def test_runs_are_looked_for_again_after_azure_did_not_answer() -> None:
+    play = history()
+    completed_unheard(play)
+    play.azure.down.add("missed.completed")
+    problems = play.tick().problems
+    play.azure.down.clear()
+
+    assert [problem for problem in problems if problem.startswith("completed runs")]
+    assert play.tick(days=1).found == 1
 
 
 def test_claimed_run_uses_up_no_budget() -> None:

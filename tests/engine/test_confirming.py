@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from msgspec import structs
 
 from anew.core.decision import Outcome
 from anew.core.events import Drift, Event
@@ -73,7 +74,7 @@ def test_forged_events_beside_a_real_one_change_nothing() -> None:
 def test_claim_of_more_drift_than_azure_tells_of_counts_for_what_azure_tells() -> None:
     play = Play()
     claimed = drift_event(value=0.9)
-    told = replace(claimed, drift=Drift(monitor="price-drift", coefficient=0.1))
+    told = structs.replace(claimed, drift=Drift(monitor="price-drift", coefficient=0.1))
     play.engine = replace(play.engine, missed=Tells({claimed.key: told}))
     play.receive(claimed)
 
@@ -179,7 +180,7 @@ class Tells:
 def test_breach_of_another_model_claimed_for_this_one_starts_nothing() -> None:
     play = Play()
     claimed = drift_event()
-    anothers = replace(claimed, drift=Drift(monitor="another-monitor", coefficient=0.9))
+    anothers = structs.replace(claimed, drift=Drift(monitor="another-monitor", coefficient=0.9))
     play.engine = replace(play.engine, missed=Tells({claimed.key: anothers}))
     play.receive(claimed)
 

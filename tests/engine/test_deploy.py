@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from anew.core.rollout_lifecycle import RolloutKind, RolloutState
 from anew.core.tags import deployment_name
@@ -45,7 +46,7 @@ def test_version_that_is_tagged_for_production_later_is_deployed() -> None:
 
 def test_tags_are_read_from_the_registry_and_not_from_the_event() -> None:
     play = registered(tags={"stage": "candidate"})
-    play.receive(replace(registered_event("4"), id="forged", tags=PRODUCTION))
+    play.receive(structs.replace(registered_event("4"), id="forged", tags=PRODUCTION))
 
     deploy(play.engine, play.now)
 

@@ -16,7 +16,7 @@ from anew.core.event_parsing import parse_event
 from anew.core.events import Cause, Event, Rejected
 from anew.engine.intake import SETTLED_AT_ONCE, dead_letter
 from anew.engine.ledger import DeadLetter, Ledger, Source
-from anew.engine.redrive import ingest, missed_drift, redrive, replay
+from anew.engine.redrive import ingest, missed_between, redrive, replay
 from anew.errors import LedgerUnavailable
 from tests.builders import MONITOR, START, Play, drift_event, fresh_ledger
 from tests.event_data import NOW, OTHER_WORKSPACE, WORKSPACE, drift, load
@@ -298,23 +298,23 @@ def test_interrupted_replay_is_finished_by_the_next(count: int, lots: int) -> No
     play = Play(now=START + timedelta(days=1))
     play.azure.happened.extend(missed_events(count))
 
-    Clock().replay(play.ledger, missed_drift(play.engine, START, play.now), 5, lots)
+    Clock().replay(play.ledger, missed_between(play.engine, START, play.now), 5, lots)
     assert len(play.ledger.entries(100)) == min(count, 5 * lots)
-    Clock().replay(play.ledger, missed_drift(play.engine, START, play.now), 5)
+    Clock().replay(play.ledger, missed_between(play.engine, START, play.now), 5)
 
     assert keys(play.ledger) == {event.key for event in missed_events(count)}
     assert {(entry.deliveries, entry.source) for entry in play.ledger.entries(100)} == {(1, Source.RECONCILE)}
-    assert missed_drift(play.engine, START, play.now) == []
+    assert missed_between(play.engine, START, play.now) == []
 
 
-def test_missed_drift_is_that_of_the_window_which_the_inbox_does_not_know() -> None:
+def test_missed_between_is_that_of_the_window_which_the_inbox_does_not_know() -> None:
     play = Play(now=START + timedelta(days=3))
     days = [drift_event(f"day-{day}", at=START + timedelta(days=day)) for day in (3, 2, 1, 0)]
     unwatched = drift_event("other", at=START + timedelta(days=1), monitor="not-ours")
     play.azure.happened.extend([*days, unwatched])
     play.receive(days[2])
 
-    missed = missed_drift(play.engine, START, START + timedelta(days=2))
+    missed = missed_between(play.engine, START, START + timedelta(days=2))
 
     assert [event.run_id for event in missed] == ["day-0", "day-2"]
     assert MONITOR in play.engine.policies.all[0].monitors
@@ -329,7 +329,7 @@ def test_what_started_after_the_window_is_not_replayed() -> None:
 
     engine = replace(Play().engine, missed=Everything())
 
-    assert [event.run_id for event in missed_drift(engine, START, START + timedelta(seconds=1))] == [
+    assert [event.run_id for event in missed_between(engine, START, START + timedelta(seconds=1))] == [
         "run-0",
         "run-1",
     ]

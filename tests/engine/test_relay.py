@@ -1,9 +1,10 @@
 """The relay: whatever Prefect loses, waiting work gets a flow run, and never one for each event."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import pairwise
+
+from msgspec import structs
 
 from anew.adapters.ledger import SqlLedger
 from anew.adapters.memory_flows import MemoryFlows
@@ -38,7 +39,7 @@ def test_new_entry_is_hinted_once() -> None:
 
 
 def test_burst_becomes_one_hint_of_its_newest_event() -> None:
-    setting = Setting([replace(drift(f"run-{number}"), time=at(number)) for number in range(50)])
+    setting = Setting([structs.replace(drift(f"run-{number}"), time=at(number)) for number in range(50)])
 
     setting.relay(0)
 

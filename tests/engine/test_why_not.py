@@ -1,9 +1,9 @@
 """Why a model was not retrained, at any moment: the decision in force, and what had no part in it."""
 
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from msgspec import structs
 
 from anew.core.events import Cause
 from anew.engine.retrain import retrain
@@ -21,7 +21,9 @@ def play() -> Play:
     play.receive(drift_event("run-1", value=0.1))
     retrain(play.engine, play.now)
     play.wait(hours=1)
-    failed = replace(drift_event("run-2", at=play.now), drift=None, experiment=MONITOR, cause=Cause.MONITOR_FAILED)
+    failed = structs.replace(
+        drift_event("run-2", at=play.now), drift=None, experiment=MONITOR, cause=Cause.MONITOR_FAILED
+    )
     play.receive(failed)
     play.ledger.settle([failed.key], "The monitor itself failed.", play.now)
     play.wait(hours=1)

@@ -23,6 +23,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from msgspec import structs
 
 from anew.core.events import Cause, Event
 from anew.core.retraining_lifecycle import OPEN_RETRAINING, RETRAINING_TRANSITIONS, Retraining
@@ -48,7 +49,9 @@ EVENTS: Mapping[str, Event] = {
     "b": drift_event("b"),
     "c": drift_event("c"),
     "run": run_event("run"),
-    "progress": replace(run_event("run"), cause=Cause.RUN_PROGRESS),  # needs no answer: settled when it is received
+    "progress": structs.replace(
+        run_event("run"), cause=Cause.RUN_PROGRESS
+    ),  # needs no answer: settled when it is received
 }
 KEYS: Mapping[str, str] = {name: event.key for name, event in EVENTS.items()} | {UNKNOWN: UNKNOWN}
 

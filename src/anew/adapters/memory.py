@@ -96,8 +96,8 @@ class MemoryAzure:
     are the port calls in their order. `down` and `refused` name calls that fail as long as they are named, `broken`
     the `model:version` whose deployment cannot be created, `silent` those that refuse to score, `changing` the
     endpoints that Azure is still changing, so that they take no write before time passes. `happened` is what
-    Azure could tell of drift, `forged` the keys of events it knows nothing of, `archived` the versions that lists
-    leave out. Without `tells_of_ends` nothing tells what ended, and runs must be looked at one by one.
+    Azure could tell of if it were asked, `forged` the keys of events it knows nothing of, `archived` the versions that
+    lists leave out. Without `tells_of_ends` nothing tells what ended, and runs must be looked at one by one.
     """
 
     def __init__(self) -> None:

@@ -36,7 +36,7 @@ class MemoryNotifier:
 
 
 class MemoryMissedEvents:
-    """Drift that Azure knows of: all that events claim, but what is named as forged."""
+    """What Azure knows of: all that events claim, but what is named as forged."""
 
     def __init__(self, azure: MemoryAzure) -> None:
         self._azure = azure
@@ -50,6 +50,14 @@ class MemoryMissedEvents:
                 if event.cause is Cause.DRIFT
                 and since <= event.time <= now
                 and watched & {name.casefold() for name in monitors_of(event)}
+            ]
+
+    def completed(self, experiments: Collection[str], since: datetime, now: datetime) -> list[Event]:
+        with self._azure.call("missed.completed"):
+            return [
+                event
+                for event in self._azure.happened
+                if event.cause is Cause.RUN_COMPLETED and since <= event.time <= now and event.experiment in experiments
             ]
 
     def confirm(self, events: Sequence[Event], now: datetime) -> Mapping[str, Event]:

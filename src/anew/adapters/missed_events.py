@@ -1,4 +1,4 @@
-"""What events should have told us, asked of Azure: v1 drift from Log Analytics, v2 breaches from monitor runs.
+"""What events should have told us, asked of Azure: v1 drift from Log Analytics, v2 breaches and ends from runs.
 
 Each finding is written in the shape of the event that would have announced it and goes through the same parser,
 so that it gets the same key, and a late event finds it known.
@@ -15,7 +15,7 @@ from azure.ai.ml.entities import Job
 
 from anew.adapters.azure_errors import translated
 from anew.adapters.log_analytics import DRIFT_QUERY, LogAnalytics
-from anew.adapters.monitor_roots import MonitorRoots, created, has_ended
+from anew.adapters.root_runs import RootRuns, created, has_ended, is_in_experiment, is_monitor
 from anew.core.event_parsing import parse_event
 from anew.core.events import Cause, Event, EventType, Workspace
 from anew.errors import AzureNotFound, AzureRefused
@@ -37,7 +37,8 @@ class AzureMissedEvents:
         self._logs = logs
         self._client = client
         self._workspace = workspace
-        self._roots = MonitorRoots()
+        self._monitors = RootRuns(is_monitor)
+        self._claimable = RootRuns(is_in_experiment)
         self._turn = Lock()  # flows run in threads of one process
         self._ended: dict[str, list[dict[str, Any]]] = {}
         self._experiment_id = lru_cache(maxsize=1000)(experiment_id)
@@ -47,6 +48,13 @@ class AzureMissedEvents:
         found = [*self._dataset_drift(since, now), *self._breaches(watched, since)]
         parsed = [parse_event(raw) for raw in found]
         return [event for event in parsed if isinstance(event, Event) and event.cause is Cause.DRIFT]
+
+    def completed(self, experiments: Collection[str], since: datetime, now: datetime) -> list[Event]:
+        with translated("list completed runs"), self._turn:
+            roots = self._claimable.look(iter(self._client().jobs.list()), self._run, frozenset(experiments), since)
+        completed = (root for root in roots if root.status == "Completed")
+        parsed = (parse_event(self._run_event(root, str(root.experiment_name))) for root in completed)
+        return [event for event in parsed if isinstance(event, Event) and event.cause is Cause.RUN_COMPLETED]
 
     def confirm(self, events: Sequence[Event], now: datetime) -> Mapping[str, Event]:
         v1 = {event.key: event for event in events if event.type == EventType.DATASET_DRIFT_DETECTED}
@@ -109,7 +117,7 @@ class AzureMissedEvents:
 
     def _breaches(self, watched: frozenset[str], since: datetime) -> Iterator[dict[str, Any]]:
         with translated("list monitor runs"), self._turn:
-            for root in self._roots.look(iter(self._client().jobs.list()), self._run, watched, since):
+            for root in self._monitors.look(iter(self._client().jobs.list()), self._run, watched, since):
                 yield from self._told_by(root)
 
     def _told_by(self, root: Job) -> list[dict[str, Any]]:

@@ -20,7 +20,7 @@ from anew.core.event_json import event_line
 from anew.core.events import Event, Workspace
 from anew.engine.context import Engine
 from anew.engine.ledger import DeadLetter, Ledger
-from anew.engine.redrive import Found, Redriven, ingest, missed_drift, redrive, replay
+from anew.engine.redrive import Found, Redriven, ingest, missed_between, redrive, replay
 from anew.errors import InvalidRequest, MalformedBody, NothingKnown
 from anew.settings import load_settings
 from anew.wiring import build_engine, ledger_to_read, open_ledger
@@ -214,7 +214,9 @@ def replay_missed(
     dry_run: Annotated[bool, Parameter(negative=())] = False,
     json: bool = False,
 ) -> None:
-    """Ask Azure for drift that no event told of, and put it into the inbox. Safe to interrupt and to repeat.
+    """Ask Azure what happened that no event told of, and put it into the inbox. Safe to interrupt and to repeat.
+
+    That is drift of the monitors policies name, and completed runs that a policy claims.
 
     Parameters
     ----------
@@ -257,7 +259,7 @@ class Replay:
         self._window = {"since": since, "until": until}
         self._json = json
         self._console = Console(highlight=False)
-        self._missed = missed_drift(engine, since, until)
+        self._missed = missed_between(engine, since, until)
 
     def show(self) -> None:
         """What was missed."""
@@ -265,8 +267,9 @@ class Replay:
             print_json({**self._window, "missed": [_event_json(event) for event in self._missed], "new": 0})
             return
         for event in self._missed:
-            at, monitor = f"{event.time:%Y-%m-%d %H:%M:%S}Z", (event.drift and event.drift.monitor) or ""
-            self._console.print(f"{at}  {escape(f'{monitor}  {event.run_id}')}", soft_wrap=True)
+            about = (event.drift and event.drift.monitor) or event.experiment or ""
+            told = f"{event.time:%Y-%m-%d %H:%M:%S}Z  {about}  {event.run_id}"
+            self._console.print(escape(told), soft_wrap=True)
         self._console.print(f"{len(self._missed)} missed, dry run.")
 
     def run(self, rate: float, clock: Callable[[], datetime], sleep: Callable[[timedelta], None]) -> None:

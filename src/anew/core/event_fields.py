@@ -16,6 +16,7 @@ MAX_NAME = 256  # Azure's own limit for run, model and endpoint names is 255 or 
 MAX_LIST = 1500  # keeps a key below PostgreSQL's 2,704 bytes for an indexed value
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
+_NUMERIC = (int, float, str)
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")  # no database takes a lone surrogate, PostgreSQL takes no NUL
 
 # Events of one kind have the same names in the same order, so that these are folded once. Senders choose them: what is
@@ -154,7 +155,7 @@ def parse_time(value: object) -> datetime | None:
     if not isinstance(value, str):
         return None
     try:
-        time = datetime.fromisoformat(value.strip().upper())
+        time = _read_time(value)
         if time.tzinfo is UTC:
             return time
         return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
@@ -162,9 +163,16 @@ def parse_time(value: object) -> datetime | None:
         return None
 
 
+def _read_time(text: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        return datetime.fromisoformat(text.strip().upper())
+
+
 def finite(value: object) -> float | None:
     """The number, given as number or numeric text; None when it is none, infinite or not a number."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
+    if isinstance(value, bool) or not isinstance(value, _NUMERIC):
         return None
     if isinstance(value, str) and not _NUMBER.fullmatch(value.strip()):
         return None

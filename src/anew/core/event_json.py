@@ -4,9 +4,11 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-import orjson
+import msgspec
 
-from anew.core.events import Breach, Cause, Drift, Event, Workspace
+from anew.core.events import Drift, Event
+
+_ENCODER = msgspec.json.Encoder()
 
 
 def event_line(event: Event) -> dict[str, Any]:
@@ -30,50 +32,12 @@ def event_line(event: Event) -> dict[str, Any]:
 
 def dump_event(event: Event) -> str:
     """All that an event holds as JSON text, without what is absent; `load_event` is its inverse."""
-    values = {
-        "type": event.type,
-        "id": event.id,
-        "workspace": event.workspace.arm_id,
-        "subject": event.subject,
-        "time": event.time,
-        "run_id": event.run_id,
-        "status": event.status,
-        "experiment": event.experiment,
-        "model": event.model,
-        "version": event.version,
-        "service": event.service,
-        "models": event.models or None,
-        "tags": event.tags,
-        "drift": event.drift,
-        "cause": event.cause,
-    }
-    present = {name: value for name, value in values.items() if value is not None}
-    return orjson.dumps(present, option=orjson.OPT_UTC_Z).decode()
+    return _ENCODER.encode(event).decode()
 
 
 def load_event(stored: Mapping[str, Any]) -> Event:
-    """The event `dump_event` was given, from what its text holds. Raises KeyError or ValueError for anything else."""
-    workspace = Workspace.parse(stored["workspace"])
-    if workspace is None:
-        raise ValueError(f"not the resource id of a workspace: {stored['workspace']!r}")
-    drift, cause = stored.get("drift"), stored.get("cause")
-    return Event(
-        type=stored["type"],
-        id=stored["id"],
-        workspace=workspace,
-        subject=stored["subject"],
-        time=datetime.fromisoformat(stored["time"]),
-        run_id=stored.get("run_id"),
-        status=stored.get("status"),
-        experiment=stored.get("experiment"),
-        model=stored.get("model"),
-        version=stored.get("version"),
-        service=stored.get("service"),
-        models=tuple(stored.get("models", ())),
-        tags=stored.get("tags"),
-        drift=None if drift is None else _load_drift(drift),
-        cause=None if cause is None else Cause(cause),
-    )
+    """The event `dump_event` was given, from what its text holds. Raises ValueError for anything else."""
+    return msgspec.convert(stored, Event)
 
 
 def _drift_line(drift: Drift) -> dict[str, Any]:
@@ -90,23 +54,6 @@ def _drift_line(drift: Drift) -> dict[str, Any]:
             for breach in drift.breaches
         ],
     }
-
-
-def _load_drift(stored: Mapping[str, Any]) -> Drift:
-    return Drift(
-        monitor=stored["monitor"],
-        coefficient=stored["coefficient"],
-        monitor_id=stored["monitor_id"],
-        baseline_dataset_id=stored["baseline_dataset_id"],
-        target_dataset_id=stored["target_dataset_id"],
-        start=_load_time(stored["start"]),
-        end=_load_time(stored["end"]),
-        breaches=tuple(Breach(**breach) for breach in stored["breaches"]),
-    )
-
-
-def _load_time(text: str | None) -> datetime | None:
-    return None if text is None else datetime.fromisoformat(text)
 
 
 def _time_text(time: datetime) -> str:

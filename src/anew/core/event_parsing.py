@@ -10,7 +10,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any, NamedTuple, NoReturn, cast
 
-import orjson
+import msgspec
 
 from anew.core.breach_tag import parse_breach_tag
 from anew.core.event_fields import MAX_LIST, MAX_NAME, FieldError, Fields, parse_time, shown
@@ -38,7 +38,6 @@ _DRIFT_SUBJECT = re.compile(r"/?datadrifts?/(?P<monitor>[^/{}]+)/runs?/(?P<run>[
 _MODEL_SUBJECT = re.compile(r"/?models/(?P<model>[^/{}]+):(?P<version>[^/:{}]+)/?", re.IGNORECASE)
 _SERVICE_SUBJECT = re.compile(r"/?endpoints/(?P<service>[^/{}]+)/?", re.IGNORECASE)
 
-_TYPES = {known.casefold(): known for known in EventType}
 _ENDED_BADLY = frozenset({"failed", "canceled", "cancelled", "notresponding"})
 
 
@@ -74,8 +73,8 @@ def load_json(body: bytes) -> dict[str, Any] | list[Any]:
 
 def _any_json(body: bytes) -> object:
     try:
-        return orjson.loads(body)
-    except ValueError:
+        return msgspec.json.decode(body)
+    except (ValueError, RecursionError):
         # It refuses more than RFC 8259 does: a byte order mark, and one lone surrogate would cost a whole batch.
         return _any_json_slowly(body)
 
@@ -102,7 +101,8 @@ def parse_event(raw: object) -> Parsed:
         known = _TYPES.get(kind.casefold())
         if known is None:
             return Ignored(_UNKNOWN_TYPE, _best_effort(_envelope(fields, specversion, kind, _loose_data(fields))))
-        return _READERS[known](_envelope(fields, specversion, known, fields.nested("data")))
+        name, read = known
+        return read(_envelope(fields, specversion, name, fields.nested("data")))
     except FieldError as error:
         return Rejected(str(error), raw)
 
@@ -235,6 +235,9 @@ _READERS: Mapping[EventType, Callable[[_Envelope], Event]] = {
     EventType.MODEL_REGISTERED: _model_registered,
     EventType.MODEL_DEPLOYED: _model_deployed,
 }
+
+
+_TYPES = {name.casefold(): (name, read) for name, read in _READERS.items()}
 
 
 def _tag(tags: Mapping[str, str], name: str) -> str | None:

@@ -7,10 +7,13 @@ act: `cause` names what it means to us, and `key` is what an event and a poll bo
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from functools import cached_property
 from typing import Any, Self
+
+from msgspec import Struct
 
 NAMESPACE = "Microsoft.MachineLearningServices"
 BREACH_TAG = "azureml_modelmonitor_threshold_breached"
@@ -48,17 +51,24 @@ class Cause(StrEnum):
     MANUAL = "manual"  # a person asked for a retraining; not an Azure event, but it enters by the same inbox
 
 
-@dataclass(frozen=True, slots=True)
-class Workspace:
+# Events come by thousands: a Struct is made in a tenth of a dataclass's time, and holds no cycle to be collected.
+class Workspace(Struct, frozen=True, eq=False, dict=True):
     """An Azure ML workspace. Equality ignores case, as ARM ids do."""
 
-    subscription_id: str = field(compare=False)
-    resource_group: str = field(compare=False)
-    name: str = field(compare=False)
-    key: str = field(init=False)
+    subscription_id: str
+    resource_group: str
+    name: str
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "key", self.arm_id.casefold())
+    def __eq__(self, other: object) -> bool:
+        return self.key == other.key if isinstance(other, Workspace) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+    @cached_property
+    def key(self) -> str:
+        """What two spellings of one workspace share."""
+        return self.arm_id.casefold()
 
     @property
     def arm_id(self) -> str:
@@ -75,8 +85,7 @@ class Workspace:
         return cls(match["subscription"], match["group"], match["name"]) if match else None
 
 
-@dataclass(frozen=True, slots=True)
-class Breach:
+class Breach(Struct, frozen=True, gc=False, omit_defaults=True):
     """One metric of a v2 monitor beyond its threshold; feature is None for a metric of the whole model."""
 
     metric: str
@@ -85,8 +94,7 @@ class Breach:
     feature: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Drift:
+class Drift(Struct, frozen=True, gc=False, omit_defaults=True):
     """What a monitor said. v1 gives a coefficient in 0..1; v2 gives a signal's breaches."""
 
     monitor: str | None
@@ -99,8 +107,7 @@ class Drift:
     breaches: tuple[Breach, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(Struct, frozen=True, gc=False, omit_defaults=True):
     """One Azure ML event, normalised. Absent things are None; `tags` is None when the payload had none at all."""
 
     type: str

@@ -206,11 +206,14 @@ class MissedEvents(Protocol):
 
     1. `drift` gives the drift of a window; `monitors` are the names policies watch, and runs of other experiments need
        not be looked at.
-    2. `confirm` gives, by key, each of these drift events as Azure itself tells of it. One that Azure knows nothing
+    2. `completed` gives the runs of these experiments that were started in a window and have completed; runs within
+       other runs need not be among them.
+    3. `confirm` gives, by key, each of these drift events as Azure itself tells of it. One that Azure knows nothing
        of, or not yet, is left out: it may be forged, or stale.
     """
 
     def drift(self, monitors: Collection[str], since: datetime, now: datetime) -> list[Event]: ...
+    def completed(self, experiments: Collection[str], since: datetime, now: datetime) -> list[Event]: ...
     def confirm(self, events: Sequence[Event], now: datetime) -> Mapping[str, Event]: ...
 
 

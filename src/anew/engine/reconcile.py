@@ -6,17 +6,18 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
+from anew.core.events import Event
 from anew.core.retraining_lifecycle import Retraining
 from anew.engine.context import Engine
 from anew.engine.deploy import DeployReport, deploy, follow_tags
 from anew.engine.ledger import Source
+from anew.engine.missed import claimable_runs, watched_drift
 from anew.engine.promote import PromoteReport, promote
+from anew.engine.redrive import compare, keep
 from anew.engine.retrain import RetrainReport, retrain
 from anew.engine.traffic_seen import note_moves_of_others
 from anew.engine.waiting import advance_open
 from anew.errors import PermanentError, TemporaryError
-
-_WATERMARK = "reconcile.drift"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,8 @@ class ReconcileReport:
 def reconcile(engine: Engine, now: datetime) -> ReconcileReport:
     """One pass over everything. A part that fails is reported and does not keep the others from running."""
     problems: list[str] = []
-    found = _guarded(lambda: find_missed_drift(engine, now), 0, "drift", problems)
+    found = _guarded(lambda: _find(engine, "drift", watched_drift, now), 0, "drift", problems)
+    found += _guarded(lambda: _find(engine, "runs", claimable_runs, now), 0, "completed runs", problems)
     advanced = advance_open(engine, now)
     problems.extend(advanced.problems)
     retrained = _guarded(lambda: retrain(engine, now), RetrainReport(), "retrain", problems)
@@ -55,13 +57,14 @@ def _guarded(step: Callable[[], Any], otherwise: Any, name: str, problems: list[
         return otherwise
 
 
-def find_missed_drift(engine: Engine, now: datetime) -> int:
-    """Put drift that Azure knows of and no event told us into the inbox; returns how many were new.
+def _find(engine: Engine, part: str, known: Callable[[Engine, datetime, datetime], list[Event]], now: datetime) -> int:
+    """Put what Azure knows and no event told us of into the inbox; returns how many were new.
 
     The watermark trails by the look-back, because logs arrive late (minutes) and out of order.
     """
-    since = min(engine.ledger.watermark(_WATERMARK) or now, now) - engine.timing.lookback
-    monitors = {name for policy in engine.policies.all for name in policy.monitors}
-    receipt = engine.ledger.receive(engine.missed.drift(monitors, since, now), Source.RECONCILE, now)
-    engine.ledger.set_watermark(_WATERMARK, now)
-    return receipt.new
+    watermark = f"reconcile.{part}"
+    since = min(engine.ledger.watermark(watermark) or now, now) - engine.timing.lookback
+    found = compare(engine.ledger, known(engine, since, now), now)
+    keep(engine.ledger, found, now, Source.RECONCILE)
+    engine.ledger.set_watermark(watermark, now)
+    return len(found.new)

@@ -1,4 +1,4 @@
-"""Getting back what the inbox missed: dead letters read again, what Event Grid could not deliver, drift nobody told of.
+"""Getting back what the inbox missed: dead letters read again, what Event Grid could not deliver, what nobody told of.
 
 Whatever is found is compared with the ledger first and only the unknown is kept, so each of these may be repeated, or
 die anywhere and start again. To come upon a known event once more is no delivery, and is not counted as one.
@@ -19,6 +19,7 @@ from anew.core.events import Event, Ignored, Parsed, Rejected, Workspace
 from anew.engine.context import Engine
 from anew.engine.intake import dead_letter, receive
 from anew.engine.ledger import DeadLetter, Ledger, Source
+from anew.engine.missed import claimable_runs, watched_drift
 
 _AT_ONCE = 500  # letters, or events: what one transaction takes
 _T = TypeVar("_T")
@@ -125,13 +126,12 @@ def ingest(ledger: Ledger, blob: Iterable[Undelivered], now: datetime, *, dry_ru
 # --- what Azure knows -------------------------------------------------------------------------------------
 
 
-def missed_drift(engine: Engine, since: datetime, until: datetime) -> list[Event]:
-    """Drift between two moments that Azure knows of and the inbox does not, oldest first. Writes nothing.
+def missed_between(engine: Engine, since: datetime, until: datetime) -> list[Event]:
+    """What happened between two moments that Azure knows of and the inbox does not, oldest first. Writes nothing.
 
     Raises AzureUnavailable, AzureRefused, LedgerUnavailable.
     """
-    monitors = {name for policy in engine.policies.all for name in policy.monitors}
-    happened = engine.missed.drift(monitors, since, until)
+    happened = [*watched_drift(engine, since, until), *claimable_runs(engine, since, until)]
     # The port looks on from `since`; a run listed as the newest may have started after `until`.
     within = [event for event in happened if since <= event.time <= until]
     return sorted(compare(engine.ledger, within, until).new, key=lambda event: event.time)

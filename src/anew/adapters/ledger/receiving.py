@@ -5,6 +5,7 @@ new. It also holds Python's lock for the blink between two statements, not betwe
 parses does not make a thread which writes wait for each row.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
@@ -27,12 +28,9 @@ def keep_events(
     connection: sa.Connection, events: Sequence[Event], source: Source, now: datetime, settled: Mapping[str, str]
 ) -> int:
     """Insert events, or count those known once more; how many were new. *settled* is outcomes by key."""
-    counts: dict[str, int] = {}
-    first: dict[str, Event] = {}
-    for event in events:
-        key = event.key
-        first.setdefault(key, event)
-        counts[key] = counts.get(key, 0) + 1
+    keys = [event.key for event in events]
+    counts = Counter(keys)
+    first = dict(zip(reversed(keys), reversed(events), strict=True))
     at = _bound(connection, now)
     rows = [
         (

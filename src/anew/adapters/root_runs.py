@@ -1,7 +1,7 @@
-"""The root runs of monitors in a workspace, found by listing only what is new since the last look.
+"""The root runs of some experiments of a workspace, found by listing only what is new since the last look.
 
 Azure ML's list of jobs has no filter by experiment and comes in short pages, newest first. With thousands of trainings
-beside the monitors, listing them all in every tick would use up the quota of reads.
+beside them, listing all in every tick would use up the quota of reads.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,35 +13,40 @@ from azure.ai.ml.entities import Job
 _KNOWN_IN_A_ROW = 40  # more than a page: then what follows was listed before
 
 
-class MonitorRoots:
-    """Remembers what it listed, for one set of monitors and from one moment on. One thread at a time may look."""
+Watched = Callable[[Job, frozenset[str]], bool]
+"""Whether a root run belongs to one of these names."""
 
-    def __init__(self) -> None:
+
+class RootRuns:
+    """Remembers what it listed, for one set of names and from one moment on. One thread at a time may look."""
+
+    def __init__(self, is_watched: Watched) -> None:
+        self._is_watched = is_watched
         self._watched: frozenset[str] = frozenset()
         self._since = datetime.max.replace(tzinfo=UTC)
         self._listed: dict[str, datetime] = {}
-        self._monitors: dict[str, Job] = {}
+        self._found: dict[str, Job] = {}
 
     def look(
         self, newest_first: Iterator[Job], read: Callable[[str], Job | None], watched: frozenset[str], since: datetime
     ) -> list[Job]:
-        """The root runs of the *watched* monitors created at *since* or later, each as it is now: what is new from the
+        """The *watched* root runs created at *since* or later, each as it is now: what is new from the
         list, what had not ended read again, what had ended as it was.
         """
         if watched != self._watched or since < self._since:
             self._watched, self._since = watched, since
-            self._listed, self._monitors = {}, {}
+            self._listed, self._found = {}, {}
         fresh = self._list_new(newest_first, since)
-        for name, root in self._monitors.items():
+        for name, root in self._found.items():
             if name not in fresh and not has_ended(root):
-                self._monitors[name] = read(name) or root
+                self._found[name] = read(name) or root
         self._forget(since)
-        return list(self._monitors.values())
+        return list(self._found.values())
 
     def _list_new(self, newest_first: Iterator[Job], since: datetime) -> set[str]:
-        # Of what is no monitor only the name is kept: thousands of jobs as the SDK has them are a hundred megabytes.
+        # Of what nobody watches only the name is kept: thousands of jobs as the SDK has them are a hundred megabytes.
         fresh: dict[str, datetime] = {}
-        monitors: dict[str, Job] = {}
+        found: dict[str, Job] = {}
         known_in_a_row = 0
         for root in newest_first:
             name, at = str(root.name), created(root)
@@ -49,17 +54,17 @@ class MonitorRoots:
                 break
             known_in_a_row = known_in_a_row + 1 if name in self._listed else 0
             fresh[name] = at or since
-            if is_monitor(root, self._watched):
-                monitors[name] = root
+            if self._is_watched(root, self._watched):
+                found[name] = root
         # Kept only now: a listing that broke off must be made again from where it began.
         self._listed |= fresh
-        self._monitors |= monitors
+        self._found |= found
         return set(fresh)
 
     def _forget(self, since: datetime) -> None:
         for name in [name for name, at in self._listed.items() if at < since]:
             del self._listed[name]
-            self._monitors.pop(name, None)
+            self._found.pop(name, None)
 
 
 def is_monitor(job: Job, watched: frozenset[str]) -> bool:
@@ -70,6 +75,11 @@ def is_monitor(job: Job, watched: frozenset[str]) -> bool:
     """
     names = {str(job.experiment_name or "").casefold(), str(job.display_name or "").casefold()} - {""}
     return any(name in monitor or monitor in name for name in names for monitor in watched)
+
+
+def is_in_experiment(job: Job, watched: frozenset[str]) -> bool:
+    """Whether this is the root run of one of these experiments."""
+    return job.experiment_name in watched
 
 
 def has_ended(job: Job) -> bool:

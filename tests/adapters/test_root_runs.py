@@ -1,4 +1,4 @@
-"""Monitors' runs are found among thousands of others by listing only what is new."""
+"""The runs somebody watches are found among thousands of others by listing only what is new."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from anew.adapters.monitor_roots import MonitorRoots
+from anew.adapters.root_runs import RootRuns, is_monitor
 
 START = datetime(2026, 7, 14, 12, tzinfo=UTC)
 WATCHED = frozenset({"price-monitor"})
@@ -31,7 +31,7 @@ class Workspace:
     jobs: list[Any] = field(default_factory=list[Any])
     listed: int = 0
     read: list[str] = field(default_factory=list[str])
-    roots: MonitorRoots = field(default_factory=MonitorRoots)
+    roots: RootRuns = field(default_factory=lambda: RootRuns(is_monitor))
 
     def look(self, *, since: datetime = START, watched: frozenset[str] = WATCHED) -> dict[str, str]:
         self.listed, self.read = 0, []
