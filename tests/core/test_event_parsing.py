@@ -321,6 +321,27 @@ def test_bad_element_leaves_the_others_of_its_batch() -> None:
     assert isinstance(second, Rejected)
 
 
+@pytest.mark.parametrize(
+    ("spelled", "counts"),
+    [
+        ({"RUNTAGS": {"a": "1"}}, {"a": "1"}),
+        ({"runTags": None, "RunTags": {"a": "1"}}, {"a": "1"}),
+        ({"RunTags": {"a": "1"}, "runTags": {"b": "2"}}, {"b": "2"}),
+        ({"RUNTAGS": None, "RunTags": {"a": "1"}, "runtags": {"b": "2"}}, {"a": "1"}),
+    ],
+)
+def test_of_fields_that_differ_in_case_the_documented_spelling_counts_then_the_first_that_says_something(
+    spelled: dict[str, Any], counts: dict[str, str]
+) -> None:
+    raw = load("run-completed.cloud.json")
+    raw["data"] = {"runId": "r1"} | spelled
+
+    event = parse_event(raw)
+
+    assert isinstance(event, Event)
+    assert event.tags == counts
+
+
 def test_deeply_nested_tag_is_kept_as_some_text() -> None:
     nested = "[" * 400 + "]" * 400
     body = json.dumps(load("run-completed.cloud.json")).replace('"runTags": {}', f'"runTags": {{"deep": {nested}}}')

@@ -8,9 +8,9 @@ import json
 import math
 import re
 import reprlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 MAX_NAME = 256  # Azure's own limit for run, model and endpoint names is 255 or 260
 MAX_LIST = 1500  # keeps a key below PostgreSQL's 2,704 bytes for an indexed value
@@ -21,9 +21,9 @@ _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")  # no database takes a lone surr
 
 # Events of one kind have the same names in the same order, so that these are folded once. Senders choose them: what is
 # remembered is bounded.
-_MOST_FOLDED = 512
-_LONGEST_FOLDED = 2048  # characters in all names of one object
-_folded: dict[tuple[str, ...], tuple[str, ...]] = {}
+_MOST_KNOWN = 512
+_LONGEST_KNOWN = 2048  # characters in all names of one object
+_known_spellings: dict[tuple[str, ...], Mapping[str, Sequence[str]]] = {}
 
 _brief = reprlib.Repr()
 _brief.maxlevel, _brief.maxstring, _brief.maxother, _brief.maxlong = 2, 80, 80, 40
@@ -44,46 +44,70 @@ def storable(text: str) -> str:
     return text if text.isprintable() else _UNSTORABLE.sub("\ufffd", text)
 
 
-def _nothing() -> None:
-    return None
+class InText(NamedTuple):
+    """A name that may stand in a text, in a group of a pattern that fits all of it."""
+
+    text: str
+    pattern: re.Pattern[str]
+    group: str
+
+    def find(self) -> str | None:
+        """The name, None when it is not there, or blank."""
+        match = self.pattern.fullmatch(self.text)
+        return match[self.group].strip() or None if match else None
 
 
 class Fields:
-    """The fields of one JSON object, in any casing; of two that differ only in case, the first that is not null."""
+    """The fields of one JSON object, in any casing; of those that differ only in case one spelled as asked for counts,
+    then the first that is not null.
+    """
 
     __slots__ = ("_values", "_where")
 
     def __init__(self, values: Mapping[str, Any], where: str = "") -> None:
         self._where = where
-        self._values = _by_folded_name(values)
+        self._values = values
 
     def get(self, name: str) -> Any:
         """The value as it came, None when absent or null."""
-        return self._values.get(name.casefold())
+        value = self._values.get(name)
+        return self._otherwise_spelled(name) if value is None else value
+
+    def _otherwise_spelled(self, name: str) -> Any:
+        for spelling in _spellings(tuple(self._values)).get(name.casefold(), ()):
+            if (value := self._values[spelling]) is not None:
+                return value
+        return None
 
     def optional_text(self, name: str, limit: int | None = None) -> str | None:
         """The text, cut off at *limit*; None when it is absent, blank or no text."""
-        value = self._values.get(name.casefold())
+        value = self._values.get(name)
+        if value is None:
+            value = self._otherwise_spelled(name)
         return (storable(value).strip()[:limit] or None) if isinstance(value, str) else None
 
-    def text(self, name: str, fallback: Callable[[], str | None] = _nothing, *, limit: int = MAX_NAME) -> str:
-        """The text that identifies something, from *fallback* when absent. Raises FieldError."""
-        value = self._values.get(name.casefold())
-        if value is None or (isinstance(value, str) and not value.strip()):
-            value = fallback()
+    def text(self, name: str, otherwise: InText | None = None, *, limit: int = MAX_NAME) -> str:
+        """The text that identifies something, looked for *otherwise* when absent. Raises FieldError."""
+        value = self._values.get(name)
+        if value is None:
+            value = self._otherwise_spelled(name)
+        if isinstance(value, str):
+            value = value.strip() or None
+        if value is None:
+            value = otherwise.find() if otherwise else None
         if value is None:
             raise FieldError(f"{self._where}{name} is missing")
         if not isinstance(value, str):
             raise self._wrong(name, "text", value)
         if len(value) > limit or not (value.isprintable() or _UNSTORABLE.search(value) is None):
             raise self._wrong(name, f"at most {limit} ordinary characters", value)
-        return value.strip()
+        return value
 
-    def version(self, name: str, fallback: Callable[[], str | None]) -> str:
+    def version(self, name: str, otherwise: InText) -> str:
         """A version, sent as text or as a whole number. Raises FieldError."""
         value = self.get(name)
         if not isinstance(value, int) or isinstance(value, bool):
-            return self.text(name, fallback)
+            return self.text(name, otherwise)
         # Python refuses to print integers of more than 4,300 digits; no version has more than these.
         if not 0 <= value < 10**30:
             raise self._wrong(name, "a version", value)
@@ -130,24 +154,17 @@ class Fields:
         return FieldError(f"{self._where}{name} must be {expected}, found {shown(found)}")
 
 
-def _by_folded_name(values: Mapping[str, Any]) -> Mapping[str, Any]:
-    names = tuple(values)
-    folded = _folded.get(names) or _fold(names)
-    by_name = dict(zip(folded, values.values(), strict=True))
-    if len(by_name) == len(values):
-        return by_name
-    first: dict[str, Any] = {}
-    for name, value in zip(folded, values.values(), strict=True):
-        if first.get(name) is None:
-            first[name] = value
-    return first
-
-
-def _fold(names: tuple[str, ...]) -> tuple[str, ...]:
-    folded = tuple(name.casefold() for name in names)
-    if len(_folded) < _MOST_FOLDED and sum(map(len, names)) <= _LONGEST_FOLDED:
-        _folded[names] = folded
-    return folded
+def _spellings(names: tuple[str, ...]) -> Mapping[str, Sequence[str]]:
+    """The names as they are spelled, by their folded form."""
+    known = _known_spellings.get(names)
+    if known is not None:
+        return known
+    spelled: dict[str, list[str]] = {}
+    for name in names:
+        spelled.setdefault(name.casefold(), []).append(name)
+    if len(_known_spellings) < _MOST_KNOWN and sum(map(len, names)) <= _LONGEST_KNOWN:
+        _known_spellings[names] = spelled
+    return spelled
 
 
 def parse_time(value: object) -> datetime | None:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, NoReturn, cast
 import msgspec
 
 from anew.core.breach_tag import parse_breach_tag
-from anew.core.event_fields import MAX_LIST, MAX_NAME, FieldError, Fields, parse_time, shown
+from anew.core.event_fields import MAX_LIST, MAX_NAME, FieldError, Fields, InText, parse_time, shown
 from anew.core.events import (
     BREACH_TAG,
     MONITOR_ERROR_TAG,
@@ -51,10 +51,6 @@ class _Envelope(NamedTuple):
 
     def event(self, **fields: Any) -> Event:
         return Event(self.type, self.id, self.workspace, self.subject, self.time, **fields)
-
-    def in_subject(self, pattern: re.Pattern[str], name: str) -> Callable[[], str | None]:
-        """Looks in the subject for what data does not have."""
-        return lambda: match[name] if (match := pattern.fullmatch(self.subject)) else None
 
 
 def parse_body(body: bytes) -> list[Parsed]:
@@ -162,7 +158,7 @@ def _run(envelope: _Envelope) -> Event:
     tags = data.tags("runTags")
     cause, drift = _run_meaning(status, tags or {})
     return envelope.event(
-        run_id=data.text("runId", envelope.in_subject(_RUN_SUBJECT, "run")),
+        run_id=data.text("runId", InText(envelope.subject, _RUN_SUBJECT, "run")),
         status=status,
         experiment=data.optional_text("experimentName", MAX_NAME),
         tags=tags,
@@ -190,22 +186,22 @@ def _dataset_drift(envelope: _Envelope) -> Event:
         monitor=data.optional_text("dataDriftName", MAX_NAME),
         coefficient=data.fraction("driftCoefficient"),
         monitor_id=data.optional_text("dataDriftId", MAX_NAME)
-        or _capped(envelope.in_subject(_DRIFT_SUBJECT, "monitor")()),
+        or _capped(InText(envelope.subject, _DRIFT_SUBJECT, "monitor").find()),
         baseline_dataset_id=data.optional_text("baseDatasetId", MAX_NAME),
         target_dataset_id=data.optional_text("targetDatasetId", MAX_NAME),
         # Null, or the text "null" (Azure/azure-rest-api-specs PR 31182); drift is not lost for want of its window.
         start=parse_time(data.get("startTime")),
         end=parse_time(data.get("endTime")),
     )
-    run_id = data.text("runId", envelope.in_subject(_DRIFT_SUBJECT, "run"))
+    run_id = data.text("runId", InText(envelope.subject, _DRIFT_SUBJECT, "run"))
     return envelope.event(run_id=run_id, drift=drift, cause=Cause.DRIFT)
 
 
 def _model_registered(envelope: _Envelope) -> Event:
     data = envelope.data
     return envelope.event(
-        model=data.text("modelName", envelope.in_subject(_MODEL_SUBJECT, "model")),
-        version=data.version("modelVersion", envelope.in_subject(_MODEL_SUBJECT, "version")),
+        model=data.text("modelName", InText(envelope.subject, _MODEL_SUBJECT, "model")),
+        version=data.version("modelVersion", InText(envelope.subject, _MODEL_SUBJECT, "version")),
         tags=data.tags("modelTags"),
         cause=Cause.MODEL_REGISTERED,
     )
@@ -219,7 +215,7 @@ def _model_deployed(envelope: _Envelope) -> Event:
         raise FieldError(f"data.modelIds must name a model, found {shown(listed)}")
     split = [_name_and_version(model) for model in models]
     return envelope.event(
-        service=data.text("serviceName", envelope.in_subject(_SERVICE_SUBJECT, "service")),
+        service=data.text("serviceName", InText(envelope.subject, _SERVICE_SUBJECT, "service")),
         models=models,
         model=_common([name for name, _ in split]),
         version=_common([version for _, version in split]),

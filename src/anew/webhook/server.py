@@ -15,7 +15,7 @@ from anew.webhook.patience import PatientProtocol
 _CONNECTIONS = 1000
 _KEEP_ALIVE = 75  # seconds: longer than a proxy in front keeps its connections, or it would send into closed ones
 _BACKLOG = 2048
-_SWITCH_SECONDS = 0.001  # how long a thread that parses a large batch may keep the event loop waiting
+_SWITCH_SECONDS = 0.0002  # how long a thread that parses may keep the event loop, or the one that writes, waiting
 
 
 def serve(apps: Apps, config: WebhookConfig) -> None:
