@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -39,23 +39,31 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=".anew") as name:
         folder = Path(name)
         with _server("floor", folder / "floor.db") as port:
-            floor = _rate(port, 1, _SINGLES, _CONNECTIONS)
+            floor = _rate([port], 1, _SINGLES, _CONNECTIONS)
             _print_rate("floor, single events", floor)
         with _server("webhook", folder / "webhook.db") as port:
-            singles = _rate(port, 1, _SINGLES, _CONNECTIONS)
+            singles = _rate([port], 1, _SINGLES, _CONNECTIONS)
             _print_rate("single events", singles, floor, "of the floor")
             _print_latency(port)
-        for size, count, at_once in _BATCHES:
-            rounds = [_batches(folder / f"{size}-{number}.db", size, count, at_once) for number in range(_ROUNDS)]
-            rate, bare = (statistics.median(rates) for rates in zip(*rounds, strict=True))
-            _print_rate(f"batches of {size}", rate, bare, "of bare SQLite")
+        for batch in _BATCHES:
+            rounds = [_batches(folder / f"{batch[0]}-{number}", *batch) for number in range(_ROUNDS)]
+            one, two, bare = (statistics.median(rates) for rates in zip(*rounds, strict=True))
+            _print_rate(f"batches of {batch[0]}", one, bare, "of bare SQLite")
+            _print_rate(" to two webhooks", two, bare, "of bare SQLite")
 
 
-def _batches(ledger: Path, size: int, count: int, at_once: int) -> tuple[float, float]:
-    """Events a second: the webhook's, and bare. Both begin with an empty table, as a longer index costs more."""
-    with _server("webhook", ledger) as port:
-        rate = _rate(port, size, count, at_once) * size
-    return rate, _bare_rate(ledger, size, count)
+def _batches(folder: Path, size: int, count: int, at_once: int) -> tuple[float, float, float]:
+    """Events a second: of one webhook, of two on one ledger, and bare.
+
+    Each begins with an empty table, as a longer index costs more.
+    """
+    folder.mkdir()
+    one, two = folder / "one.db", folder / "two.db"
+    with _server("webhook", one) as port:
+        alone = _rate([port], size, count, at_once) * size
+    with _server("webhook", two) as first, _server("webhook", two) as second:
+        together = _rate([first, second], size, count, 2 * at_once) * size
+    return alone, together, _bare_rate(one, size, count)
 
 
 def _print_rate(what: str, rate: float, beside: float | None = None, of: str = "") -> None:
@@ -71,9 +79,9 @@ def _print_latency(port: int) -> None:
     )
 
 
-def _rate(port: int, size: int, count: int, connections: int) -> float:
-    asyncio.run(closed_loop(port, _requests(f"warm-{size}", size, max(2, count // 10)), connections))
-    return asyncio.run(closed_loop(port, _requests(f"closed-{size}", size, count), connections))
+def _rate(ports: Sequence[int], size: int, count: int, connections: int) -> float:
+    asyncio.run(closed_loop(ports, _requests(f"warm-{size}", size, max(2, count // 10)), connections))
+    return asyncio.run(closed_loop(ports, _requests(f"closed-{size}", size, count), connections))
 
 
 def _requests(tag: str, size: int, count: int) -> list[bytes]:
@@ -145,7 +153,7 @@ def _wait(port: int) -> None:
     deadline = time.monotonic() + 20
     while True:
         try:
-            asyncio.run(closed_loop(port, _requests("first", 1, 1), 1))
+            asyncio.run(closed_loop([port], _requests("first", 1, 1), 1))
         except OSError:
             if time.monotonic() > deadline:
                 raise

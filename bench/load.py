@@ -50,9 +50,9 @@ class _Connection(asyncio.Protocol):
         return time.perf_counter() - began
 
 
-async def closed_loop(port: int, requests: Sequence[bytes], connections: int) -> float:
-    """Requests a second when each connection sends its next one at once."""
-    opened = [await _connect(port) for _ in range(connections)]
+async def closed_loop(ports: Sequence[int], requests: Sequence[bytes], connections: int) -> float:
+    """Requests a second when each connection, to one port after the other, sends its next one at once."""
+    opened = [await _connect(ports[number % len(ports)]) for number in range(connections)]
     rest = iter(requests)
 
     async def send(connection: _Connection) -> None:

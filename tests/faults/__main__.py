@@ -15,6 +15,7 @@ from tests.faults.boundaries import all_gaps
 from tests.faults.campaign import AzureCase, Case, NewLedger, Outcome, Stage, prepared_stage
 from tests.postgres import running_postgres
 
+_TOLD_EVERY = 50
 AZURE_STORIES = ("pipeline", "silent job", "cancel", "release")
 
 
@@ -50,10 +51,13 @@ def _azure_cases(stage: Stage) -> Iterator[AzureCase]:
 
 def _play(stage: Stage, cases: Sequence[Case | AzureCase], where: str, new_ledger: NewLedger) -> list[Outcome]:
     began = time.monotonic()
-    outcomes = stage.play_all(cases, new_ledger)
-    for outcome in outcomes:
+    outcomes: list[Outcome] = []
+    for outcome in stage.play_all(cases, new_ledger):
+        outcomes.append(outcome)
         if not outcome.verdict.is_good:
-            print(f"\n{where}: {outcome.case}: {outcome.verdict}\n{outcome.story}")
+            print(f"\n{where}: {outcome.case}: {outcome.verdict}\n{outcome.story}", flush=True)
+        if len(outcomes) % _TOLD_EVERY == 0:
+            print(f"{where}: {len(outcomes)} of {len(cases)} points", flush=True)
     _print_summary(where, outcomes, time.monotonic() - began)
     return outcomes
 

@@ -55,7 +55,7 @@ def rehearsals(stage: Stage) -> dict[str, tuple[Call, ...]]:
 
 
 def play(stage: Stage, cases: Sequence[Case | AzureCase]) -> list[Outcome]:
-    return stage.play_all(cases, lambda: nullcontext(None))
+    return list(stage.play_all(cases, lambda: nullcontext(None)))
 
 
 def bad(outcomes: Sequence[Outcome]) -> str:
