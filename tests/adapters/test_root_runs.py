@@ -87,6 +87,21 @@ def test_run_that_had_not_ended_is_read_until_it_has() -> None:
     assert workspace.read == []
 
 
+def test_of_very_many_that_run_some_are_read_at_a_time_and_all_in_turn() -> None:
+    workspace = Workspace([job(f"slow{n}", n, monitor=True, status="Running") for n in range(120)])
+    workspace.look()
+    workspace.jobs = [job(f"slow{n}", n, monitor=True) for n in range(120)]
+
+    reads: list[str] = []
+    for _ in range(3):
+        workspace.look()
+        assert len(workspace.read) <= 50
+        reads += workspace.read
+
+    assert len(set(reads)) == len(reads)
+    assert set(workspace.look().values()) == {"Completed"}
+
+
 def test_listing_that_breaks_off_is_made_again() -> None:
     workspace = busy()
 

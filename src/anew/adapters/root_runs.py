@@ -10,6 +10,7 @@ from typing import Any
 
 from azure.ai.ml.entities import Job
 
+_READ_AT_MOST = 50  # runs in one look, a read each
 _KNOWN_IN_A_ROW = 40  # more than a page: then what follows was listed before
 
 
@@ -31,15 +32,17 @@ class RootRuns:
         self, newest_first: Iterator[Job], read: Callable[[str], Job | None], watched: frozenset[str], since: datetime
     ) -> list[Job]:
         """The *watched* root runs created at *since* or later, each as it is now: what is new from the
-        list, what had not ended read again, what had ended as it was.
+        list, what had not ended read again, some at a time, what had ended as it was.
         """
         if watched != self._watched or since < self._since:
             self._watched, self._since = watched, since
             self._listed, self._found = {}, {}
         fresh = self._list_new(newest_first, since)
-        for name, root in self._found.items():
-            if name not in fresh and not has_ended(root):
-                self._found[name] = read(name) or root
+        unended = [name for name, root in self._found.items() if name not in fresh and not has_ended(root)]
+        for name in unended[:_READ_AT_MOST]:
+            # It goes to the end: next time it is the others' turn.
+            root = self._found.pop(name)
+            self._found[name] = read(name) or root
         self._forget(since)
         return list(self._found.values())
 
