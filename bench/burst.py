@@ -81,9 +81,10 @@ evaluate: {{job: {_JOB}}}
 def _burst(stack: Stack, models: Sequence[int], *, pause: float) -> list[float]:
     """Seconds from posting the first event to each launch."""
     with LocalAzure(stack.addresses.local_azure) as azure:
-        events = [_drift(azure, model) for model in models]
         time.sleep(pause)
         after = azure.journal()[-1]["seq"]
+        # Posted at once: a scheduled reconcile in between would find this drift first.
+        events = [_drift(azure, model) for model in models]
         posted = datetime.now(UTC)
         _post(stack, events)
         deadline = time.monotonic() + 600
