@@ -171,7 +171,9 @@ def _killed_azure(case: AzureCase, world: World) -> Outcome:
     with running_azure(world, case.lifetime, durable=case.durable) as azure:
         survivor = start(go_on, world, case.story)
         _until_either_ended(azure, survivor)
-        assert azure.exitcode == -signal.SIGKILL, f"{case}: local Azure outlived the story"
+        if azure.exitcode != -signal.SIGKILL:
+            survivor.kill()
+            raise AnotherWayError(f"{case}: local Azure is {azure.exitcode}, the story {survivor.exitcode}")
     with running_azure(world):
         survivor.join(PATIENCE)
         return _outcome(case, world, since, survivor)
