@@ -14,7 +14,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from enum import StrEnum
+from enum import StrEnum, auto
 from itertools import accumulate
 from typing import Any, Final
 
@@ -34,9 +34,9 @@ PERCENTILE: Final = 0.95
 class StageOutcome(StrEnum):
     """What one look at a stage came to."""
 
-    PASS = "pass"  # noqa: S105 - an outcome, no password
-    FAIL = "fail"
-    HOLD = "hold"
+    PASS = auto()
+    FAIL = auto()
+    HOLD = auto()
 
 
 @dataclass(frozen=True, slots=True)

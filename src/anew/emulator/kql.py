@@ -153,24 +153,19 @@ class LogTables:
         columns = ", ".join(
             f"CAST({_quote(column)} ->> '$' AS {_DUCKDB_TYPES[kind]})" for column, kind in types.items()
         )
-        # The names are quoted; the values travel as one parameter.
-        statement = (
-            f"INSERT INTO {_rows_of(name)} SELECT {columns} "  # noqa: S608 - quoted above
-            f"FROM (SELECT unnest(from_json(CAST(? AS JSON), {_text(structure)}), max_depth := 2))"
+        taken_apart = self._connection.sql(
+            "SELECT unnest(from_json(CAST(? AS JSON), ?), max_depth := 2)", params=[json.dumps(rows), structure]
         )
-        self._connection.execute(statement, [json.dumps(rows)])
+        taken_apart.project(columns).insert_into(_rows_of(name))
 
     def _show(self, name: str, start: datetime | None, end: datetime | None) -> None:
         """Let the table's own name stand for its rows in that time. Times are naive and in UTC here."""
-        limits = [
-            f"TimeGenerated {way} TIMESTAMP '{at.astimezone(UTC).replace(tzinfo=None).isoformat(' ')}'"
-            for way, at in ((">=", start), ("<=", end))
-            if at is not None
-        ]
-        where = f" WHERE {' AND '.join(limits)}" if limits else ""
-        self._connection.execute(
-            f"CREATE OR REPLACE VIEW {_quote(name)} AS SELECT * FROM {_rows_of(name)}{where}"  # noqa: S608 - names quoted
-        )
+        rows = self._connection.table(_rows_of(name))
+        for way, at in ((">=", start), ("<=", end)):
+            if at is not None:
+                limit = at.astimezone(UTC).replace(tzinfo=None).isoformat(" ")
+                rows = rows.filter(f"TimeGenerated {way} TIMESTAMP '{limit}'")
+        rows.create_view(name, replace=True)
 
 
 def _rows_of(name: str) -> str:
@@ -183,10 +178,6 @@ def _semantic_message(message: str) -> str:
     if column := _MISSING_COLUMN.search(message):
         return f"Failed to resolve column or scalar expression named '{column.group(1)}'"
     return message
-
-
-def _text(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"
 
 
 def _quote(name: str) -> str:
