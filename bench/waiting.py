@@ -6,6 +6,7 @@ to wait for; reads are counted by local Azure, ends are timed by its journal.
 `python -m bench peers-waiting` measures Prefect and Airflow doing the same.
 """
 
+import asyncio
 import itertools
 import json
 import os
@@ -15,7 +16,6 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -179,27 +179,25 @@ def _keep(ledger: Ledger, n: int, name: str, run: str) -> None:
 # --- anew's worker ----------------------------------------------------------------------------------------
 
 
-def work(ticks: Path) -> None:
-    """Tick for ever, and note how long each took."""
-    from anew.adapters.policy_folder import PolicyFolder
+async def work(ticks: Path) -> None:
+    """Tick for ever as the flow `reconcile` does, and note how long each took."""
     from anew.engine.reconcile import reconcile
-    from anew.wiring import build_engine
+    from flows._engine import run
 
-    settings = load_settings()
-    folder = PolicyFolder(settings.policies)
-    engine = build_engine(settings, "bench", folder.current())
     for number in itertools.count():
         began = time.monotonic()
-        report = reconcile(replace(engine, policies=folder.current()), datetime.now(UTC))
+        report = await run(reconcile)
         took = time.monotonic() - began
-        line = {"tick": number, "took": round(took, 2), "problems": report.problems[:3]}
+        memory = round(_memory(os.getpid()), 1)
+        line = {"tick": number, "took": round(took, 2), "memory": memory, "problems": report.problems[:3]}
         with ticks.open("a") as file:
             file.write(json.dumps(line) + "\n")
-        time.sleep(max(0.0, _TICK_SECONDS - took))
+        await asyncio.sleep(max(0.0, _TICK_SECONDS - took))
 
 
 def _worker_command(ticks: Path) -> list[str]:
-    return [sys.executable, "-c", f"from bench.waiting import work; from pathlib import Path; work(Path('{ticks}'))"]
+    code = f"import asyncio, pathlib; from bench.waiting import work; asyncio.run(work(pathlib.Path('{ticks}')))"
+    return [sys.executable, "-c", code]
 
 
 def _idle_memory(processes: Processes, ledger: Ledger, ticks: Path) -> float:
@@ -242,6 +240,8 @@ def _print_ticks(file: Path) -> None:
     ticks = [json.loads(line) for line in file.read_text().splitlines()]
     took = [float(each["took"]) for each in ticks]
     print(f"a tick takes     median {statistics.median(took):.1f} s, longest {max(took):.1f} s, {len(took)} ticks")
+    memory = " ".join(f"{each['memory']:.0f}" for each in ticks[:: max(1, len(ticks) // 10)])
+    print(f"memory in turn   {memory} MB, in every {max(1, len(ticks) // 10)}th tick")
     for each in ticks:
         if each["problems"]:
             print(f"  tick {each['tick']}: {each['problems']}")

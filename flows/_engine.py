@@ -11,6 +11,7 @@ from anew.adapters.policy_folder import PolicyFolder
 from anew.adapters.prefect_forms import PrefectForms
 from anew.engine.asking import FormsKept, LedgerAlone, keep_forms
 from anew.engine.context import Engine
+from anew.heap import freeze_heap
 from anew.settings import load_settings
 from anew.wiring import build_engine, open_ledger, prefect_flows
 
@@ -24,7 +25,9 @@ _policies = cache(lambda: PolicyFolder(_settings().policies))
 
 @cache
 def _engine() -> Engine:
-    return build_engine(_settings(), "flows", _policies().current())
+    engine = build_engine(_settings(), "flows", _policies().current())
+    freeze_heap()
+    return engine
 
 
 def _current() -> Engine:

@@ -2,12 +2,12 @@
 
 import asyncio
 import contextlib
-import gc
 import sys
 from collections.abc import Generator
 
 import uvicorn
 
+from anew.heap import freeze_heap
 from anew.webhook.app import Apps
 from anew.webhook.config import WebhookConfig
 from anew.webhook.patience import PatientProtocol
@@ -20,9 +20,7 @@ _SWITCH_SECONDS = 0.0002  # how long a thread that parses may keep the event loo
 
 def serve(apps: Apps, config: WebhookConfig) -> None:
     """Serve until a signal ends it; requests under way are answered first."""
-    # What was made at the start stays: a collection that looks at it all would pause requests for nothing.
-    gc.collect()
-    gc.freeze()
+    freeze_heap()
     sys.setswitchinterval(_SWITCH_SECONDS)
     public = uvicorn.Server(server_config(apps, config))
     with asyncio.Runner(loop_factory=public.config.get_loop_factory()) as runner:

@@ -9,11 +9,11 @@ import sqlalchemy as sa
 from anew.adapters.ledger import tables as t
 from anew.adapters.ledger.receiving import keep_dead_letters, keep_events
 from anew.adapters.ledger.rows import to_dead_letter, to_entry
-from anew.adapters.ledger.store import Store, batched, lease_is_over, lock_in_order, newest, settle, upsert
+from anew.adapters.ledger.store import Store, among, batched, lease_is_over, lock_in_order, newest, settle, upsert
 from anew.core.events import Cause, Event
 from anew.engine.ledger import Backlog, DeadLetter, IgnoredCount, InboxEntry, Receipt, Source
 
-_KEYS_AT_ONCE = 500
+_KEYS_AT_ONCE = 256
 
 
 class Inbox(Store):
@@ -52,7 +52,7 @@ class Inbox(Store):
         return to_dead_letter(rows[0]) if rows else None
 
     def mark_redriven(self, letter_ids: Sequence[str], now: datetime) -> None:
-        these = t.dead_letters.c.id.in_(letter_ids)
+        these = among(t.dead_letters.c.id, letter_ids)
         with self._write("mark redriven") as connection:
             connection.execute(sa.update(t.dead_letters).where(these).values(redriven_at=now))
 
@@ -78,7 +78,7 @@ class Inbox(Store):
     def release(self, keys: Sequence[str]) -> None:
         with self._write("release") as connection:
             lock_in_order(connection, keys)
-            connection.execute(sa.update(t.inbox).where(t.inbox.c.key.in_(keys)).values(claimed_until=None))
+            connection.execute(sa.update(t.inbox).where(among(t.inbox.c.key, keys)).values(claimed_until=None))
 
     def settle(self, keys: Sequence[str], outcome: str, now: datetime, subject_id: str | None = None) -> None:
         with self._write("settle") as connection:
@@ -103,7 +103,7 @@ class Inbox(Store):
     def mark_hinted(self, keys: Sequence[str], now: datetime) -> None:
         with self._write("mark hinted") as connection:
             lock_in_order(connection, keys)
-            connection.execute(sa.update(t.inbox).where(t.inbox.c.key.in_(keys)).values(hinted_at=now))
+            connection.execute(sa.update(t.inbox).where(among(t.inbox.c.key, keys)).values(hinted_at=now))
 
     def entry(self, key_or_event_id: str) -> InboxEntry | None:
         rows = self._read(
@@ -119,7 +119,7 @@ class Inbox(Store):
         known: set[str] = set()
         for some in batched(keys, _KEYS_AT_ONCE):
             known |= {
-                row["key"] for row in self._read(sa.select(t.inbox.c.key).where(t.inbox.c.key.in_(some)), "known")
+                row["key"] for row in self._read(sa.select(t.inbox.c.key).where(among(t.inbox.c.key, some)), "known")
             }
         return known
 

@@ -12,13 +12,13 @@ from anew.adapters.ledger.rows import (
     from_retraining,
     to_retraining,
 )
-from anew.adapters.ledger.store import Store, batched, filtered
+from anew.adapters.ledger.store import Store, among, batched, filtered
 from anew.core.retraining_lifecycle import OPEN_RETRAINING, Retraining, RetrainingState
 from anew.errors import StaleWrite
 
 _IS_OPEN = t.retrainings.c.state.in_(sorted(OPEN_RETRAINING))
 _LOOK_AT_MOST = timedelta(hours=1)  # a later look was set by a clock that was wrong
-_KEYS_AT_ONCE = 500  # SQLite takes at most 32,766 variables in a statement, old ones 999
+_KEYS_AT_ONCE = 256  # SQLite takes at most 32,766 variables in a statement, old ones 999
 
 
 class Retrainings(Store):
@@ -40,7 +40,7 @@ class Retrainings(Store):
         for some in batched(dict.fromkeys(runs), _KEYS_AT_ONCE):
             # Three indexes, asked one by one: of an OR over them neither database uses any.
             for column in (rows.c.job_name, rows.c.evaluation_job, rows.c.external_run_id):
-                ours = sa.select(rows).where(column.in_(some), _IS_OPEN)
+                ours = sa.select(rows).where(among(column, some), _IS_OPEN)
                 found |= {row["id"]: to_retraining(row) for row in self._read(ours, "open retrainings by job")}
         return list(found.values())
 

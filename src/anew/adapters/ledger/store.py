@@ -17,6 +17,8 @@ from anew.adapters.ledger.rows import (
 )
 from anew.errors import StaleWrite
 
+_LENGTHS = (1, 4, 16, 64, 256, 1024)
+
 
 class Store:
     """One database, and turns on it."""
@@ -85,6 +87,17 @@ def batched(items: Iterable[str], size: int) -> Iterator[list[str]]:
         yield some
 
 
+def among(column: sa.Column[Any], values: Sequence[str]) -> sa.ColumnElement[bool]:
+    """Whether the column has one of these values, in a statement of one of a few lengths: 1, 4, 16, 64, 256, then whole
+    thousands (of 1,024). What is missing is the last value again.
+
+    The driver keeps the last 128 statements of each connection prepared: with one of every length up to some hundreds,
+    a worker that waits for thousands of runs would hold megabytes of them.
+    """
+    length = next((each for each in _LENGTHS if each >= len(values)), -(-len(values) // _LENGTHS[-1]) * _LENGTHS[-1])
+    return column.in_([*values, *list(values[-1:]) * (length - len(values))])
+
+
 def lease_is_over(until: sa.Column[Any], now: datetime, lease: timedelta) -> sa.ColumnElement[bool]:
     """Whether a lease ran out, or was given by a clock that has been set back since: clocks of several machines never
     differ by as much as a lease.
@@ -109,7 +122,7 @@ def lock_in_order(connection: sa.Connection, keys: Sequence[str]) -> None:
     lock for all, which the transaction holds already.
     """
     if connection.dialect.name != "sqlite":
-        rows = sa.select(t.inbox.c.key).where(t.inbox.c.key.in_(keys)).order_by(t.inbox.c.key)
+        rows = sa.select(t.inbox.c.key).where(among(t.inbox.c.key, keys)).order_by(t.inbox.c.key)
         connection.execute(rows.with_for_update())
 
 
@@ -117,7 +130,7 @@ def settle(connection: sa.Connection, keys: Sequence[str], outcome: str, now: da
     lock_in_order(connection, keys)
     connection.execute(
         sa.update(t.inbox)
-        .where(t.inbox.c.key.in_(keys), t.inbox.c.settled_at.is_(None))
+        .where(among(t.inbox.c.key, keys), t.inbox.c.settled_at.is_(None))
         .values(settled_at=now, outcome=outcome, subject_id=subject_id, claimed_until=None)
     )
 
