@@ -216,7 +216,8 @@ def _lines(file: Path) -> int:
 
 
 def _memory(pid: int) -> float:
-    return psutil.Process(pid).memory_full_info().pss / 1e6
+    # Its own alone: its part of what it shares with other Pythons would change as those come and go.
+    return psutil.Process(pid).memory_full_info().uss / 1e6
 
 
 # --- what came of it --------------------------------------------------------------------------------------

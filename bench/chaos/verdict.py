@@ -1,5 +1,6 @@
 """The count, by what local Azure noted itself, held against what was sent and what the ledger says."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from anew.engine.ledger import Ledger
 from bench.chaos.broker import Told
 
 _ENDED = frozenset({"Succeeded", "Failed", "Cancelled", "Completed", "Canceled"})
+_EVALUATION = re.compile(r"evaluate(-(?P<time>\d+))?$")
 Journal = Iterable[Mapping[str, Any]]
 
 
@@ -43,11 +45,19 @@ class Verdict:
 
 @dataclass(frozen=True)
 class _Run:
-    """A pipeline run or a job, as the journal has it."""
+    """A pipeline run or a job, as the journal has it. A candidate may be evaluated again, such as against another
+    champion; each time is a *kind* of its own: `evaluate`, `evaluate-2`.
+    """
 
     id: str
     retraining_id: str
     kind: str
+
+    @property
+    def evaluation(self) -> int:
+        """Which of the candidate's evaluations this is; 0 for a training."""
+        named = _EVALUATION.search(self.kind)
+        return int(named.group("time") or 1) if named else 0
 
 
 def judge(ledger: Ledger, journal: Journal, told: Told) -> Verdict:
@@ -73,7 +83,8 @@ def _created(entry: Mapping[str, Any]) -> _Run | None:
         case "pipeline_run.created":
             return _Run(entry["run_id"], entry["parameters"].get(RETRAINING_TAG, "?"), "pipeline")
         case "job.created":
-            kind = "evaluate" if entry["name"].endswith("-evaluate") else "train"
+            evaluation = _EVALUATION.search(entry["name"])
+            kind = evaluation.group() if evaluation else "train"
             return _Run(entry["name"], entry["tags"].get(RETRAINING_TAG, "?"), kind)
         case _:
             return None
@@ -99,6 +110,9 @@ def _duplicates(runs: list[_Run], known: Mapping[str, Retraining]) -> Iterable[s
     for (retraining_id, kind), count in counted.items():
         if count > 1:
             yield f"{retraining_id}: {count} runs of kind {kind}"
+    for run in runs:
+        if run.retraining_id in known and run.evaluation > known[run.retraining_id].evaluations:
+            yield f"{run.retraining_id}: {run.id} was made, and nobody asked for it"
     decisions = Counter(item.decision_id for item in known.values())
     yield from (f"{decision}: {count} retrainings" for decision, count in decisions.items() if count > 1)
 

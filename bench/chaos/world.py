@@ -249,8 +249,15 @@ def _policy(model: ModelPlan) -> dict[str, Any]:
     seconds = "100000" if model.hangs else str(model.seconds)
     adf = {"kind": "adf", "pipeline": "retrain", "parameters": {"seconds": seconds}}
     aml = {"kind": "aml", "job": f"jobs/{model.name}.yml"}
-    steps = [{"traffic": 50}, {"traffic": 100}]
-    deploy = {"match": {"stage": "production"}, "endpoint": f"{model.name}-online", "steps": steps}
+    # Nobody asks the models anything here: stages pass by time.
+    at_once = {"wait": "0s", "min_requests": 0}
+    deploy = {
+        "match": {"stage": "production"},
+        "endpoint": f"{model.name}-online",
+        "steps": [{"traffic": 50, **at_once}, {"traffic": 100, **at_once}],
+        "analysis": None,
+        "bake": "5s",
+    }
     metrics = ("drift_coefficient", "normalized_wasserstein_distance")
     return {
         "apiVersion": "anew/v1",

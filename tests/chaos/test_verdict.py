@@ -1,6 +1,7 @@
 """The count of a chaos run sees each thing that must never be, and nothing where nothing is wrong."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -49,6 +50,16 @@ def duplicated(journal: list[Entry], _: Told) -> None:
     journal.append({**journal[3], "run_id": "run-2"})
 
 
+def evaluated_twice(journal: list[Entry], _: Told) -> None:
+    again = {**journal[1], "name": "other-evaluate"}
+    journal += [again, again, {**journal[2], "name": "other-evaluate"}]
+
+
+def evaluated_unasked(journal: list[Entry], _: Told) -> None:
+    name = f"{journal[1]['name'].removesuffix('-train')}-evaluate-2"
+    journal += [{**journal[1], "name": name}, {**journal[2], "name": name}]
+
+
 def lost(_: list[Entry], told: Told) -> None:
     told.acked.add("drift|elsewhere|run")
 
@@ -80,6 +91,8 @@ def believed(_: list[Entry], told: Told) -> None:
     ("spoil", "counted"),
     [
         (duplicated, "duplicates"),
+        (evaluated_twice, "duplicates"),
+        (evaluated_unasked, "duplicates"),
         (lost, "lost"),
         (never_delivered, "lost"),
         (unknown_to_the_ledger, "orphaned"),
@@ -99,6 +112,17 @@ def test_each_wrong_is_counted_as_what_it_is(spoil: Callable[[list[Entry], Told]
         name: len(getattr(verdict, name)) for name in Verdict.__annotations__ if name not in {"trainings", "cancelled"}
     }
     assert counts == {**dict.fromkeys(counts, 0), counted: 1}
+
+
+def test_evaluation_repeated_as_the_ledger_says_is_no_duplicate() -> None:
+    play = Play()
+    journal, told = run_of(play)
+    evaluated_unasked(journal, told)
+    item = play.retraining
+    again = replace(item, evaluations=2, evaluation_job=item.next_evaluation_job)
+    play.ledger.save_retraining(again, "retried", "me", play.now, {})
+
+    assert judge(play.ledger, journal, told).ok
 
 
 def test_cancel_of_what_was_given_up_is_not_wrong() -> None:
