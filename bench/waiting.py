@@ -1,8 +1,8 @@
 """What waiting costs: 10,000 trainings of mixed length in Data Factory and Azure ML, and no event about any end.
 
-anew's worker, a process of its own, ticks every 15 seconds. Memory is what its process has beyond the same process with
-the same policies, which has seen a few runs end (so that the SDKs are loaded, as with the rivals) and has nothing left
-to wait for; reads are counted by local Azure, ends are timed by its journal.
+anew's worker, a process of its own, ticks every 15 seconds. Memory is what its process alone has (USS) beyond the same
+process with the same policies, which has seen a few runs end (so that the SDKs are loaded, as with the rivals) and has
+nothing left to wait for; reads are counted by local Azure, ends are timed by its journal.
 `python -m bench peers-waiting` measures Prefect and Airflow doing the same.
 """
 
@@ -241,8 +241,8 @@ def _print_ticks(file: Path) -> None:
     ticks = [json.loads(line) for line in file.read_text().splitlines()]
     took = [float(each["took"]) for each in ticks]
     print(f"a tick takes     median {statistics.median(took):.1f} s, longest {max(took):.1f} s, {len(took)} ticks")
-    memory = " ".join(f"{each['memory']:.0f}" for each in ticks[:: max(1, len(ticks) // 10)])
-    print(f"memory in turn   {memory} MB, in every {max(1, len(ticks) // 10)}th tick")
+    memory = " ".join(f"{each['memory']:.0f}" for each in ticks[:: -(-len(ticks) // 10)])
+    print(f"memory in turn   {memory} MB, from the first tick to the last")
     for each in ticks:
         if each["problems"]:
             print(f"  tick {each['tick']}: {each['problems']}")
