@@ -82,7 +82,7 @@ def _burst(stack: Stack, models: Sequence[int], *, pause: float) -> list[float]:
     """Seconds from posting the first event to each launch."""
     with LocalAzure(stack.addresses.local_azure) as azure:
         time.sleep(pause)
-        after = azure.journal()[-1]["seq"]
+        after = _last_noted(azure)
         # Posted at once: a scheduled reconcile in between would find this drift first.
         events = [_drift(azure, model) for model in models]
         posted = datetime.now(UTC)
@@ -94,6 +94,10 @@ def _burst(stack: Stack, models: Sequence[int], *, pause: float) -> list[float]:
                 return [(datetime.fromisoformat(entry["at"]) - posted).total_seconds() for entry in made]
             time.sleep(0.1)
     raise TimeoutError(f"{len(made)} of {len(models)} were launched")
+
+
+def _last_noted(azure: LocalAzure) -> int:
+    return max((entry["seq"] for entry in azure.journal()), default=-1)
 
 
 def _drift(azure: LocalAzure, model: int) -> dict[str, Any]:
@@ -112,7 +116,7 @@ def _one_model(stack: Stack, model: int) -> None:
     """A storm about one model is one decision and one launch."""
     with LocalAzure(stack.addresses.local_azure) as azure:
         events = [_drift(azure, model) for _ in range(_ONE_MODEL)]
-        after = azure.journal()[-1]["seq"]
+        after = _last_noted(azure)
         _post(stack, events)
         deadline = time.monotonic() + 120
         while time.monotonic() < deadline and not azure.journal("pipeline_run.created", after=after):
