@@ -1,7 +1,7 @@
 """`python -m bench.chaos --seed 7 [--seeds 20] [--database postgresql] [--events 1000]`, or `make chaos SEED=7`.
 
 The last line of a run counts duplicates, lost, orphaned and wrongly cancelled, and any of them fails it: then the story
-of that retraining is printed, and the folder with the logs is kept.
+of that retraining is printed, and the folder with the logs is kept. So does a run that never comes to rest.
 """
 
 import argparse
@@ -46,12 +46,12 @@ def main() -> int:
     base = Path(tempfile.mkdtemp(prefix="anew-chaos-"))
     with _database(options.database, base) as url:
         world = World(base, url, options.prepared)
-        verdict = _run(make_plan(options.seed, options.events), world, options.database)
+        good = _run(make_plan(options.seed, options.events), world, options.database)
         if options.prepared is None and options.prepare is not None:
             world.prepare_prefect(options.prepare)
-    if verdict.ok:
+    if good:
         shutil.rmtree(base)
-    return 0 if verdict.ok else 1
+    return 0 if good else 1
 
 
 def _run_each(options: argparse.Namespace) -> int:
@@ -91,7 +91,7 @@ def _database(kind: str, base: Path) -> Iterator[str]:
         yield url
 
 
-def _run(plan: Plan, world: World, database: str) -> Verdict:
+def _run(plan: Plan, world: World, database: str) -> bool:
     began = time.monotonic()
     try:
         world.start(plan)
@@ -109,7 +109,7 @@ def _run(plan: Plan, world: World, database: str) -> Verdict:
         _report(verdict, ledger, broker.told, killed.done, world, rested)
         print(f"seed {plan.seed} on {database}, {time.monotonic() - began:.0f} s: {verdict.line}", flush=True)
         ledger.close()
-        return verdict
+        return verdict.ok and rested is not None
     finally:
         world.stop()
 
@@ -170,7 +170,10 @@ def _report(
             show_story(console, tell(ledger, about))
         except NothingKnown as error:
             print(f"  {error}")
-    if cases:
+    if rested is None:
+        for rollout in ledger.rollouts(OPEN_ROLLOUT):
+            print(f"  ! {rollout.id}: still {rollout.state} since {rollout.state_since}")
+    if cases or rested is None:
         print(f"  killed: {'; '.join(killed)}")
         print(f"  open: {[(item.id, str(item.state)) for item in ledger.retrainings(OPEN_RETRAINING)]}")
         print(f"  logs: {world.folder / 'logs'}")

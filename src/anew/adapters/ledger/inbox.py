@@ -13,8 +13,6 @@ from anew.adapters.ledger.store import Store, among, batched, lease_is_over, loc
 from anew.core.events import Cause, Event
 from anew.engine.ledger import Backlog, DeadLetter, IgnoredCount, InboxEntry, Receipt, Source
 
-_KEYS_AT_ONCE = 256
-
 
 class Inbox(Store):
     """The part of the ledger that keeps events."""
@@ -117,7 +115,7 @@ class Inbox(Store):
 
     def known_keys(self, keys: Collection[str]) -> set[str]:
         known: set[str] = set()
-        for some in batched(keys, _KEYS_AT_ONCE):
+        for some in batched(keys):
             known |= {
                 row["key"] for row in self._read(sa.select(t.inbox.c.key).where(among(t.inbox.c.key, some)), "known")
             }

@@ -18,7 +18,6 @@ from anew.errors import StaleWrite
 
 _IS_OPEN = t.retrainings.c.state.in_(sorted(OPEN_RETRAINING))
 _LOOK_AT_MOST = timedelta(hours=1)  # a later look was set by a clock that was wrong
-_KEYS_AT_ONCE = 256  # SQLite takes at most 32,766 variables in a statement, old ones 999
 
 
 class Retrainings(Store):
@@ -37,7 +36,7 @@ class Retrainings(Store):
     def open_retrainings_by_job(self, runs: Collection[str]) -> list[Retraining]:
         rows = t.retrainings
         found: dict[str, Retraining] = {}
-        for some in batched(dict.fromkeys(runs), _KEYS_AT_ONCE):
+        for some in batched(dict.fromkeys(runs)):
             # Three indexes, asked one by one: of an OR over them neither database uses any.
             for column in (rows.c.job_name, rows.c.evaluation_job, rows.c.external_run_id):
                 ours = sa.select(rows).where(among(column, some), _IS_OPEN)

@@ -17,7 +17,8 @@ from anew.adapters.ledger.rows import (
 )
 from anew.errors import StaleWrite
 
-_LENGTHS = (1, 4, 16, 64, 256, 1024)
+_LENGTHS = (1, 4, 16, 64, 256, 1024)  # of lists in a statement
+_READ_AT_ONCE = 256  # one of them; SQLite takes at most 32,766 variables in a statement, old ones 999
 
 
 class Store:
@@ -80,10 +81,10 @@ class Store:
             return row
 
 
-def batched(items: Iterable[str], size: int) -> Iterator[list[str]]:
-    """The items in lists of at most this size (itertools.batched comes with Python 3.12)."""
+def batched(items: Iterable[str]) -> Iterator[list[str]]:
+    """The items in lists that one statement takes (itertools.batched comes with Python 3.12)."""
     rest = iter(items)
-    while some := list(islice(rest, size)):
+    while some := list(islice(rest, _READ_AT_ONCE)):
         yield some
 
 
