@@ -212,6 +212,7 @@ api_url = "{self.prefect_url}/api"
 
 [timing]
 claim_lease = "PT10S"
+rollout_lease = "PT30S"
 launch_settle = "PT10S"
 confirm_within = "PT10S"
 """

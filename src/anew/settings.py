@@ -150,6 +150,7 @@ class Timing(_Section):
     """How long things may take before somebody else may look after them; as `PT2M` or in seconds."""
 
     claim_lease: timedelta = timedelta(minutes=5)
+    rollout_lease: timedelta = timedelta(minutes=5)
     launch_settle: timedelta = timedelta(minutes=2)
     confirm_within: timedelta = timedelta(minutes=15)
 

@@ -240,6 +240,7 @@ def build_engine(settings: Settings, actor: str, policies: Policies | None = Non
         actor=actor,
         timing=Timing(
             claim_lease=settings.timing.claim_lease,
+            rollout_lease=settings.timing.rollout_lease,
             launch_settle=settings.timing.launch_settle,
             confirm_within=settings.timing.confirm_within,
         ),
