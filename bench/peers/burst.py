@@ -1,7 +1,7 @@
 """Plain Prefect doing what anew does: a drift event posted, an automation, a flow in a process, a pipeline run created.
 
 The server keeps its state in SQLite, Prefect's default. `--json` prints JSON instead of a table, `--bursts=20,100`
-says how many events come at once.
+says how many events come at once; an empty list leaves bursts out.
 """
 
 import json
@@ -16,7 +16,7 @@ from pathlib import Path
 
 from bench.peers.figures import machine, percentile
 from bench.peers.options import option, wants_json
-from bench.peers.prefect_stack import DEFAULT, TUNED, PrefectStack, Tuning, run_prefect
+from bench.peers.prefect_stack import TUNINGS, PrefectStack, Tuning, run_prefect
 
 _WARM_UP = 1
 _IDLE = 7
@@ -45,15 +45,15 @@ class Row:
 
 
 def main() -> None:
-    """Print both tunings, idle and in bursts."""
-    bursts = [int(size) for size in option("--bursts", "20,100").split(",")]
+    """Print each tuning, idle and in bursts."""
+    bursts = [int(size) for size in option("--bursts", "20,100").split(",") if size]
     under = machine()
-    rows = [row for tuning in (DEFAULT, TUNED) for row in _measure(tuning, bursts)]
+    rows = [row for tuning in TUNINGS for row in _measure(tuning, bursts)]
     if wants_json():
         print(json.dumps({"machine": under, "rows": [asdict(row) for row in rows]}))
         return
     print(f"event posted -> pipeline run created, Prefect on SQLite, {under}")
-    for tuning in (DEFAULT, TUNED):
+    for tuning in TUNINGS:
         print(f"{tuning.name}: {tuning.says}")
     print(f"{'':<8} {'events':>14} {'load':>5} {'launched':>8} {'p50 s':>7} {'p95 s':>7} {'last s':>7} {'runs/s':>7}")
     for row in rows:

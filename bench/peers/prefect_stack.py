@@ -1,4 +1,4 @@
-"""A Prefect server on SQLite and a process worker, as they come or tuned."""
+"""A Prefect server on SQLite and a process worker, as they come, looking for work often, or starting less, too."""
 
 import os
 import sys
@@ -30,12 +30,10 @@ class Tuning:
 
 
 DEFAULT = Tuning("default", {}, (), "as it comes: looks for work every 10 s, no limit")
-TUNED = Tuning(
-    "tuned",
-    {"PREFECT_WORKER_QUERY_SECONDS": "0.5"},
-    ("--limit", "4"),
-    'PREFECT_WORKER_QUERY_SECONDS=0.5, command "python -m prefect.engine", --limit 4',
-)
+_OFTEN = {"PREFECT_WORKER_QUERY_SECONDS": "0.5"}
+POLLING = Tuning("polling", _OFTEN, ("--limit", "4"), "PREFECT_WORKER_QUERY_SECONDS=0.5, --limit 4")
+TUNED = Tuning("tuned", _OFTEN, ("--limit", "4"), 'as polling, and command "python -m prefect.engine": one interpreter')
+TUNINGS = (DEFAULT, POLLING, TUNED)
 
 
 @dataclass(frozen=True)
