@@ -2,6 +2,7 @@
 
 import json
 import logging
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -242,3 +243,17 @@ def test_prefect_that_is_away_does_not_touch_the_answer(ledger: SqlLedger) -> No
         assert webhook.public.post(URL, content=DRIFT).status_code == 200
         flows.down = False
         until(lambda: flows.hints)
+
+
+def test_storm_of_requests_is_not_a_storm_of_hints(ledger: SqlLedger) -> None:
+    flows, apart = MemoryFlows(), 0.2
+    config = WebhookConfig(port=0, relay_interval=timedelta(hours=1), hints_apart=timedelta(seconds=apart))
+    began = time.monotonic()
+
+    with webhook_of(ledger, flows, config) as webhook:
+        for number in range(60):
+            webhook.public.post(URL, content=DRIFT.replace(b"1571590300380", b"%d" % number)).raise_for_status()
+        until(lambda: all(entry.hinted_at for entry in ledger.unsettled(frozenset({"drift"}))))
+
+    assert len(ledger.unsettled(frozenset({"drift"}))) == 60
+    assert len(flows.hints) <= (time.monotonic() - began) / apart + 1

@@ -19,7 +19,8 @@ class WebhookConfig:
 
     Empty *subscriptions* or *workspaces* mean any. *rate* is of requests that were let in. *answer_within* is the
     longest time before an answer: Event Grid waits for 30 s. *relay_interval* is the longest time between two looks at
-    what waits.
+    what waits, *hints_apart* the least time between two hints: a flow run takes all that waits, and a storm of requests
+    must not become one of flow runs.
     """
 
     host: str = "127.0.0.1"
@@ -33,6 +34,7 @@ class WebhookConfig:
     rate: TokenBucket = RATE
     answer_within: timedelta = timedelta(seconds=25)
     relay_interval: timedelta = timedelta(seconds=1)
+    hints_apart: timedelta = timedelta(seconds=0.5)
     grace: timedelta = GRACE
     longest_wait: timedelta = LONGEST_WAIT
 

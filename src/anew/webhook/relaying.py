@@ -1,4 +1,7 @@
-"""The relay as a background task of the webhook: at once after a commit, otherwise every second."""
+"""The relay as a background task of the webhook: at once after a commit, otherwise every second.
+
+What comes shortly after a hint waits for the next one.
+"""
 
 import asyncio
 import logging
@@ -39,11 +42,14 @@ class Relay:
         failures = 0
         while True:
             self._awake.clear()
-            failures = 0 if await asyncio.to_thread(self._pass) else failures + 1
+            report = await asyncio.to_thread(self._pass)
+            failures = failures + 1 if report is None or report.failed else 0
+            if report is not None and (report.hinted or report.started):
+                await asyncio.sleep(self._config.hints_apart.total_seconds())
             pause = self._config.relay_interval.total_seconds()
             await self._sleep(min(pause * 2**failures, max(pause, _LONGEST_PAUSE)))
 
-    def _pass(self) -> bool:
+    def _pass(self) -> RelayReport | None:
         config = self._config
         try:
             report = relay_once(
@@ -52,19 +58,19 @@ class Relay:
         except LedgerUnavailable as error:
             logger.warning("relay: the ledger is away: %s", error)
             self._health.relay.down(type(error).__name__)
-            return False
+            return None
         except Exception as error:
             # A process boundary: a relay that dies unseen would leave events to the scheduled reconcile.
             logger.exception("relay: unexpected failure, trying again")
             self._health.relay.down(type(error).__name__)
-            return False
+            return None
         self._health.relay.up()
         if report.failed:
             self._health.prefect.down("; ".join(report.failed.values()))
         elif report.hinted or report.started:
             self._health.prefect.up()
         _log(report)
-        return not report.failed
+        return report
 
     async def _sleep(self, seconds: float) -> None:
         try:
