@@ -165,3 +165,15 @@ def test_policies_are_read_again_when_a_file_changed_and_only_then(folder: Path)
     write(folder, "b.yaml", model="b")
 
     assert [policy.model for policy in policies.current().all] == ["a", "b"]
+
+
+def test_folder_that_is_gone_is_an_error_and_not_the_policies_of_before(folder: Path) -> None:
+    write(folder, "a.yaml")
+    policies = PolicyFolder(folder)
+    policies.current()
+
+    folder.rename(folder.with_name("elsewhere"))
+
+    for _ in range(2):
+        with pytest.raises(InvalidPolicy, match="there is no such folder"):
+            policies.current()

@@ -1,6 +1,7 @@
 """Policies from a folder of YAML files: the only place that reads them, and checks the files they point to."""
 
 import hashlib
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from anew.errors import InvalidPolicy
 DocumentT = TypeVar("DocumentT", bound=Document)
 
 DEFAULTS = ("default.yaml", "default.yml")
-_SUFFIXES = frozenset({".yaml", ".yml"})
+_SUFFIXES = (".yaml", ".yml")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +41,20 @@ class PolicyFolder:
 
     def current(self) -> Policies:
         """The policies as they are now. Raises InvalidPolicy."""
-        stamp = tuple((file, (known := file.stat()).st_mtime_ns, known.st_size) for file in policy_files(self._folder))
-        if self._read is None or self._read[0] != stamp:
+        stamp = _stamp(self._folder)
+        if stamp is None or self._read is None or self._read[0] != stamp:
             self._read = (stamp, load_policies(self._folder))
         return self._read[1]
+
+
+def _stamp(folder: Path) -> frozenset[tuple[str, int, int]] | None:
+    # Each flow run asks, and a folder may hold a thousand policies: names alone, without a Path for each.
+    try:
+        with os.scandir(folder) as entries:
+            files = [entry for entry in entries if entry.name.endswith(_SUFFIXES) and entry.is_file()]
+            return frozenset((file.name, (known := file.stat()).st_mtime_ns, known.st_size) for file in files)
+    except OSError:
+        return None  # whoever reads the policies is told what is wrong
 
 
 def load_policies(folder: Path) -> Policies:

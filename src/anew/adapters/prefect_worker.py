@@ -17,13 +17,15 @@ from collections.abc import Coroutine
 from concurrent.futures import Future as ThreadFuture
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
+from uuid import UUID
 
 import anyio
 import anyio.abc
 import anyio.to_thread
 import httpx
-from prefect.client.schemas.objects import FlowRun
+from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.objects import FlowRun, WorkPool
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.deployments.steps.core import run_steps
 from prefect.events.clients import get_events_subscriber
@@ -33,6 +35,9 @@ from prefect.flow_engine import run_flow
 from prefect.flows import Flow, load_flow_from_entrypoint
 from prefect.states import Cancelled
 from prefect.workers.base import BaseJobConfiguration, BaseVariables, BaseWorker, BaseWorkerResult
+from pydantic import PrivateAttr
+
+from anew.adapters.prefect_clients import async_client, sync_client
 
 TYPE: Final = "anew-in-process"
 
@@ -52,11 +57,43 @@ class InProcessResult(BaseWorkerResult):
     """How a run left the worker. The run's own state is reported by the engine."""
 
 
-class InProcessWorker(BaseWorker[BaseJobConfiguration, BaseVariables, InProcessResult]):
+class InProcessConfiguration(BaseJobConfiguration):
+    """Whose run it is. There is no infrastructure to describe, so nothing is filled in from the pool's template."""
+
+    _deployment: DeploymentResponse | None = PrivateAttr(None)
+
+    @property
+    def deployment(self) -> DeploymentResponse:
+        """The run's deployment. Raises ValueError for a run without one, which has no entrypoint."""
+        if self._deployment is None:
+            raise ValueError("the flow run has no deployment, and so no entrypoint")
+        return self._deployment
+
+    @classmethod
+    async def resolve_for_flow_run(
+        cls,
+        flow_run: FlowRun,
+        *,
+        client: PrefectClient,
+        work_pool: WorkPool,
+        worker_name: str,
+        worker_id: UUID | None = None,
+        deployment: DeploymentResponse | None = None,
+    ) -> Self:
+        """Read the deployment, and nothing else: the environment of a process would take 80 ms to make."""
+        if deployment is None and flow_run.deployment_id is not None:
+            deployment = await client.read_deployment(flow_run.deployment_id)
+        configuration = cls()
+        configuration._deployment = deployment
+        configuration._related_objects = {"deployment": deployment, "flow-run": flow_run}
+        return configuration
+
+
+class InProcessWorker(BaseWorker[InProcessConfiguration, BaseVariables, InProcessResult]):
     """Runs each flow run in a thread with an event loop of its own, so that none can hold up another or the worker."""
 
     type = TYPE
-    job_configuration = BaseJobConfiguration
+    job_configuration = InProcessConfiguration
     _description = "Runs short flows inside the worker, without starting a process for each."
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -105,13 +142,11 @@ class InProcessWorker(BaseWorker[BaseJobConfiguration, BaseVariables, InProcessR
     async def run(
         self,
         flow_run: FlowRun,
-        configuration: BaseJobConfiguration,
+        configuration: InProcessConfiguration,
         task_status: anyio.abc.TaskStatus[int] | None = None,
     ) -> InProcessResult:
         """Run the flow run to its end. What fails before the flow is begun is reported as Crashed by the caller."""
-        if flow_run.deployment_id is None:
-            raise ValueError(f"flow run {flow_run.id} has no deployment, and so no entrypoint")
-        flow = await self._flows.load(await self.client.read_deployment(flow_run.deployment_id))
+        flow = await self._flows.load(configuration.deployment)
         # The run as handed to us is older than its move to Pending.
         fresh = await self.client.read_flow_run(flow_run.id)
         if task_status is not None:
@@ -120,6 +155,9 @@ class InProcessWorker(BaseWorker[BaseJobConfiguration, BaseVariables, InProcessR
         await self._execute(execution)
         await self._report(execution)
         return InProcessResult(identifier=str(os.getpid()), status_code=0)
+
+    async def _propose_submitting_state(self, flow_run: FlowRun) -> None:
+        """Nothing is submitted to anywhere: from Pending a run goes straight to Running."""
 
     async def _execute(self, execution: "Execution") -> None:
         async with anyio.create_task_group() as watch:
@@ -183,9 +221,10 @@ class Execution:
     def run(self) -> None:
         """Run to the end. The flow's own failure is in the run's state, not in `error`."""
         try:
-            outcome = run_flow(self._flow, flow_run=self.flow_run, return_type="state")
-            if inspect.iscoroutine(outcome):
-                asyncio.run(self._watched(outcome))
+            with sync_client():
+                outcome = run_flow(self._flow, flow_run=self.flow_run, return_type="state")
+                if inspect.iscoroutine(outcome):
+                    asyncio.run(self._watched(outcome))
         except asyncio.CancelledError:
             pass  # the engine has reported it
         except BaseException as error:  # noqa: BLE001
@@ -203,7 +242,8 @@ class Execution:
 
     async def _watched(self, outcome: Coroutine[Any, Any, Any]) -> None:
         self._loop, self._task = asyncio.get_running_loop(), asyncio.current_task()
-        await outcome
+        async with async_client():
+            await outcome
 
 
 class FlowCache:

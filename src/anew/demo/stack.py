@@ -94,7 +94,7 @@ def environment(folder: Path, settings_file: Path, addresses: Addresses) -> dict
         "PREFECT_CLI_PROMPT": "false",
         # Each look for work writes to Prefect's database. On SQLite, looks more often than this make the server's own
         # writes fail and wait two seconds before they are tried again.
-        "PREFECT_WORKER_QUERY_SECONDS": "1",
+        "PREFECT_WORKER_QUERY_SECONDS": "5",
         # A schedule that is added late would otherwise be looked at once a minute.
         "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "3",
         "DO_NOT_TRACK": "1",
