@@ -9,6 +9,7 @@ help:
 	@echo "make demo    watch a model drift, retrain and go live, without an Azure account"
 	@echo "make test    lint, types, import contracts and all tests"
 	@echo "make lint    ruff, pyright, import-linter"
+	@echo "make chaos   1,000 events and random kills, counted (SEED=1 SEEDS=1 DATABASE=sqlite or postgresql)"
 	@echo "make faults  kill -9 at every boundary, on SQLite and PostgreSQL (half an hour)"
 	@echo "make bench   the figures the README quotes"
 	@echo "make bench-releases   200 releases, good and bad, beside naive rivals (10 minutes)"
