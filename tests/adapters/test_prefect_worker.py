@@ -18,6 +18,7 @@ FLOWS = """
 import asyncio
 from pathlib import Path
 from prefect import flow
+from prefect.client.orchestration import get_client
 
 @flow
 async def hinted(event: dict | None = None) -> str:
@@ -35,6 +36,11 @@ async def failing() -> None:
 @flow
 async def exiting() -> None:
     raise SystemExit(3)
+
+@flow
+async def sharing() -> None:
+    tls = [client._client._transport._pool._ssl_context for client in (get_client(), get_client(sync_client=True))]
+    assert tls[0] is tls[1]
 
 @flow
 async def endless() -> None:
@@ -59,6 +65,7 @@ deployments:
   - {name: default, entrypoint: "tinyflows/tiny.py:synchronous", work_pool: {name: tiny}}
   - {name: default, entrypoint: "tinyflows.tiny:failing", work_pool: {name: tiny}}
   - {name: default, entrypoint: "tinyflows.tiny:exiting", work_pool: {name: tiny}}
+  - {name: default, entrypoint: "tinyflows.tiny:sharing", work_pool: {name: tiny}}
   - {name: default, entrypoint: "tinyflows.tiny:endless", work_pool: {name: tiny}}
   - {name: default, entrypoint: "tinyflows.vanishing:vanishing", work_pool: {name: tiny}}
 """
@@ -123,6 +130,22 @@ def test_sync_flow_from_a_file_completes_in_the_projects_folder(flows: PrefectFl
     run_id = flows.start("synchronous/default", "synchronous/2/0", {})
 
     assert wait_for(flows, "synchronous", lambda run: run.id == run_id and run.ended is not None).state == "Completed"
+
+
+def test_clients_of_a_run_share_one_tls_context(flows: PrefectFlows) -> None:
+    run_id = flows.start("sharing/default", "sharing", {})
+
+    assert wait_for(flows, "sharing", lambda run: run.id == run_id and run.ended is not None).state == "Completed"
+
+
+def test_run_goes_from_pending_straight_to_running(flows: PrefectFlows, prefect_api: PrefectServer) -> None:
+    run_id = flows.start("synchronous/default", "synchronous/3/0", {})
+    wait_for(flows, "synchronous", lambda run: run.id == run_id and run.ended is not None)
+
+    states = httpx.get(f"{prefect_api.api_url}/flow_run_states/", params={"flow_run_id": run_id}).json()
+
+    in_order = sorted(states, key=lambda state: state["timestamp"])
+    assert [state["name"] for state in in_order] == ["Scheduled", "Pending", "Running", "Completed"]
 
 
 def test_failing_flow_is_failed(flows: PrefectFlows) -> None:

@@ -50,11 +50,14 @@ class PolicyFolder:
 def _stamp(folder: Path) -> frozenset[tuple[str, int, int]] | None:
     # Each flow run asks, and a folder may hold a thousand policies: names alone, without a Path for each.
     try:
-        with os.scandir(folder) as entries:
-            files = [entry for entry in entries if entry.name.endswith(_SUFFIXES) and entry.is_file()]
-            return frozenset((file.name, (known := file.stat()).st_mtime_ns, known.st_size) for file in files)
+        return frozenset((file.name, (known := file.stat()).st_mtime_ns, known.st_size) for file in _yaml_files(folder))
     except OSError:
         return None  # whoever reads the policies is told what is wrong
+
+
+def _yaml_files(folder: Path) -> list[os.DirEntry[str]]:
+    with os.scandir(folder) as entries:
+        return [entry for entry in entries if entry.name.endswith(_SUFFIXES) and entry.is_file()]
 
 
 def load_policies(folder: Path) -> Policies:
@@ -94,7 +97,7 @@ def policy_files(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise InvalidPolicy((f"{folder}: there is no such folder",))
     try:
-        files = sorted(file for file in folder.iterdir() if file.suffix in _SUFFIXES and file.is_file())
+        files = sorted(Path(file) for file in _yaml_files(folder))
     except OSError as error:
         raise InvalidPolicy((f"{folder}: cannot be listed: {error.strerror}",)) from error
     if not any(file.name not in DEFAULTS for file in files):
