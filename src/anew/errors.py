@@ -80,6 +80,12 @@ class MalformedBody(PermanentError):
     """A request's body is not JSON, or not an object or array: none of it can be an event."""
 
 
+class BatchTooLarge(PermanentError):
+    """A request has more events than the webhook takes."""
+
+    advice = "Raise webhook.max_events"
+
+
 class BodyTooLarge(PermanentError):
     """A request's body is longer than the webhook takes."""
 

@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import Raw
 
-from anew.core.event_parsing import accept, parse_body, parse_event
+from anew.core.event_parsing import accept, load_json, parse_body, parse_event
 from anew.core.events import Breach, Cause, Event, Ignored, Parsed, Rejected
+from anew.core.exact_events import exact_reader
 from anew.errors import MalformedBody
 from tests.event_data import DATA, OTHER_WORKSPACE, WORKSPACE, load
 
@@ -353,11 +355,16 @@ def test_deeply_nested_tag_is_kept_as_some_text() -> None:
     assert parsed.tags["deep"]
 
 
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
-    max_leaves=12,
-)
+def any_json(numbers: st.SearchStrategy[float]) -> st.SearchStrategy[object]:
+    return st.recursive(
+        st.none() | st.booleans() | st.integers() | numbers | st.text(),
+        lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+        max_leaves=12,
+    )
+
+
+JSON = any_json(st.floats())
+FINITE_JSON = any_json(st.floats(allow_nan=False, allow_infinity=False))
 EXAMPLES = [path.name for path in sorted(DATA.glob("*.json"))]
 
 
@@ -378,6 +385,87 @@ def test_real_event_with_any_field_replaced_parses_without_raising(name: str, da
     parsed = parse_event(raw)
 
     assert isinstance(parsed, Event | Ignored | Rejected)
+
+
+EDGES: list[Any] = [
+    *("", " ", " a", "a ", "\u00a0a", "a\nb", "é", "\x7f", "\x00", "a" * 256, "a" * 257, " " + "a" * 256, "a" * 1025),
+    *("a" * 255 + " b", "1.0", "1.", "2", "2026-07-14T03:41:12", "2026-07-14T03:41:12+14:00", "0001-01-01T00:00+14:00"),
+    *(
+        0,
+        1,
+        20,
+        -1,
+        0.5,
+        -0.0,
+        1.0,
+        2**64,
+        10**31,
+        True,
+        None,
+        [],
+        {},
+        {"a": "b"},
+        {"a": 1},
+        {"a": None},
+        {" ": "\x00"},
+    ),
+]
+STRANGERS = ["type", "eventType", "topic", "specversion", "SPECVERSION", "RunTags", "runId", "RUNID", "data", "other"]
+
+
+def reads_the_same(raw: dict[str, Any], *, ascii: bool = True) -> bool:
+    text = json.dumps(raw, ensure_ascii=ascii).encode()
+    value = parse_event(load_json(text))
+    return parse_body(text) == [value] and parse_body(b"[" + text + b"]") == [value]
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_event_with_any_field_changed_reads_the_same_from_its_text_and_its_value(name: str) -> None:
+    raw = load(name)
+    raw = raw[0] if isinstance(raw, list) else raw
+
+    for target in (raw, raw["data"]):
+        for key in [*target, *STRANGERS]:
+            before = target.get(key, ...)
+            for value in EDGES:
+                target[key] = value
+                assert reads_the_same(raw), (key, value)
+            target.pop(key)
+            assert reads_the_same(raw), key
+            target.update({} if before is ... else {key: before})
+
+
+@given(st.sampled_from(EXAMPLES), st.booleans(), st.data())
+def test_event_with_more_changed_reads_the_same_from_its_text_and_its_value(
+    name: str, ascii: bool, data: st.DataObject
+) -> None:
+    raw = load(name)
+    raw = raw[0] if isinstance(raw, list) else raw
+    places = [(target, key) for target in (raw, raw["data"]) for key in [*target, *STRANGERS]]
+    for target, key in data.draw(st.lists(st.sampled_from(places), min_size=2, max_size=4)):
+        target[key] = data.draw(st.sampled_from(EDGES) | FINITE_JSON)
+
+    assert reads_the_same(raw, ascii=ascii)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "breach.cloud.completed.json",
+        "breach.grid.batch.json",
+        "drift.grid.batch.json",
+        "model-deployed.grid.batch.json",
+        "model-registered.grid.batch.json",
+        "run-completed.cloud.json",
+        "run-completed.grid.batch.json",
+        "run-failed.cloud.json",
+    ],
+)
+def test_event_as_the_schemas_have_it_is_read_exactly(name: str) -> None:
+    raw = load(name)
+    body = json.dumps(raw[0] if isinstance(raw, list) else raw).encode()
+
+    assert exact_reader(body)(Raw(body)) == event(name)
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"[1]"])

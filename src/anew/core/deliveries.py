@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from anew.core.event_fields import Fields, shown
-from anew.core.event_parsing import accept, load_json, parse_event
+from anew.core.event_parsing import accept, load_json, parse_body
 from anew.core.events import Parsed, Workspace
-from anew.errors import MalformedBody
+from anew.errors import BatchTooLarge, MalformedBody
 
 # A batch is preferred to be 1 MB at most, but one larger event may exceed it, and the envelope comes on top. Event Grid
 # never sends again what was once refused as too large, so the limits are far from anything it is known to send.
@@ -93,18 +93,18 @@ def _post(
     if kind == "subscriptiondeletion":
         return Acknowledge()
     try:
-        value = load_json(request.body)
+        if kind == "subscriptionvalidation":
+            validation = load_json(request.body)
+            return _validate(validation, request.headers.get("aeg-subscription-name", ""), subscriptions)
+        return Deliver(tuple(accept(parsed, workspaces) for parsed in parse_body(request.body, max_events)))
     except MalformedBody as error:
         return Refuse(400, str(error))
-    elements = value if isinstance(value, list) else [value]
-    if kind == "subscriptionvalidation":
-        return _validate(elements, request.headers.get("aeg-subscription-name", ""), subscriptions)
-    if len(elements) > max_events:
-        return Refuse(413, f"the batch has {len(elements)} events, at most {max_events} are taken")
-    return Deliver(tuple(accept(parse_event(element), workspaces) for element in elements))
+    except BatchTooLarge as error:
+        return Refuse(413, str(error))
 
 
-def _validate(elements: list[Any], subscription: str, subscriptions: Collection[str]) -> Action:
+def _validate(validation: dict[str, Any] | list[Any], subscription: str, subscriptions: Collection[str]) -> Action:
+    elements = validation if isinstance(validation, list) else [validation]
     # Event Grid sends the name in upper case, and a validation's topic may be no workspace at all.
     if subscriptions and subscription.casefold() not in {name.casefold() for name in subscriptions}:
         return Refuse(403, f"event subscription {shown(subscription)} is not expected")

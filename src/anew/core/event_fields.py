@@ -13,6 +13,8 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple, cast
 
 MAX_NAME = 256  # Azure's own limit for run, model and endpoint names is 255 or 260
+MAX_TOPIC = 600
+MAX_SUBJECT = 1024
 MAX_LIST = 1500  # keeps a key below PostgreSQL's 2,704 bytes for an indexed value
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
@@ -84,7 +86,7 @@ class Fields:
         value = self._values.get(name)
         if value is None:
             value = self._otherwise_spelled(name)
-        return (storable(value).strip()[:limit] or None) if isinstance(value, str) else None
+        return (storable(value).strip()[:limit].rstrip() or None) if isinstance(value, str) else None
 
     def text(self, name: str, otherwise: InText | None = None, *, limit: int = MAX_NAME) -> str:
         """The text that identifies something, looked for *otherwise* when absent. Raises FieldError."""

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, Self
 
 from msgspec import Struct
@@ -84,6 +84,12 @@ class Workspace(Struct, frozen=True, eq=False, dict=True):
         """The workspace an ARM id names, or None when it names something else."""
         match = _WORKSPACE.match(arm_id)
         return cls(match["subscription"], match["group"], match["name"]) if match else None
+
+
+@lru_cache(maxsize=256)
+def workspace_of(topic: str) -> Workspace | None:
+    """As `Workspace.parse`, for texts that come again and again."""
+    return Workspace.parse(topic)
 
 
 class Breach(Struct, frozen=True, gc=False, omit_defaults=True):

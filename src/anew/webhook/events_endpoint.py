@@ -102,9 +102,9 @@ class EventsEndpoint:
         headers = dict(request.headers)
         self._bodies.check_length(headers.get("content-length", ""))
         client = request.client.host if request.client else None
-        refusal = await self._authenticator.refuse(
-            headers, request.url.query, client, handshake=request.method == "OPTIONS"
-        )
+        # `request.url` would put the whole of it together, and take it apart again.
+        query = request.scope["query_string"].decode("utf-8", "surrogateescape")
+        refusal = await self._authenticator.refuse(headers, query, client, handshake=request.method == "OPTIONS")
         if refusal is not None:
             return _refused(refusal.status, refusal.reason, Connection="close", **refusal.headers)
         self._take_token()

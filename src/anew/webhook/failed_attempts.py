@@ -3,6 +3,7 @@
 import ipaddress
 from collections import OrderedDict
 from dataclasses import dataclass
+from functools import lru_cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,7 @@ class FailedAttempts:
         return len(self._forgiven_at)
 
 
+@lru_cache(maxsize=1000)
 def bucket_of(client: str | None) -> str:
     """What counts as one address: an IPv4 address, or the /64 network of an IPv6 one, as that is what one host gets."""
     try:
