@@ -29,9 +29,10 @@ setup: .venv/.installed
 demo: setup
 	@$(BIN)/anew demo
 
-# Most tests wait for processes of their own; those of one file share theirs.
+# Most tests wait for processes of their own, so that more run at once than there are cores; those of one file share
+# theirs. The longest files come first (tests/conftest.py).
 test: lint
-	@$(BIN)/pytest -q --numprocesses=2 --dist=loadfile
+	@$(BIN)/pytest -q --numprocesses=4 --dist=loadfile --no-loadscope-reorder
 
 faults: setup
 	@$(BIN)/python -m tests.faults

@@ -13,6 +13,11 @@ from tests.postgres import Postgres, running_postgres
 _LASTING = ("sqlite-file", "postgresql")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest, so that none is left to one process at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Generator[Postgres]:
     """The PostgreSQL server of this session."""

@@ -25,7 +25,7 @@ BIN = Path(sys.executable).parent
 ROOT = Path(__file__).parents[2]
 Value = TypeVar("Value")
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.e2e, pytest.mark.long, pytest.mark.timeout(600)]
 
 
 class KeptDemo:

@@ -20,7 +20,7 @@ FIRST, *OTHERS = STORIES
 TRAFFIC = "endpoints.online.set_traffic"
 AZURE_DEATHS = 6
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
 EFFECTS = {
     "launchers.adf.launch",
     "launchers.aml.launch",
