@@ -17,7 +17,7 @@ pytestmark = pytest.mark.timeout(240)
 FLOWS = """
 import asyncio
 from pathlib import Path
-from prefect import flow
+from prefect import flow, runtime
 from prefect.client.orchestration import get_client
 
 @flow
@@ -43,6 +43,15 @@ async def sharing() -> None:
     assert tls[0] is tls[1]
 
 @flow
+async def knowing() -> None:
+    assert runtime.deployment.name == "default"
+    assert runtime.flow_run.id is not None
+
+@flow
+async def slow() -> None:
+    await asyncio.sleep(3)
+
+@flow
 async def endless() -> None:
     await asyncio.sleep(3600)
 """
@@ -66,6 +75,8 @@ deployments:
   - {name: default, entrypoint: "tinyflows.tiny:failing", work_pool: {name: tiny}}
   - {name: default, entrypoint: "tinyflows.tiny:exiting", work_pool: {name: tiny}}
   - {name: default, entrypoint: "tinyflows.tiny:sharing", work_pool: {name: tiny}}
+  - {name: default, entrypoint: "tinyflows.tiny:knowing", work_pool: {name: tiny}}
+  - {name: default, entrypoint: "tinyflows.tiny:slow", work_pool: {name: tiny}}
   - {name: default, entrypoint: "tinyflows.tiny:endless", work_pool: {name: tiny}}
   - {name: default, entrypoint: "tinyflows.vanishing:vanishing", work_pool: {name: tiny}}
 """
@@ -146,6 +157,34 @@ def test_run_goes_from_pending_straight_to_running(flows: PrefectFlows, prefect_
 
     in_order = sorted(states, key=lambda state: state["timestamp"])
     assert [state["name"] for state in in_order] == ["Scheduled", "Pending", "Running", "Completed"]
+
+
+def test_flow_knows_its_deployment(flows: PrefectFlows) -> None:
+    run_id = flows.start("knowing/default", "knowing", {})
+
+    assert wait_for(flows, "knowing", lambda run: run.id == run_id and run.ended is not None).state == "Completed"
+
+
+def test_run_that_ended_is_labelled_with_its_worker(flows: PrefectFlows, prefect_api: PrefectServer) -> None:
+    run_id = flows.start("synchronous/default", "synchronous/4/0", {})
+
+    def labels() -> dict[str, str]:
+        return httpx.get(f"{prefect_api.api_url}/flow_runs/{run_id}").json()["labels"]
+
+    until(lambda: "prefect.worker.name" in labels())
+    assert labels()["prefect.worker.type"] == "anew-in-process"
+
+
+def test_run_that_a_person_suspends_while_it_runs_goes_to_its_end(
+    flows: PrefectFlows, prefect_api: PrefectServer
+) -> None:
+    run_id = flows.start("slow/default", "slow", {})
+    wait_for(flows, "slow", lambda run: run.id == run_id and run.state == "Running")
+
+    suspended = {"state": {"type": "PAUSED", "name": "Suspended", "state_details": {"pause_reschedule": True}}}
+    httpx.post(f"{prefect_api.api_url}/flow_runs/{run_id}/set_state", json=suspended).raise_for_status()
+
+    assert wait_for(flows, "slow", lambda run: run.id == run_id and run.state == "Completed")
 
 
 def test_failing_flow_is_failed(flows: PrefectFlows) -> None:

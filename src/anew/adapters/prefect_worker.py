@@ -1,4 +1,4 @@
-"""A Prefect worker that runs flows inside itself: half a second from trigger to flow code.
+"""A Prefect worker that runs flows inside itself: 0.2 seconds from trigger to flow code.
 
 Prefect's process worker starts two interpreters for each run, 6 to 11 seconds. Our flows are short and wait for
 nobody, so they need no process of their own. Start it with `prefect worker start --pool anew --type anew-in-process`.
@@ -33,7 +33,7 @@ from prefect.events.filters import EventFilter, EventNameFilter
 from prefect.exceptions import Abort, ObjectNotFound, Pause
 from prefect.flow_engine import run_flow
 from prefect.flows import Flow, load_flow_from_entrypoint
-from prefect.states import Cancelled
+from prefect.states import Cancelled, Pending
 from prefect.workers.base import BaseJobConfiguration, BaseVariables, BaseWorker, BaseWorkerResult
 from pydantic import PrivateAttr
 
@@ -103,6 +103,11 @@ class InProcessWorker(BaseWorker[InProcessConfiguration, BaseVariables, InProces
         self._told = anyio.Event()
         self._listening = anyio.CancelScope()
 
+    @classmethod
+    def get_default_base_job_template(cls) -> dict[str, Any]:
+        """No variables: of some, the server checks the schema, and then the values, for each run. It takes no less."""
+        return {"job_configuration": {"env": {}}, "variables": {"type": "object", "properties": {}}}
+
     async def setup(self) -> None:
         """Besides what every worker does, listen to the server, so that a run does not wait for the next poll."""
         await super().setup()
@@ -146,18 +151,26 @@ class InProcessWorker(BaseWorker[InProcessConfiguration, BaseVariables, InProces
         task_status: anyio.abc.TaskStatus[int] | None = None,
     ) -> InProcessResult:
         """Run the flow run to its end. What fails before the flow is begun is reported as Crashed by the caller."""
-        flow = await self._flows.load(configuration.deployment)
-        # The run as handed to us is older than its move to Pending.
-        fresh = await self.client.read_flow_run(flow_run.id)
-        if task_status is not None:
-            task_status.started(os.getpid())
-        execution = Execution(flow, fresh)
+        execution = Execution(await self._flows.load(configuration.deployment), _as_begun(flow_run))
         await self._execute(execution)
         await self._report(execution)
+        # Sooner, the labels and what the caller writes down of a started run would compete with the writes of the run.
+        await self._label(flow_run.id)
+        if task_status is not None:
+            task_status.started(os.getpid())
         return InProcessResult(identifier=str(os.getpid()), status_code=0)
 
     async def _propose_submitting_state(self, flow_run: FlowRun) -> None:
         """Nothing is submitted to anywhere: from Pending a run goes straight to Running."""
+
+    async def _give_worker_labels_to_flow_run(self, flow_run_id: UUID) -> None:
+        """Not before the run, but when it has ended."""
+
+    async def _label(self, flow_run_id: UUID) -> None:
+        try:
+            await super()._give_worker_labels_to_flow_run(flow_run_id)
+        except (httpx.HTTPError, ObjectNotFound) as error:
+            self._logger.warning("flow run %s has no labels of this worker: %s", flow_run_id, error)
 
     async def _execute(self, execution: "Execution") -> None:
         async with anyio.create_task_group() as watch:
@@ -204,6 +217,15 @@ class InProcessWorker(BaseWorker[InProcessConfiguration, BaseVariables, InProces
             self._logger.error("flow run %s failed outside its flow", run_id, exc_info=error)
             message = f"{type(error).__name__} outside the flow: {error}"[:1000]
             await self._propose_crashed_state(execution.flow_run, message)
+
+
+def _as_begun(flow_run: FlowRun) -> FlowRun:
+    """The flow run as its engine is to see it first; it reads the run again once it is Running.
+
+    The run as handed to a worker is older than its move to Pending. With a deployment, the engine would listen, before
+    it begins, for a person who suspends the run: 80 ms, for runs that are over as soon.
+    """
+    return flow_run.model_copy(update={"state": Pending(), "deployment_id": None})
 
 
 class Execution:
