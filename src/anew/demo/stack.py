@@ -92,9 +92,6 @@ def environment(folder: Path, settings_file: Path, addresses: Addresses) -> dict
         "PREFECT_SERVER_UI_API_URL": addresses.prefect_api,
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_CLI_PROMPT": "false",
-        # The worker is told of runs, and each look for work writes to Prefect's database: on SQLite one that meets a
-        # write of the server's makes it wait two seconds before it is tried again.
-        "PREFECT_WORKER_QUERY_SECONDS": "5",
         # A schedule that is added late would otherwise be looked at once a minute.
         "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "3",
         "DO_NOT_TRACK": "1",
