@@ -54,7 +54,7 @@ class Office:
 
     def form_of(self, retraining: Retraining, state: str = "Suspended") -> FlowRunView:
         """The form of a retraining, once it is in this state."""
-        return _until(lambda: next((run for run in self._forms(retraining) if run.state == state), None))
+        return _until(lambda: next((run for run in self.forms(retraining) if run.state == state), None))
 
     def fill_in(self, form: FlowRunView, **values: Any) -> str:
         """What Prefect says to a form that was sent. A server on SQLite that is busy says 503, to be asked again."""
@@ -70,7 +70,8 @@ class Office:
         assert found is not None
         return found
 
-    def _forms(self, retraining: Retraining) -> list[FlowRunView]:
+    def forms(self, retraining: Retraining) -> list[FlowRunView]:
+        """All there are, none of which has failed."""
         runs = self.prefect.flow_runs([DEPLOYMENT], retraining.created_at)
         found = [run for run in runs if run.parameters.get("retraining_id") == retraining.id]
         assert not [run for run in found if run.state in {"Failed", "Crashed"}], found
@@ -172,11 +173,13 @@ def test_form_that_no_event_opened_is_opened_once(office: Office) -> None:
     forms = PrefectForms(office.prefect)
     later = waiting.state_since + WAIT / 2
 
-    first, second = (_patiently(lambda: keep_forms(office, forms, later)) for _ in range(2))
+    # A pass that Prefect cut short may have opened it already: what counts are the forms there are.
+    _patiently(lambda: keep_forms(office, forms, later))
+    second = _patiently(lambda: keep_forms(office, forms, later))
 
-    assert waiting.id in first.asked
     assert waiting.id not in second.asked
     assert office.form_of(waiting)
+    assert len(office.forms(waiting)) == 1
 
 
 def test_form_answered_elsewhere_is_withdrawn(office: Office) -> None:
@@ -184,11 +187,11 @@ def test_form_answered_elsewhere_is_withdrawn(office: Office) -> None:
     office.form_of(waiting)
     answer(office, waiting.id, True, "Grace", "better", datetime.now(UTC))
 
-    kept = _patiently(lambda: keep_forms(office, PrefectForms(office.prefect), datetime.now(UTC)))
+    forms = PrefectForms(office.prefect)
+    _patiently(lambda: keep_forms(office, forms, datetime.now(UTC)))
 
-    assert kept.withdrawn == (waiting.id,)
     assert office.form_of(waiting, "Cancelled")
-    assert keep_forms(office, PrefectForms(office.prefect), datetime.now(UTC)).withdrawn == FormsKept().withdrawn
+    assert not _patiently(lambda: keep_forms(office, forms, datetime.now(UTC))).withdrawn
 
 
 def _until_accepted(office: Office, form: FlowRunView, **values: Any) -> str:
