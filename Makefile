@@ -32,7 +32,7 @@ demo: setup
 # Most tests wait for processes of their own, so that more run at once than there are cores; those of one file share
 # theirs. The longest files come first (tests/conftest.py).
 test: lint
-	@$(BIN)/pytest -q --numprocesses=4 --dist=loadfile --no-loadscope-reorder
+	@$(BIN)/pytest -q --numprocesses=3 --dist=loadfile --no-loadscope-reorder
 
 faults: setup
 	@$(BIN)/python -m tests.faults

@@ -87,7 +87,7 @@ def office(prefect_api: PrefectServer, tmp_path_factory: pytest.TempPathFactory)
     prefect_api.cli("--no-prompt", "deploy", "--name", DEPLOYMENT, cwd=ROOT)
     with (
         pytest.MonkeyPatch.context() as patch,
-        PrefectFlows(prefect_api.api_url) as prefect,
+        PrefectFlows(prefect_api.api_url, attempts=10) as prefect,
         httpx.Client(base_url=prefect_api.api_url) as api,
     ):
         patch.setenv("ANEW_SETTINGS", str(folder / "anew.toml"))  # the worker inherits it

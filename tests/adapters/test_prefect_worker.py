@@ -100,7 +100,7 @@ def project(prefect_api: PrefectServer, tmp_path_factory: pytest.TempPathFactory
 
 @pytest.fixture(scope="module")
 def flows(prefect_api: PrefectServer, project: Path) -> Iterator[PrefectFlows]:
-    with prefect_api.worker("tiny", cwd=project), PrefectFlows(prefect_api.api_url) as client:
+    with prefect_api.worker("tiny", cwd=project), PrefectFlows(prefect_api.api_url, attempts=10) as client:
         yield client
 
 
