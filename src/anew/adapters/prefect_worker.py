@@ -1,4 +1,4 @@
-"""A Prefect worker that runs flows inside itself: 0.2 seconds from trigger to flow code.
+"""A Prefect worker that runs flows inside itself, so that a run begins without a process of its own.
 
 Prefect's process worker starts two interpreters for each run, 6 to 11 seconds. Our flows are short and wait for
 nobody, so they need no process of their own. Start it with `prefect worker start --pool anew --type anew-in-process`.

@@ -1,4 +1,4 @@
-"""Events exactly as the published schemas have them, which is read in a third of the time that reading loosely takes.
+"""Events exactly as the published schemas have them, read in half the time that reading loosely takes.
 
 What is read here is what `event_parsing` would read. Whatever could be read otherwise, down to the casing of a name, is
 left to it.
