@@ -187,6 +187,7 @@ def make_engine(azure: MemoryAzure, ledger: Ledger, *documents: Policy) -> Engin
         sources={"log_analytics": MemorySource(azure)},
         missed=MemoryMissedEvents(azure),
         notifier=MemoryNotifier(),
+        clock=azure.now,
         actor="test",
     )
 
@@ -231,6 +232,7 @@ class Play:
 
     def __post_init__(self) -> None:
         self.azure.endings[EVALUATE_JOB] = evaluation()
+        self.azure.clock = lambda: self.now
         self.engine = make_engine(self.azure, self.ledger)
 
     def with_policies(self, *documents: Policy) -> "Play":

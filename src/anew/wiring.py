@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from anew.adapters.ledger import SqlLedger
 from anew.adapters.policy_folder import load_policies
+from anew.adapters.sending import refuse_late
 from anew.core.policies import Policies
 from anew.engine.context import Engine, Timing
 from anew.engine.ports import EvidenceSource, Notifier
@@ -30,9 +31,10 @@ if TYPE_CHECKING:
     from anew.core.approval_links import ApprovalLinks
     from anew.webhook.authentication import Authenticator
 
-# The SDK's own defaults wait for minutes, ten times over. What fails here the next tick tries again, from what the
-# ledger knows.
-_PATIENCE: Mapping[str, Any] = {
+# The SDK's own defaults wait for minutes, ten times over. What fails here, or is late, the next tick tries again, from
+# what the ledger knows.
+_SENDING: Mapping[str, Any] = {
+    "raw_request_hook": refuse_late,
     "connection_timeout": 5,
     "read_timeout": 60,
     "retry_total": 3,
@@ -68,13 +70,13 @@ def azure_access(settings: Settings) -> AzureAccess:
         from azure.identity import DefaultAzureCredential
 
         cloud = {"cloud": settings.azure.cloud, **_POLLING}
-        return AzureAccess(DefaultAzureCredential(), lambda: dict(_PATIENCE), None, cloud)
+        return AzureAccess(DefaultAzureCredential(), lambda: dict(_SENDING), None, cloud)
     from anew.emulator.credentials import connection
 
     local = connection(url)
     return AzureAccess(
         credential=local.credential,
-        options=lambda: {"per_call_policies": local.policies(), **_PATIENCE},
+        options=lambda: {"per_call_policies": local.policies(), **_SENDING},
         endpoint=local.base_url,
         cloud={"cloud": local.cloud, "cloud_metadata": local.cloud_metadata, "polling_interval": 0.05},
     )
@@ -237,6 +239,7 @@ def build_engine(settings: Settings, actor: str, policies: Policies | None = Non
         sources=evidence_sources(settings, ALL_SOURCES),
         missed=AzureMissedEvents(logs, ml, settings.workspace, monitors.experiment_id),
         notifier=notifier(settings),
+        clock=lambda: datetime.now(UTC),
         actor=actor,
         timing=Timing(
             claim_lease=settings.timing.claim_lease,

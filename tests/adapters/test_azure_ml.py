@@ -11,7 +11,7 @@ from anew.core.tags import RETRAINING_TAG
 from anew.emulator.runs import record_run
 from anew.engine.ports import ModelVersion, RunStatus
 from anew.errors import AzureRefused, InvalidPolicy
-from tests.contract.azure_worlds import RealClients, real_clients
+from tests.contract.azure_worlds import RealClients, real_clients, soon
 from tests.emulator.support import WORKSPACE_ID, train_document
 
 
@@ -85,7 +85,7 @@ def test_declared_optional_input_is_set(clients: RealClients, jobs: AzureMLJobs,
     document.write_text(yaml.safe_dump({**content, "inputs": {**content["inputs"], "gate": ""}}))
     gate = '{"kind":"non_inferiority","margin":0.01}'
 
-    jobs.submit("with-gate", str(document), {}, {}, optional={"gate": gate, "unknown": "x"})
+    jobs.submit("with-gate", str(document), {}, {}, soon(), optional={"gate": gate, "unknown": "x"})
 
     kept = next(job for job in clients.azure.cloud.store.list("job") if job["name"] == "with-gate")
     assert kept["properties"]["inputs"]["gate"]["value"] == gate
@@ -98,7 +98,8 @@ def test_job_takes_its_name_tags_and_inputs_from_the_retraining_and_the_rest_fro
     document = tmp_path / "job.yml"
     document.write_text(yaml.safe_dump(train_document("in-the-file", tags={"team": "pricing"})))
 
-    jobs.submit("of-the-retraining", str(document), {"train_rows": 120, "data": "azureml://x"}, {RETRAINING_TAG: "r-1"})
+    given = {"train_rows": 120, "data": "azureml://x"}
+    jobs.submit("of-the-retraining", str(document), given, {RETRAINING_TAG: "r-1"}, soon())
 
     kept = next(job for job in clients.azure.cloud.store.list("job") if job["name"] == "of-the-retraining")
     inputs = kept["properties"]["inputs"]
@@ -114,12 +115,12 @@ def test_file_that_is_no_job_is_an_invalid_policy(jobs: AzureMLJobs, tmp_path: P
     document.write_text(text)
 
     with pytest.raises(InvalidPolicy, match="not an Azure ML job"):
-        jobs.submit("job-1", str(document), {}, {})
+        jobs.submit("job-1", str(document), {}, {}, soon())
 
 
 def test_file_that_is_missing_is_an_invalid_policy(jobs: AzureMLJobs, tmp_path: Path) -> None:
     with pytest.raises(InvalidPolicy, match=r"nothing\.yml"):
-        jobs.submit("job-1", str(tmp_path / "nothing.yml"), {}, {})
+        jobs.submit("job-1", str(tmp_path / "nothing.yml"), {}, {}, soon())
 
 
 def test_registered_model_keeps_type_and_description(clients: RealClients) -> None:

@@ -7,12 +7,13 @@ import pytest
 from azure.mgmt.datafactory import DataFactoryManagementClient
 
 from anew.adapters.data_factory import DataFactoryTraining
+from anew.adapters.sending import refuse_late
 from anew.core.policy import DataFactoryLauncher
 from anew.emulator.credentials import connection
 from anew.engine.ports import TrainingOrder
 from anew.errors import AzureNotFound, AzureRefused, AzureUnavailable
 from tests.adapters.failing_server import FailingServer, failing_server
-from tests.contract.azure_worlds import FACTORY, RealClients, real_clients
+from tests.contract.azure_worlds import FACTORY, RealClients, real_clients, soon
 from tests.emulator.support import RESOURCE_GROUP, SUBSCRIPTION
 
 
@@ -26,7 +27,12 @@ def server() -> Iterator[FailingServer]:
 def training(server: FailingServer) -> Iterator[DataFactoryTraining]:
     at = connection(server.url)
     client = DataFactoryManagementClient(
-        at.credential, SUBSCRIPTION, base_url=server.url, per_call_policies=at.policies(), retry_backoff_factor=0
+        at.credential,
+        SUBSCRIPTION,
+        base_url=server.url,
+        per_call_policies=at.policies(),
+        retry_backoff_factor=0,
+        raw_request_hook=refuse_late,
     )
     with client:
         yield DataFactoryTraining(client, RESOURCE_GROUP, FACTORY)
@@ -44,7 +50,7 @@ def test_launch_without_a_clear_answer_is_sent_once(
     server.status, server.headers = status, {"Retry-After": "0"}
 
     with pytest.raises(AzureUnavailable, match=str(status)):
-        training.launch(order())
+        training.launch(order(), soon())
 
     assert server.requests["POST"] == 1
 
@@ -56,7 +62,7 @@ def test_launch_that_is_refused_says_why(
     server.status = status
 
     with pytest.raises(error, match="try later"):
-        training.launch(order())
+        training.launch(order(), soon())
 
 
 def test_launch_at_a_server_that_is_gone_is_of_unknown_outcome() -> None:
@@ -67,14 +73,14 @@ def test_launch_at_a_server_that_is_gone_is_of_unknown_outcome() -> None:
     )
 
     with client, pytest.raises(AzureUnavailable, match="no answer"):
-        DataFactoryTraining(client, RESOURCE_GROUP, FACTORY).launch(order())
+        DataFactoryTraining(client, RESOURCE_GROUP, FACTORY).launch(order(), soon())
 
 
 def test_launcher_without_any_factory_is_refused_with_advice(training: DataFactoryTraining) -> None:
     training = DataFactoryTraining(training._client, RESOURCE_GROUP, None)  # pyright: ignore[reportPrivateUsage]
 
     with pytest.raises(AzureRefused) as refused:
-        training.launch(order())
+        training.launch(order(), soon())
 
     assert "azure.data_factory" in refused.value.advice
 
@@ -88,7 +94,7 @@ def clients(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealClients]:
 def test_run_is_found_on_a_later_page(clients: RealClients) -> None:
     training = DataFactoryTraining(clients.factory, RESOURCE_GROUP, FACTORY)
     clients.azure.control.set_modes(pipeline_run_page_size=2)
-    runs = {name: training.launch(order(name)) for name in ("r-1", "r-2", "r-3", "r-4", "r-5")}
+    runs = {name: training.launch(order(name), soon()) for name in ("r-1", "r-2", "r-3", "r-4", "r-5")}
 
     assert {name: training.find(order(name)) for name in runs} == runs
 
@@ -103,11 +109,11 @@ def test_pipeline_is_given_its_parameters_and_the_two_of_ours(clients: RealClien
         datetime.now(UTC),
     )
 
-    run = clients.factory.pipeline_runs.get(RESOURCE_GROUP, FACTORY, training.launch(wanted))
+    run = clients.factory.pipeline_runs.get(RESOURCE_GROUP, FACTORY, training.launch(wanted, soon()))
 
     assert run.parameters == {"rows": "10", "anew_retraining_id": "r-6", "anew_job_name": "job-6"}
 
 
 def test_pipeline_that_does_not_exist_is_not_found(clients: RealClients) -> None:
     with pytest.raises(AzureNotFound, match="nothing"):
-        DataFactoryTraining(clients.factory, RESOURCE_GROUP, FACTORY).launch(order(pipeline="nothing"))
+        DataFactoryTraining(clients.factory, RESOURCE_GROUP, FACTORY).launch(order(pipeline="nothing"), soon())

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,6 +24,7 @@ from anew.adapters.missed_events import AzureMissedEvents
 from anew.adapters.mlflow_tracking import MlflowTracking
 from anew.adapters.monitor_history import AzureMonitorHistory
 from anew.adapters.online_endpoints import OnlineEndpoints
+from anew.adapters.sending import refuse_late
 from anew.core.events import Workspace
 from anew.engine.ports import Endpoints, Jobs, ModelRegistry, TrainingLauncher
 from tests.emulator.support import (
@@ -44,6 +46,11 @@ PIPELINE = "retrain"
 CHANGING_SECONDS = 1.0
 LOGS = "00000000-0000-0000-0000-00000000000a"
 SCORE_REQUEST = {"input_data": {"columns": ["a", "b"], "data": [[0.3, 0.0]]}}
+
+
+def soon() -> datetime:
+    """A moment that has not come when the request is sent."""
+    return datetime.now(UTC) + timedelta(minutes=1)
 
 
 @dataclass(frozen=True)
@@ -69,7 +76,7 @@ class AzureWorld:
 @contextmanager
 def memory_world() -> Generator[AzureWorld]:
     """The world in memory."""
-    azure = MemoryAzure()
+    azure = MemoryAzure(lambda: datetime.now(UTC))
     azure.endings["train.yml"] = Ending(metrics={"train_accuracy": 0.9, "train_loss": float("nan")})
 
     def until(probe: Callable[[], T | None]) -> T:
@@ -130,7 +137,11 @@ def real_clients(folder: Path) -> Generator[RealClients]:
     with run_local_azure(folder / "azure") as azure:
         at = azure.connection
         factory = DataFactoryManagementClient(
-            at.credential, SUBSCRIPTION, base_url=at.base_url, per_call_policies=at.policies()
+            at.credential,
+            SUBSCRIPTION,
+            base_url=at.base_url,
+            per_call_policies=at.policies(),
+            raw_request_hook=refuse_late,
         )
         logs = LogsQueryClient(
             at.credential,
@@ -141,7 +152,7 @@ def real_clients(folder: Path) -> Generator[RealClients]:
         with factory, logs:
             _put_pipeline(factory)
             write_rows(folder / "azure")
-            yield RealClients(azure, make_ml_client(azure), factory, logs)
+            yield RealClients(azure, make_ml_client(azure, raw_request_hook=refuse_late), factory, logs)
 
 
 def _put_pipeline(factory: DataFactoryManagementClient) -> None:

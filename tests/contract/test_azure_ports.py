@@ -12,8 +12,8 @@ import pytest
 from anew.core.policy import AzureMLLauncher, DataFactoryLauncher
 from anew.core.tags import RETRAINING_TAG
 from anew.engine.ports import ModelVersion, RunStatus, RunView, TrainingOrder
-from anew.errors import AzureNotFound, AzureRefused
-from tests.contract.azure_worlds import PIPELINE, AzureWorld, memory_world, real_world
+from anew.errors import AzureNotFound, AzureRefused, AzureUnavailable
+from tests.contract.azure_worlds import PIPELINE, AzureWorld, memory_world, real_world, soon
 
 
 @pytest.fixture(scope="module", params=["memory", "local-azure"])
@@ -50,7 +50,7 @@ def test_pipeline_run_is_found_by_the_order_that_launched_it(world: AzureWorld, 
     order = pipeline_order(name)
     assert world.pipelines.find(order) is None
 
-    run = world.pipelines.launch(order)
+    run = world.pipelines.launch(order, soon())
 
     assert world.pipelines.find(order) == run
     assert world.pipelines.find(pipeline_order(f"{name}-other")) is None
@@ -61,12 +61,12 @@ def test_launching_a_pipeline_twice_makes_two_runs_which_is_why_it_is_looked_for
 ) -> None:
     order = pipeline_order(name)
 
-    assert world.pipelines.launch(order) != world.pipelines.launch(order)
+    assert world.pipelines.launch(order, soon()) != world.pipelines.launch(order, soon())
 
 
 def test_pipeline_run_is_seen_to_its_end(world: AzureWorld, name: str) -> None:
     order = pipeline_order(name)
-    run = world.pipelines.launch(order)
+    run = world.pipelines.launch(order, soon())
 
     def ended() -> bool:
         view = world.pipelines.view(order, run)
@@ -83,14 +83,14 @@ def test_training_job_is_launched_once_for_its_order(world: AzureWorld, name: st
     order = job_order(world, name)
     assert world.training_jobs.find(order) is None
 
-    first = world.training_jobs.launch(order)
+    first = world.training_jobs.launch(order, soon())
 
-    assert world.training_jobs.launch(order) == first == world.training_jobs.find(order) == f"{name}-train"
+    assert world.training_jobs.launch(order, soon()) == first == world.training_jobs.find(order) == f"{name}-train"
 
 
 def test_training_job_carries_the_retrainings_id_and_ends(world: AzureWorld, name: str) -> None:
     order = job_order(world, name)
-    run = world.training_jobs.launch(order)
+    run = world.training_jobs.launch(order, soon())
 
     def ended() -> bool:
         view = world.training_jobs.view(order, run)
@@ -104,7 +104,7 @@ def test_training_job_carries_the_retrainings_id_and_ends(world: AzureWorld, nam
 
 def test_cancelled_pipeline_run_ends_canceled_and_may_be_cancelled_again(world: AzureWorld, name: str) -> None:
     order = pipeline_order(name)
-    run = world.pipelines.launch(order)
+    run = world.pipelines.launch(order, soon())
 
     world.pipelines.cancel(order, run)
 
@@ -121,7 +121,7 @@ def test_cancelling_what_azure_does_not_know_changes_nothing(world: AzureWorld, 
 
 def test_pipeline_run_is_among_the_ended_when_it_has_ended(world: AzureWorld, name: str) -> None:
     order, since = pipeline_order(name), datetime.now(UTC) - timedelta(minutes=1)
-    run = world.pipelines.launch(order)
+    run = world.pipelines.launch(order, soon())
     assert run not in world.pipelines.ended([order.launcher], since, datetime.now(UTC))
 
     assert world.until(lambda: status(world.pipelines.view(order, run)) is RunStatus.COMPLETED)
@@ -129,11 +129,24 @@ def test_pipeline_run_is_among_the_ended_when_it_has_ended(world: AzureWorld, na
     assert run in world.pipelines.ended([order.launcher], since, datetime.now(UTC))
 
 
+@pytest.mark.parametrize("kind", ["adf", "aml"])
+def test_late_launch_makes_nothing_and_may_be_repeated(world: AzureWorld, name: str, kind: str) -> None:
+    launcher = {"adf": world.pipelines, "aml": world.training_jobs}[kind]
+    order = {"adf": pipeline_order(name), "aml": job_order(world, name)}[kind]
+
+    with pytest.raises(AzureUnavailable, match="late"):
+        launcher.launch(order, datetime.now(UTC))
+
+    assert launcher.find(order) is None
+    run = launcher.launch(order, soon())
+    assert launcher.find(order) == run
+
+
 def test_launcher_refuses_an_order_of_the_other_kind(world: AzureWorld, name: str) -> None:
     with pytest.raises(TypeError):
-        world.pipelines.launch(job_order(world, name))
+        world.pipelines.launch(job_order(world, name), soon())
     with pytest.raises(TypeError):
-        world.training_jobs.launch(pipeline_order(name))
+        world.training_jobs.launch(pipeline_order(name), soon())
 
 
 def status(view: RunView | None) -> RunStatus | None:
@@ -145,7 +158,7 @@ def status(view: RunView | None) -> RunStatus | None:
 
 def test_job_is_among_the_ended_when_it_has_ended(world: AzureWorld, name: str) -> None:
     since = datetime.now(UTC) - timedelta(minutes=1)
-    world.jobs.submit(name, world.document, {}, {RETRAINING_TAG: name})
+    world.jobs.submit(name, world.document, {}, {RETRAINING_TAG: name}, soon())
 
     assert world.until(lambda: status(world.jobs.get(name)) is RunStatus.COMPLETED)
 
@@ -153,7 +166,7 @@ def test_job_is_among_the_ended_when_it_has_ended(world: AzureWorld, name: str) 
 
 
 def test_job_that_has_ended_stays_as_it_ended_when_it_is_cancelled(world: AzureWorld, name: str) -> None:
-    world.jobs.submit(name, world.document, {}, {RETRAINING_TAG: name})
+    world.jobs.submit(name, world.document, {}, {RETRAINING_TAG: name}, soon())
     assert world.until(lambda: status(world.jobs.get(name)) is RunStatus.COMPLETED)
 
     world.jobs.cancel(name)
@@ -163,9 +176,9 @@ def test_job_that_has_ended_stays_as_it_ended_when_it_is_cancelled(world: AzureW
 
 def test_job_submitted_again_for_the_same_retraining_changes_nothing(world: AzureWorld, name: str) -> None:
     tags = {RETRAINING_TAG: name}
-    world.jobs.submit(name, world.document, {"train_rows": 150}, tags)
+    world.jobs.submit(name, world.document, {"train_rows": 150}, tags, soon())
 
-    world.jobs.submit(name, world.document, {"train_rows": 150}, tags)
+    world.jobs.submit(name, world.document, {"train_rows": 150}, tags, soon())
 
     job = world.jobs.get(name)
     assert job is not None
@@ -173,10 +186,10 @@ def test_job_submitted_again_for_the_same_retraining_changes_nothing(world: Azur
 
 
 def test_job_of_the_same_name_for_another_retraining_is_refused(world: AzureWorld, name: str) -> None:
-    world.jobs.submit(name, world.document, {}, {RETRAINING_TAG: name})
+    world.jobs.submit(name, world.document, {}, {RETRAINING_TAG: name}, soon())
 
     with pytest.raises(AzureRefused):
-        world.jobs.submit(name, world.document, {}, {RETRAINING_TAG: "somebody-else"})
+        world.jobs.submit(name, world.document, {}, {RETRAINING_TAG: "somebody-else"}, soon())
 
 
 def test_job_that_azure_does_not_know_is_none_and_has_no_metrics(world: AzureWorld, name: str) -> None:
@@ -186,7 +199,7 @@ def test_job_that_azure_does_not_know_is_none_and_has_no_metrics(world: AzureWor
 
 
 def test_metrics_of_a_job_are_the_last_finite_values_it_logged(world: AzureWorld, name: str) -> None:
-    world.jobs.submit(name, world.document, {}, {RETRAINING_TAG: name})
+    world.jobs.submit(name, world.document, {}, {RETRAINING_TAG: name}, soon())
     assert world.until(lambda: status(world.jobs.get(name)) is RunStatus.COMPLETED)
 
     metrics = world.jobs.metrics(name)
@@ -196,9 +209,16 @@ def test_metrics_of_a_job_are_the_last_finite_values_it_logged(world: AzureWorld
 
 
 def test_optional_input_that_nobody_declares_keeps_no_job_from_being_submitted(world: AzureWorld, name: str) -> None:
-    world.jobs.submit(name, world.document, {}, {RETRAINING_TAG: name}, optional={"gate": "{}"})
+    world.jobs.submit(name, world.document, {}, {RETRAINING_TAG: name}, soon(), optional={"gate": "{}"})
 
     assert world.jobs.get(name) is not None
+
+
+def test_late_job_is_not_submitted(world: AzureWorld, name: str) -> None:
+    with pytest.raises(AzureUnavailable, match="late"):
+        world.jobs.submit(name, world.document, {}, {RETRAINING_TAG: name}, datetime.now(UTC))
+
+    assert world.jobs.get(name) is None
 
 
 # --- ModelRegistry ----------------------------------------------------------------------------------------

@@ -88,7 +88,7 @@ def _wait_until_started(server: uvicorn.Server) -> None:
         time.sleep(0.01)
 
 
-def make_ml_client(azure: RunningAzure) -> Any:
+def make_ml_client(azure: RunningAzure, **options: Any) -> Any:
     """The real MLClient, unmodified, for the test workspace of this local Azure.
 
     Any, because the SDK's annotations leave half of its types unknown.
@@ -104,6 +104,7 @@ def make_ml_client(azure: RunningAzure) -> Any:
         show_progress=False,
         polling_interval=0.05,
         per_call_policies=at.policies(),
+        **options,
     )
 
 

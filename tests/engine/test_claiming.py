@@ -234,3 +234,17 @@ def test_claimed_run_uses_up_no_budget() -> None:
     [decided] = retrain(play.engine, play.now).decided
 
     assert decided.record.outcome == "retrain"
+
+
+def test_evaluation_of_a_claimed_run_is_cancelled_at_once() -> None:
+    play = history()
+    play.azure.endings[EVALUATE_JOB] = Ending(RunStatus.RUNNING)
+    completed(play)
+    promote(play.engine, play.now)
+    assert play.azure.jobs[play.retraining.evaluation_job].status is RunStatus.RUNNING
+
+    request_stop(play.engine, MODEL, "not needed", play.now)
+    play.tick(seconds=1)
+
+    assert play.azure.jobs[play.retraining.evaluation_job].status is RunStatus.CANCELED
+    assert play.azure.effects["cancel", RUN] == 0

@@ -15,6 +15,7 @@ from azure.core.exceptions import AzureError
 from anew.adapters.azure_errors import translated
 from anew.adapters.log_analytics import ENDED_QUERY, LogAnalytics
 from anew.adapters.mlflow_tracking import MlflowTracking
+from anew.adapters.sending import sent_before
 from anew.core.policy import AzureMLLauncher, Launcher
 from anew.core.tags import RETRAINING_TAG, version_order
 from anew.engine.ports import ModelVersion, RunStatus, RunView, TrainingOrder
@@ -53,12 +54,13 @@ class AzureMLJobs:
         document: str,
         inputs: Mapping[str, Literal],
         tags: Mapping[str, str],
+        send_before: datetime,
         *,
         optional: Mapping[str, str] = {},
     ) -> None:
         job = load_named(Path(document), name, inputs, tags, optional)
         try:
-            with translated(f"submit job {name}"):
+            with translated(f"submit job {name}"), sent_before(send_before):
                 self._client().jobs.create_or_update(job)
         except AzureRefused:
             # A job of this name exists (JobPropertyImmutable), or the job is wrong: only looking tells which.
@@ -168,12 +170,11 @@ class AzureMLTraining:
     def find(self, order: TrainingOrder) -> str | None:
         return order.job_name if self._jobs.get(order.job_name) else None
 
-    def launch(self, order: TrainingOrder) -> str:
+    def launch(self, order: TrainingOrder, send_before: datetime) -> str:
         if not isinstance(order.launcher, AzureMLLauncher):
             raise TypeError(f"{order.retraining_id} is not for Azure ML")
-        self._jobs.submit(
-            order.job_name, order.launcher.job, order.launcher.inputs, {RETRAINING_TAG: order.retraining_id}
-        )
+        tags = {RETRAINING_TAG: order.retraining_id}
+        self._jobs.submit(order.job_name, order.launcher.job, order.launcher.inputs, tags, send_before)
         return order.job_name
 
     def view(self, order: TrainingOrder, run_id: str) -> RunView | None:

@@ -7,6 +7,7 @@ from typing import Any
 from azure.mgmt.datafactory import DataFactoryManagementClient
 
 from anew.adapters.azure_errors import translated
+from anew.adapters.sending import sent_before
 from anew.core.policy import DataFactoryLauncher, Launcher
 from anew.engine.ports import RunStatus, RunView, TrainingOrder
 from anew.errors import AzureNotFound, AzureRefused
@@ -54,14 +55,14 @@ class DataFactoryTraining:
                 return
             window = {**window, "continuationToken": page.continuation_token}
 
-    def launch(self, order: TrainingOrder) -> str:
+    def launch(self, order: TrainingOrder, send_before: datetime) -> str:
         launcher = _launcher(order)
         parameters = {
             **launcher.parameters,
             RETRAINING_PARAMETER: order.retraining_id,
             JOB_PARAMETER: order.job_name,
         }
-        with translated(f"create a run of pipeline {launcher.pipeline}"):
+        with translated(f"create a run of pipeline {launcher.pipeline}"), sent_before(send_before):
             # retry_total=0: azure-core repeats a POST on 500/503/504, and each repeat would be another training.
             run = self._client.pipelines.create_run(
                 self._group, self._factory_of(launcher), launcher.pipeline, parameters, retry_total=0

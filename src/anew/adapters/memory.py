@@ -7,10 +7,10 @@ Nothing happens in it by itself: jobs end and deployments become ready when `set
 
 import math
 from collections import Counter
-from collections.abc import Collection, Generator, Mapping
+from collections.abc import Callable, Collection, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 
 from anew.core.decision import Signal
@@ -19,6 +19,8 @@ from anew.core.policy import AzureMLLauncher, DataFactoryLauncher, Launcher
 from anew.core.tags import RETRAINING_TAG
 from anew.engine.ports import DeploymentState, ModelVersion, RunStatus, RunView, TrainingLauncher, TrainingOrder
 from anew.errors import AzureNotFound, AzureRefused, AzureUnavailable
+
+_NEVER_LATE = datetime.min.replace(tzinfo=UTC)
 
 
 class Crash(BaseException):
@@ -97,10 +99,12 @@ class MemoryAzure:
     the `model:version` whose deployment cannot be created, `silent` those that refuse to score, `changing` the
     endpoints that Azure is still changing, so that they take no write before time passes. `happened` is what
     Azure could tell of if it were asked, `forged` the keys of events it knows nothing of, `archived` the versions that
-    lists leave out. Without `tells_of_ends` nothing tells what ended, and runs must be looked at one by one.
+    lists leave out. Without `tells_of_ends` nothing tells what ended, and runs must be looked at one by one. By `clock`
+    a request may be late to be sent; by that of the default none is.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], datetime] = lambda: _NEVER_LATE) -> None:
+        self.clock = clock
         self.jobs: dict[str, MemoryJob] = {}
         self.pipeline_runs: dict[str, MemoryPipelineRun] = {}
         self.models: dict[tuple[str, str], ModelVersion] = {}
@@ -122,10 +126,19 @@ class MemoryAzure:
         self.calls: list[str] = []
         self.is_dead = False
         self._plan: tuple[int, Fault] | None = None
+        self._meanwhile: dict[str, Callable[[], object]] = {}
 
     def plan(self, call: int, fault: Fault) -> None:
         """Let the call at this index of `calls`, counted from 0, go wrong once."""
         self._plan = (call, fault)
+
+    def now(self) -> datetime:
+        """What the clock says."""
+        return self.clock()
+
+    def stall(self, name: str, meanwhile: Callable[[], object]) -> None:
+        """Let the caller of this port stand still, once, right before its request is sent, while something happens."""
+        self._meanwhile[name] = meanwhile
 
     def forget_plan(self) -> None:
         """Let nothing go wrong that has not gone wrong yet."""
@@ -151,8 +164,8 @@ class MemoryAzure:
                 deployment.state = DeploymentState.FAILED if failed else DeploymentState.READY
 
     @contextmanager
-    def call(self, name: str) -> Generator[None]:
-        """Around each call of a port: counts it, and makes it fail as planned."""
+    def call(self, name: str, send_before: datetime | None = None) -> Generator[None]:
+        """Around each call of a port: counts it, and makes it fail as planned, or when it is late."""
         if self.is_dead:
             raise Crash(name)
         fault = self._plan[1] if self._plan and self._plan[0] == len(self.calls) else None
@@ -163,6 +176,10 @@ class MemoryAzure:
             raise AzureUnavailable(f"{name}: no answer, on request")
         if fault is Fault.CRASH_BEFORE:
             self._die(name)
+        if meanwhile := self._meanwhile.pop(name, None):
+            meanwhile()
+        if send_before is not None and self.now() >= send_before:
+            raise AzureUnavailable(f"{name}: late")
         yield
         if fault is Fault.LOST_ANSWER:
             raise AzureUnavailable(f"{name}: the answer was lost, on request")
@@ -215,11 +232,11 @@ class MemoryPipelines:
             runs = self._azure.pipeline_runs.items()
             return next((run_id for run_id, run in runs if run.retraining_id == order.retraining_id), None)
 
-    def launch(self, order: TrainingOrder) -> str:
+    def launch(self, order: TrainingOrder, send_before: datetime) -> str:
         if not isinstance(order.launcher, DataFactoryLauncher):
             raise TypeError(f"{order.retraining_id} is not for Data Factory")
         pipeline = order.launcher.pipeline
-        with self._azure.call("launcher.launch"):
+        with self._azure.call("launcher.launch", send_before):
             run_id = f"run-{len(self._azure.pipeline_runs) + 1}"
             job = None if pipeline in self._azure.pipelines_without_job else order.job_name
             self._azure.pipeline_runs[run_id] = MemoryPipelineRun(order.retraining_id, job)
@@ -256,10 +273,10 @@ class MemoryTrainingJobs:
         with self._azure.call("launcher.find"):
             return order.job_name if order.job_name in self._azure.jobs else None
 
-    def launch(self, order: TrainingOrder) -> str:
+    def launch(self, order: TrainingOrder, send_before: datetime) -> str:
         if not isinstance(order.launcher, AzureMLLauncher):
             raise TypeError(f"{order.retraining_id} is not for Azure ML")
-        with self._azure.call("launcher.launch"):
+        with self._azure.call("launcher.launch", send_before):
             if order.job_name not in self._azure.jobs:
                 self._azure.effects["run", order.retraining_id] += 1
             tags = {RETRAINING_TAG: order.retraining_id}
@@ -297,10 +314,11 @@ class MemoryJobs:
         document: str,
         inputs: Mapping[str, str | int | float | bool],
         tags: Mapping[str, str],
+        send_before: datetime,
         *,
         optional: Mapping[str, str] = {},
     ) -> None:
-        with self._azure.call("jobs.submit"):
+        with self._azure.call("jobs.submit", send_before):
             self._azure.start_job(name, document, tags, {**optional, **inputs})
 
     def get(self, name: str) -> RunView | None:

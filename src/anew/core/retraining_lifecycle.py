@@ -149,7 +149,7 @@ class Retraining:
     state_since: datetime
     state: RetrainingState = RetrainingState.LAUNCHING
     revision: int = 0
-    launch_attempted_at: datetime | None = None
+    intended_at: datetime | None = None  # when a run or an evaluation was last asked for, until the run is known
     external_run_id: str | None = None
     training_data: str | None = None  # the hash of its rows, as the training told it
     git_commit: str | None = None  # of the training's code

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Protocol, TypeVar
 
 from anew.core.events import Workspace
@@ -51,7 +51,10 @@ class Timing:
 
 @dataclass(frozen=True)
 class Engine:
-    """The ports a use-case may touch. `launchers`, `endpoints` and `sources` are by the `kind` a policy names."""
+    """The ports a use-case may touch. `launchers`, `endpoints` and `sources` are by the `kind` a policy names.
+
+    A use-case decides by the `now` it was given. `clock` is for effects, which may come long after it began.
+    """
 
     ledger: Ledger
     policies: Policies
@@ -64,6 +67,7 @@ class Engine:
     sources: Mapping[str, EvidenceSource]
     missed: MissedEvents
     notifier: Notifier
+    clock: Callable[[], datetime]
     actor: str = "anew"
     each: Each = one_by_one
     timing: Timing = Timing()

@@ -18,6 +18,7 @@ from anew.core.retraining_lifecycle import Retraining
 from anew.core.tags import EVALUATION_TAG, RETRAINING_TAG
 from anew.engine.context import Engine
 from anew.engine.gating import cannot_tell, decide_by_gate
+from anew.engine.intending import intend, may_still_turn_up
 from anew.engine.ports import RunStatus, RunView
 from anew.engine.transition import fail
 from anew.errors import AzureNotFound, AzureRefused, InvalidEvaluation, InvalidPolicy
@@ -40,7 +41,8 @@ def watch_evaluation(engine: Engine, retraining: Retraining, now: datetime) -> R
         return _judge_by_training(engine, retraining, policy, now)
     job = engine.jobs.get(retraining.evaluation_job)
     if job is None:
-        return _submit_evaluation(engine, retraining, policy, now)
+        on_its_way = may_still_turn_up(engine, retraining, now)
+        return retraining if on_its_way else _submit_evaluation(engine, retraining, policy, now)
     match job.status:
         case RunStatus.COMPLETED:
             return _judge_by_report(engine, retraining, policy, job, now)
@@ -63,12 +65,14 @@ def _submit_evaluation(engine: Engine, retraining: Retraining, policy: Policy, n
     inputs = {**policy.evaluate.inputs, "challenger": candidate_path(engine, retraining)}
     if retraining.champion_version is not None:
         inputs["champion"] = f"azureml:{retraining.model}:{retraining.champion_version}"
+    retraining, send_before = intend(engine, retraining, "evaluation-intended", now)
     try:
         engine.jobs.submit(
             retraining.evaluation_job,
             policy.evaluate.job or "",
             inputs,
             {RETRAINING_TAG: retraining.id},
+            send_before,
             optional={"gate": gate_for_job(at_each_look(policy.gate))},
         )
     except (AzureRefused, InvalidPolicy) as error:

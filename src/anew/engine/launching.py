@@ -5,8 +5,9 @@ from datetime import datetime
 from anew.core.policy import LAUNCHER_ADAPTER
 from anew.core.retraining_lifecycle import Retraining, RetrainingMove, RetrainingState
 from anew.engine.context import Engine
+from anew.engine.intending import intend, may_still_turn_up
 from anew.engine.ports import TrainingOrder
-from anew.engine.transition import move_retraining, note_retraining
+from anew.engine.transition import move_retraining
 from anew.errors import AzureRefused, InvalidPolicy, StaleWrite, TemporaryError
 
 
@@ -28,20 +29,14 @@ def launch(engine: Engine, retraining: Retraining, now: datetime) -> Retraining:
     launcher = engine.launchers[retraining.launcher]
     order = order_of(retraining)
     try:
-        run_id = launcher.find(order) if retraining.launch_attempted_at else None
+        run_id = launcher.find(order) if retraining.intended_at else None
         if run_id is None:
             if may_still_turn_up(engine, retraining, now):
                 return retraining
-            retraining = note_retraining(engine, retraining, "launch-intended", now, launch_attempted_at=now)
-            run_id = launcher.launch(order)
+            retraining, send_before = intend(engine, retraining, "launch-intended", now)
+            run_id = launcher.launch(order, send_before)
     except (TemporaryError, StaleWrite):
         return engine.ledger.retraining(retraining.id) or retraining
     except (AzureRefused, InvalidPolicy) as error:
         return move_retraining(engine, retraining, RetrainingMove.FAILED, now, reason=f"launch refused: {error}")
-    return move_retraining(engine, retraining, RetrainingMove.LAUNCHED, now, external_run_id=run_id)
-
-
-def may_still_turn_up(engine: Engine, retraining: Retraining, now: datetime) -> bool:
-    """Whether a run that was asked for, and is not to be seen, may yet appear in Azure."""
-    attempted = retraining.launch_attempted_at
-    return attempted is not None and now < attempted + engine.timing.launch_settle
+    return move_retraining(engine, retraining, RetrainingMove.LAUNCHED, now, external_run_id=run_id, intended_at=None)

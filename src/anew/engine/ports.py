@@ -62,10 +62,11 @@ class TrainingLauncher(Protocol):
     5. `cancel` asks for the end of the run; of one that has ended, or that Azure does not know, it changes nothing.
     6. `ended` gives ids of runs that ended at `since` or later, in a few reads however many there are. It may leave
        some out, and names none that runs.
+    7. `launch` sends nothing that makes a run at `send_before` or later, but raises AzureUnavailable.
     """
 
     def find(self, order: TrainingOrder) -> str | None: ...
-    def launch(self, order: TrainingOrder) -> str: ...
+    def launch(self, order: TrainingOrder, send_before: datetime) -> str: ...
     def view(self, order: TrainingOrder, run_id: str) -> RunView | None: ...
     def cancel(self, order: TrainingOrder, run_id: str) -> None: ...
     def ended(self, launchers: Collection[Launcher], since: datetime, now: datetime) -> set[str]: ...
@@ -75,7 +76,8 @@ class Jobs(Protocol):
     """Azure ML jobs.
 
     1. `submit` creates a job of exactly this name once; a second call for the same name and tags changes nothing. Of
-       `optional` it sets the inputs that the document declares.
+       `optional` it sets the inputs that the document declares. At `send_before` or later it creates nothing, but
+       raises AzureUnavailable.
     2. `get` is None for a job Azure does not know.
     3. `cancel` asks for the end of the job; of one that has ended, or that Azure does not know, it changes nothing.
     4. `ended` gives names of jobs that ended at `since` or later, in a few reads. It may leave some out, and names
@@ -90,6 +92,7 @@ class Jobs(Protocol):
         document: str,
         inputs: Mapping[str, str | int | float | bool],
         tags: Mapping[str, str],
+        send_before: datetime,
         *,
         optional: Mapping[str, str] = {},
     ) -> None: ...

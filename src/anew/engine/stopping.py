@@ -4,7 +4,8 @@ from datetime import datetime
 
 from anew.core.retraining_lifecycle import Retraining, RetrainingMove, RetrainingState, StopCause
 from anew.engine.context import Engine
-from anew.engine.launching import may_still_turn_up, order_of
+from anew.engine.intending import may_still_turn_up
+from anew.engine.launching import order_of
 from anew.engine.ports import RunStatus
 from anew.engine.transition import move_retraining, note_retraining
 from anew.errors import NothingKnown
@@ -38,21 +39,27 @@ def finish_stopping(engine: Engine, retraining: Retraining, now: datetime) -> Re
     AzureUnavailable when Azure cannot be asked.
     """
     known = _find_run(engine, retraining, now)
-    if known.external_run_id is None and may_still_turn_up(engine, known, now):
+    if _is_launch_unknown(known) and may_still_turn_up(engine, known, now):
         return known
-    if _stop_pipeline(engine, known) or _stop_jobs(engine, known):
+    if _stop_pipeline(engine, known) or _stop_jobs(engine, known, now):
         return known
     timed_out = known.stopped_for is StopCause.TIMED_OUT
     return move_retraining(engine, known, RetrainingMove.FAILED if timed_out else RetrainingMove.CANCELED, now)
 
 
 def _find_run(engine: Engine, retraining: Retraining, now: datetime) -> Retraining:
-    if retraining.external_run_id is not None or retraining.launch_attempted_at is None:
+    if not _is_launch_unknown(retraining):
         return retraining
     run_id = engine.launchers[retraining.launcher].find(order_of(retraining))
     if run_id is None:
         return retraining
-    return note_retraining(engine, retraining, "run-found", now, external_run_id=run_id)
+    return note_retraining(engine, retraining, "run-found", now, external_run_id=run_id, intended_at=None)
+
+
+def _is_launch_unknown(retraining: Retraining) -> bool:
+    """Whether a launch was intended, and nobody knows yet what came of it."""
+    ours = not retraining.is_claimed
+    return ours and retraining.external_run_id is None and retraining.intended_at is not None
 
 
 def _stop_pipeline(engine: Engine, retraining: Retraining) -> bool:
@@ -67,15 +74,17 @@ def _stop_pipeline(engine: Engine, retraining: Retraining) -> bool:
     return True
 
 
-def _stop_jobs(engine: Engine, retraining: Retraining) -> bool:
-    """Whether a job of the retraining still runs, after each was asked to end: a pipeline that ends leaves the job
-    it started running.
+def _stop_jobs(engine: Engine, retraining: Retraining, now: datetime) -> bool:
+    """Whether a job of the retraining still runs, after each was asked to end, or may yet turn up: a pipeline that ends
+    leaves the job it started running, and an evaluation may be on its way.
     """
     running = False
     ours = (retraining.evaluation_job,) if retraining.is_claimed else (retraining.job_name, retraining.evaluation_job)
     for name in ours:
         view = engine.jobs.get(name)
-        if view is not None and view.status is RunStatus.RUNNING:
+        if view is None:
+            running |= may_still_turn_up(engine, retraining, now)
+        elif view.status is RunStatus.RUNNING:
             engine.jobs.cancel(name)
             running = True
     return running

@@ -100,7 +100,7 @@ retrainings = sa.Table(
     sa.Column("state_since", UtcDateTime, nullable=False),
     sa.Column("state", sa.String(32), nullable=False),
     sa.Column("revision", sa.Integer, nullable=False),
-    sa.Column("launch_attempted_at", UtcDateTime),
+    sa.Column("intended_at", UtcDateTime),
     sa.Column("external_run_id", sa.String(255)),
     sa.Column("training_data", sa.String(255)),
     sa.Column("git_commit", sa.String(64)),

@@ -96,7 +96,7 @@ def upgrade() -> None:
         sa.Column("state_since", sa.DateTime(), nullable=False),
         sa.Column("state", sa.String(length=32), nullable=False),
         sa.Column("revision", sa.Integer(), nullable=False),
-        sa.Column("launch_attempted_at", sa.DateTime(), nullable=True),
+        sa.Column("intended_at", sa.DateTime(), nullable=True),
         sa.Column("external_run_id", sa.String(length=255), nullable=True),
         sa.Column("training_data", sa.String(length=255), nullable=True),
         sa.Column("git_commit", sa.String(length=64), nullable=True),
