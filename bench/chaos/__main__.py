@@ -28,7 +28,7 @@ from anew.engine.ledger import Ledger
 from anew.engine.story import tell
 from anew.errors import AnewError, NothingKnown
 from bench.chaos.broker import Broker, Told
-from bench.chaos.plan import Kill, Plan, make_plan
+from bench.chaos.plan import Freeze, Kill, Plan, make_plan
 from bench.chaos.verdict import Verdict, judge
 from bench.chaos.world import World
 
@@ -96,17 +96,17 @@ def _run(plan: Plan, world: World, database: str) -> bool:
     try:
         world.start(plan)
         print(f"seed {plan.seed} on {database}: up after {time.monotonic() - began:.0f} s", flush=True)
-        broker, killed = Broker(plan, world), _Killer(plan.kills, world)
+        broker, struck = Broker(plan, world), _Striker(plan, world)
         world.fail(plan.seed)
-        killed.start()
+        struck.start()
         broker.run(_show_progress)
-        killed.join()
+        struck.join()
         world.heal()
         ledger = SqlLedger.open(world.ledger_url, migrate=False)
         rested = _come_to_rest(world, ledger)
         with LocalAzure(world.azure_url) as azure:
             verdict = judge(ledger, azure.journal(), broker.told)
-        _report(verdict, ledger, broker.told, killed.done, world, rested)
+        _report(verdict, ledger, broker.told, struck.done, world, rested)
         print(f"seed {plan.seed} on {database}, {time.monotonic() - began:.0f} s: {verdict.line}", flush=True)
         ledger.close()
         return verdict.ok and rested is not None
@@ -114,22 +114,30 @@ def _run(plan: Plan, world: World, database: str) -> bool:
         world.stop()
 
 
-class _Killer(threading.Thread):
-    """Kills as planned, and starts again whoever ended."""
+class _Striker(threading.Thread):
+    """Kills and freezes as planned, and starts again whoever ended."""
 
-    def __init__(self, kills: Sequence[Kill], world: World) -> None:
+    def __init__(self, plan: Plan, world: World) -> None:
         super().__init__(daemon=True)
-        self._kills = kills
+        self._strikes = sorted((*plan.kills, *plan.freezes), key=lambda strike: strike.at)
         self._world = world
         self.done: list[str] = []
 
     def run(self) -> None:
         began = time.monotonic()
-        for kill in self._kills:
-            time.sleep(max(0.0, began + kill.at - time.monotonic()))
-            self._world.kill(kill.victim)
-            self.done.append(f"{kill.at:.1f} s {kill.victim}")
-            self.done += [f"{kill.at:.1f} s {name} had ended by itself" for name in self._world.revive()]
+        for strike in self._strikes:
+            time.sleep(max(0.0, began + strike.at - time.monotonic()))
+            self.done.append(f"{strike.at:.1f} s {self._hit(strike)}")
+            self.done += [f"{strike.at:.1f} s {name} had ended by itself" for name in self._world.revive()]
+
+    def _hit(self, strike: Kill | Freeze) -> str:
+        match strike:
+            case Kill():
+                self._world.kill(strike.victim)
+                return f"{strike.victim} killed"
+            case Freeze():
+                self._world.freeze(strike.victim, stops=strike.stops)
+                return f"{strike.victim} {'stands still' if strike.stops else 'goes on'}"
 
 
 def _come_to_rest(world: World, ledger: Ledger) -> float | None:
@@ -156,11 +164,11 @@ def _show_progress(told: Told, number: int) -> None:
 
 
 def _report(
-    verdict: Verdict, ledger: Ledger, told: Told, killed: Sequence[str], world: World, rested: float | None
+    verdict: Verdict, ledger: Ledger, told: Told, struck: Sequence[str], world: World, rested: float | None
 ) -> None:
     rest = "never came to rest" if rested is None else f"at rest {rested:.0f} s later"
     made = f"{verdict.trainings} runs made, {verdict.cancelled} cancelled"
-    print(f"  {len(killed)} kills, {made}, {told.refused} refused, {rest}")
+    print(f"  {len(struck)} strikes, {made}, {told.refused} refused, {rest}")
     cases = [*verdict.duplicates, *verdict.lost, *verdict.orphaned, *verdict.wrongly_cancelled, *verdict.believed]
     for case in cases[:20]:
         print(f"  ! {case}")
@@ -174,7 +182,7 @@ def _report(
         for rollout in ledger.rollouts(OPEN_ROLLOUT):
             print(f"  ! {rollout.id}: still {rollout.state} since {rollout.state_since}")
     if cases or rested is None:
-        print(f"  killed: {'; '.join(killed)}")
+        print(f"  struck: {'; '.join(struck)}")
         print(f"  open: {[(item.id, str(item.state)) for item in ledger.retrainings(OPEN_RETRAINING)]}")
         print(f"  logs: {world.folder / 'logs'}")
 

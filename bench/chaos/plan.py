@@ -26,6 +26,10 @@ _VICTIMS: Final = {
     "prefect": 1,
 }
 _SECONDS_BETWEEN_KILLS: Final = 2.0
+_SECONDS_BETWEEN_FREEZES: Final = 5.0
+_WORKERS: Final = ("worker-1", "worker-2", "worker-3")
+# Longer than the world's leases, and than it waits for what was asked for: others have taken over by then.
+_FROZEN: Final = (11.0, 25.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +69,15 @@ class Kill:
 
 
 @dataclass(frozen=True, slots=True)
+class Freeze:
+    """A process stands still (SIGSTOP) from here on, or goes on (SIGCONT) as if no time had passed."""
+
+    at: float
+    victim: str
+    stops: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """One run."""
 
@@ -72,6 +85,7 @@ class Plan:
     models: tuple[ModelPlan, ...]
     happenings: tuple[Happening, ...]
     kills: tuple[Kill, ...]
+    freezes: tuple[Freeze, ...]
 
 
 def make_plan(seed: int, events: int) -> Plan:
@@ -79,7 +93,7 @@ def make_plan(seed: int, events: int) -> Plan:
     dice = random.Random(seed)
     models = tuple(_model(dice, number) for number in range(MODELS))
     happenings = sorted((_happening(dice, models) for _ in range(events)), key=lambda each: each.at)
-    return Plan(seed, models, tuple(happenings), tuple(_kills(dice)))
+    return Plan(seed, models, tuple(happenings), tuple(_kills(dice)), tuple(_freezes(dice)))
 
 
 def _model(dice: random.Random, number: int) -> ModelPlan:
@@ -116,3 +130,13 @@ def _kills(dice: random.Random) -> list[Kill]:
         kills.append(Kill(at, victim))
         at += dice.expovariate(1 / _SECONDS_BETWEEN_KILLS)
     return kills
+
+
+def _freezes(dice: random.Random) -> list[Freeze]:
+    freezes: list[Freeze] = []
+    at = dice.expovariate(1 / _SECONDS_BETWEEN_FREEZES)
+    while at < LENGTH:
+        victim = dice.choice(_WORKERS)
+        freezes += [Freeze(at, victim, stops=True), Freeze(at + dice.uniform(*_FROZEN), victim, stops=False)]
+        at += dice.expovariate(1 / _SECONDS_BETWEEN_FREEZES)
+    return freezes

@@ -1,4 +1,4 @@
-"""The running system: local Azure, two webhooks, three workers and a Prefect server, any of which may be killed."""
+"""The running system: local Azure, two webhooks, three workers and Prefect, any of which may be killed or frozen."""
 
 import json
 import multiprocessing
@@ -124,6 +124,12 @@ class World:
         process.kill()
         process.join()
         self.run(name)
+
+    def freeze(self, name: str, *, stops: bool) -> None:
+        """Let it stand still, or go on. One that was killed since, and started again, was not standing still."""
+        process = self.processes[name]
+        if process.pid is not None and process.is_alive():
+            os.kill(process.pid, signal.SIGSTOP if stops else signal.SIGCONT)
 
     def revive(self) -> list[str]:
         """Start again whoever ended by itself, as a supervisor does; returns their names."""

@@ -158,3 +158,13 @@ def test_run_is_as_bad_as_it_is_said_to_be() -> None:
         "worker",
         "azure",
     }
+
+
+def test_every_worker_that_stands_still_goes_on_after_others_have_taken_over() -> None:
+    for seed in range(20):
+        freezes = make_plan(seed, 10).freezes
+        stopped = [freeze for freeze in freezes if freeze.stops]
+        goes_on = [freeze for freeze in freezes if not freeze.stops]
+        pairs = list(zip(stopped, goes_on, strict=True))
+        assert len(pairs) > 2
+        assert all(end.victim == start.victim and end.at > start.at + 10 for start, end in pairs)
