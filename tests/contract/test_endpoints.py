@@ -1,7 +1,8 @@
 """The obligations of Endpoints, numbered as in anew.engine.ports: both kinds, in memory and through the real SDK."""
 
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
@@ -11,7 +12,7 @@ from anew.core.policy_deploy import Deploy
 from anew.core.traffic import nonzero
 from anew.engine.ports import DeploymentState, Endpoints, EndpointView, ModelVersion
 from anew.errors import AzureNotFound, AzureRefused, AzureUnavailable, TrafficMoved
-from tests.contract.azure_worlds import SCORE_REQUEST, AzureWorld, memory_world, real_world
+from tests.contract.azure_worlds import SCORE_REQUEST, AzureWorld, memory_world, real_world, soon
 
 RULES: Mapping[str, Mapping[str, Any]] = {"online": {}, "batch": {"kind": "batch", "compute": "cpu"}}
 TO_BLUE, TO_GREEN = {"blue": 100}, {"blue": 0, "green": 100}
@@ -23,10 +24,12 @@ class Place:
 
     world: AzureWorld
     kind: str
+    until: datetime | None = None
 
     @property
     def endpoints(self) -> Endpoints:
-        return self.world.endpoints[self.kind]
+        found = self.world.endpoints[self.kind]
+        return found if self.until is None else found.until(self.until)
 
     @property
     def rule(self) -> Deploy:
@@ -255,6 +258,36 @@ def test_write_waits_until_azure_has_changed_the_endpoint(place: Place, name: st
 
     assert place.world.until(written)
     assert (place.live(endpoint), set(place.view(endpoint).models)) != (TO_BLUE, {"blue", "green"})
+
+
+# --- 8: late writes ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("write", WRITES)
+def test_late_write_changes_nothing(place: Place, name: str, write: str) -> None:
+    endpoint = place.deploy_two(name)
+    place.endpoints.set_traffic(endpoint, TO_BLUE)
+
+    with pytest.raises(AzureUnavailable, match="late"):
+        WRITES[write](replace(place, until=datetime.now(UTC)), endpoint)
+    assert (place.live(endpoint), set(place.view(endpoint).models)) == (TO_BLUE, {"blue", "green"})
+
+    WRITES[write](replace(place, until=soon()), endpoint)
+
+
+def test_endpoint_is_not_made_late(place: Place, name: str) -> None:
+    with pytest.raises(AzureUnavailable, match="late"):
+        replace(place, until=datetime.now(UTC)).endpoints.ensure(name)
+
+    assert place.endpoints.view(name) is None
+
+
+def test_late_look_is_as_good_as_any(place: Place, deployed: str) -> None:
+    late = replace(place, until=datetime.now(UTC))
+
+    assert late.view(deployed) == place.view(deployed)
+    assert late.state(deployed, "blue") is DeploymentState.READY
+    late.endpoints.ensure(deployed)
 
 
 # --- 6: deleting ------------------------------------------------------------------------------------------

@@ -9,12 +9,16 @@ import pytest
 from anew.adapters.memory import Ending
 from anew.core.policy import Policy
 from anew.core.retraining_lifecycle import RetrainingState
+from anew.core.rollout_lifecycle import RolloutState
+from anew.engine.deploy import deploy
 from anew.engine.launching import launch
 from anew.engine.ports import RunStatus
 from anew.engine.reconcile import reconcile
 from anew.engine.retrain import retrain
+from anew.engine.rollback import request_rollback
 from anew.engine.stopping import request_stop
 from tests.builders import EVALUATE_JOB, MODEL, PIPELINE, START, Play, drift_event, policy, serve
+from tests.engine.releases import NEW, OLD, shifting, traffic
 
 LAUNCHERS = {"adf": policy(), "aml": policy(retrain={"launcher": {"kind": "aml", "job": "train.yml"}})}
 JOB = "train.yml"
@@ -135,3 +139,33 @@ def test_evaluation_whose_request_was_lost_is_submitted_again() -> None:
     other_worker(play, minutes=2)()
 
     assert running(play) == [play.retraining.evaluation_job]
+
+
+# --- traffic ----------------------------------------------------------------------------------------------
+
+
+def test_stage_of_a_worker_that_stood_still_does_not_come_after_the_way_back() -> None:
+    play = shifting()
+    play.azure.refused.add("endpoints.delete_deployment")  # as it takes Azure minutes
+
+    def go_back() -> None:
+        play.now += play.engine.timing.rollout_lease + timedelta(seconds=1)
+        request_rollback(replace(play.engine, actor="other"), MODEL, "complaints", play.now)
+        other_worker(play)()
+
+    play.azure.stall("endpoints.set_traffic", go_back)
+    play.now += timedelta(hours=2)
+    other_worker(play)()
+
+    assert traffic(play) == {OLD: 100}
+    assert play.rollout.state is RolloutState.ROLLED_BACK
+
+
+def test_endpoint_is_held_from_when_it_is_taken_however_old_the_pass_is() -> None:
+    play = shifting()
+    play.now += timedelta(hours=2)
+    old_pass = play.now - play.engine.timing.rollout_lease
+
+    deploy(play.engine, old_pass + timedelta(minutes=1))
+
+    assert traffic(play) == {NEW: 100}

@@ -38,7 +38,15 @@ def is_port(annotation: Any) -> bool:
 @cache
 def methods_of(port: type) -> frozenset[str]:
     """What can be called of a port."""
-    return frozenset(name for name, member in vars(port).items() if inspect.isfunction(member) and name[0] != "_")
+    functions = {name for name, member in vars(port).items() if inspect.isfunction(member) and name[0] != "_"}
+    return frozenset(name for name in functions if not gives_port(port, name))
+
+
+@cache
+def gives_port(port: type, name: str) -> bool:
+    """Whether this method of a port asks nothing of the outside, but gives the same port with a limit."""
+    method = vars(port).get(name)
+    return inspect.isfunction(method) and get_type_hints(method).get("return") is port
 
 
 def ports_of_engine() -> Iterator[tuple[str, type]]:
@@ -54,12 +62,15 @@ class Watched:
 
     def __init__(self, inner: Any, port: type, name: str, watch: Watch) -> None:
         self._inner = inner
+        self._port = port
         self._methods = methods_of(port)
         self._name = name
         self._watch = watch
 
     def __getattr__(self, name: str) -> Any:
         member = getattr(self._inner, name)
+        if gives_port(self._port, name):
+            return lambda *args: Watched(member(*args), self._port, self._name, self._watch)
         return self._watched(member, f"{self._name}.{name}") if name in self._methods else member
 
     def _watched(self, method: Callable[..., Any], call: str) -> Callable[..., Any]:

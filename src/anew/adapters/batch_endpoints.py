@@ -1,7 +1,7 @@
 """Batch endpoints through azure-ai-ml: the default deployment is the one that takes all the traffic."""
 
 from collections.abc import Callable, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from azure.ai.ml import MLClient
@@ -17,6 +17,7 @@ from anew.adapters.azure_endpoints import (
     state_of,
 )
 from anew.adapters.azure_errors import translated
+from anew.adapters.sending import sent_before
 from anew.core.policy_deploy import Deploy
 from anew.core.tags import model_of_reference
 from anew.core.traffic import is_all_or_nothing, nonzero
@@ -28,11 +29,19 @@ _MINI_BATCH_SIZE = 10  # files for one call of a scoring script; the SDK asks fo
 
 
 class BatchEndpoints:
-    """Implements Endpoints. `patience` is how long a change of the default deployment is waited for."""
+    """Implements Endpoints. `patience` is how long a change of the default deployment is waited for; from `until` on,
+    writes are late.
+    """
 
-    def __init__(self, client: Callable[[], MLClient], *, patience: timedelta = _PATIENCE) -> None:
+    def __init__(
+        self, client: Callable[[], MLClient], *, patience: timedelta = _PATIENCE, until: datetime | None = None
+    ) -> None:
         self._client = client
         self._patience = patience
+        self._until = until
+
+    def until(self, moment: datetime) -> "BatchEndpoints":
+        return BatchEndpoints(self._client, patience=self._patience, until=moment)
 
     def view(self, endpoint: str) -> EndpointView | None:
         try:
@@ -50,7 +59,7 @@ class BatchEndpoints:
             found = self._read(endpoint)
         except AzureNotFound:
             what = f"create batch endpoint {endpoint}"
-            with translated(what):
+            with translated(what), sent_before(self._until):
                 entity = BatchEndpoint(name=endpoint)
                 finish(what, self._client().batch_endpoints.begin_create_or_update(entity), timedelta(0))
             return
@@ -67,7 +76,10 @@ class BatchEndpoints:
             compute=rule.compute,
             settings=ModelBatchDeploymentSettings(mini_batch_size=_MINI_BATCH_SIZE, instance_count=rule.instance_count),
         )
-        with changing(f"create batch deployment {endpoint}/{deployment}", lambda: self._read(endpoint)):
+        with (
+            changing(f"create batch deployment {endpoint}/{deployment}", lambda: self._read(endpoint)),
+            sent_before(self._until),
+        ):
             self._client().batch_deployments.begin_create_or_update(entity)
 
     def deployment_state(self, endpoint: str, deployment: str) -> DeploymentState:
@@ -89,7 +101,7 @@ class BatchEndpoints:
         if not is_all_or_nothing(traffic, mirror):
             raise AzureRefused(f"the batch endpoint {endpoint} gives all jobs to one deployment, or to none")
         what = f"switch the default deployment of {endpoint}"
-        with changing(what, lambda: self._read(endpoint)):
+        with changing(what, lambda: self._read(endpoint)), sent_before(self._until):
             entity = self._client().batch_endpoints.get(endpoint)
             refuse_if_moved(endpoint, _traffic(entity), expected)
             taker = next(iter(nonzero(traffic)), None)
@@ -100,7 +112,10 @@ class BatchEndpoints:
     def delete_deployment(self, endpoint: str, deployment: str) -> None:
         try:
             refuse_if_live(endpoint, deployment, _traffic(self._read(endpoint)))
-            with changing(f"delete batch deployment {endpoint}/{deployment}", lambda: self._read(endpoint)):
+            with (
+                changing(f"delete batch deployment {endpoint}/{deployment}", lambda: self._read(endpoint)),
+                sent_before(self._until),
+            ):
                 self._client().batch_deployments.begin_delete(deployment, endpoint)
         except AzureNotFound:
             return

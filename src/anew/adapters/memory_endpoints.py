@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from datetime import datetime
+from typing import Any, Self
 
 from anew.adapters.memory import MemoryAzure, MemoryDeployment, MemoryEndpoint
 from anew.core.policy_deploy import MIRROR_AT_MOST, Deploy
@@ -55,9 +56,13 @@ class MemoryRegistry:
 class MemoryEndpoints:
     """Managed online endpoints. A request is answered with the `model:version` that served it."""
 
-    def __init__(self, azure: MemoryAzure) -> None:
+    def __init__(self, azure: MemoryAzure, until: datetime | None = None) -> None:
         self._azure = azure
+        self._until = until
         self._known = azure.endpoints
+
+    def until(self, moment: datetime) -> Self:
+        return type(self)(self._azure, moment)
 
     def view(self, endpoint: str) -> EndpointView | None:
         with self._azure.call("endpoints.view"):
@@ -69,13 +74,14 @@ class MemoryEndpoints:
             return EndpointView(endpoint, traffic, models, dict(found.mirror))
 
     def ensure(self, endpoint: str) -> None:
-        with self._azure.call("endpoints.ensure"):
-            if endpoint not in self._known:
+        makes = endpoint not in self._known
+        with self._azure.call("endpoints.ensure", self._until if makes else None):
+            if makes:
                 self._known[endpoint] = MemoryEndpoint()
                 self._azure.effects["endpoint", endpoint] += 1
 
     def create_deployment(self, endpoint: str, deployment: str, model: ModelVersion, rule: Deploy) -> None:
-        with self._azure.call("endpoints.create_deployment"):
+        with self._azure.call("endpoints.create_deployment", self._until):
             wanted, found = f"{model.model}:{model.version}", self._changeable(endpoint)
             known = found.deployments.get(deployment)
             if known is None or known.model != wanted:
@@ -96,10 +102,10 @@ class MemoryEndpoints:
         mirror: Mapping[str, int] = {},
         expected: Mapping[str, int] | None = None,
     ) -> None:
-        with self._azure.call("endpoints.set_traffic"):
+        # As in Azure, the look and the write are two requests.
+        self._refuse_if_moved(endpoint, expected)
+        with self._azure.call("endpoints.set_traffic", self._until):
             found = self._changeable(endpoint)
-            if expected is not None and nonzero(found.traffic) != nonzero(expected):
-                raise TrafficMoved(f"{endpoint} has the traffic {found.traffic}, and had {dict(expected)}")
             if unknown := sorted(
                 name for name in (*nonzero(traffic), *nonzero(mirror)) if name not in found.deployments
             ):
@@ -109,7 +115,7 @@ class MemoryEndpoints:
             self._azure.effects["traffic", endpoint] += 1
 
     def delete_deployment(self, endpoint: str, deployment: str) -> None:
-        with self._azure.call("endpoints.delete_deployment"):
+        with self._azure.call("endpoints.delete_deployment", self._until):
             found = self._known.get(endpoint)
             if found is None or deployment not in found.deployments:
                 return
@@ -130,6 +136,11 @@ class MemoryEndpoints:
             if known.model in self._azure.silent:
                 raise AzureRefused(f"{endpoint}/{name} refused the request")
             return name, known.model
+
+    def _refuse_if_moved(self, endpoint: str, expected: Mapping[str, int] | None) -> None:
+        known = self._known.get(endpoint, MemoryEndpoint())
+        if expected is not None and nonzero(known.traffic) != nonzero(expected):
+            raise TrafficMoved(f"{endpoint} has the traffic {known.traffic}, and had {dict(expected)}")
 
     def _refuse_impossible(self, endpoint: str, traffic: Mapping[str, int], mirror: Mapping[str, int]) -> None:
         if sum(traffic.values()) not in {0, 100}:
@@ -155,8 +166,8 @@ class MemoryEndpoints:
 class MemoryBatchEndpoints(MemoryEndpoints):
     """Batch endpoints, whose default deployment is the one with all the traffic. Nothing is run on them."""
 
-    def __init__(self, azure: MemoryAzure) -> None:
-        super().__init__(azure)
+    def __init__(self, azure: MemoryAzure, until: datetime | None = None) -> None:
+        super().__init__(azure, until)
         self._known = azure.batch_endpoints
 
     def score(self, endpoint: str, request: Mapping[str, Any], deployment: str | None = None) -> tuple[str | None, Any]:

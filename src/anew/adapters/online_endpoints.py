@@ -5,7 +5,7 @@ calls too, so requests are sent here directly.
 """
 
 from collections.abc import Callable, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import httpx
@@ -22,6 +22,7 @@ from anew.adapters.azure_endpoints import (
     state_of,
 )
 from anew.adapters.azure_errors import translated
+from anew.adapters.sending import sent_before
 from anew.core.policy_deploy import Deploy
 from anew.core.tags import model_of_reference
 from anew.core.traffic import nonzero
@@ -33,14 +34,25 @@ _PATIENCE = timedelta(minutes=2)  # less than the lease of an endpoint, which is
 
 
 class OnlineEndpoints:
-    """Implements Endpoints. `patience` is how long a change of the traffic is waited for."""
+    """Implements Endpoints. `patience` is how long a change of the traffic is waited for; from `until` on, writes are
+    late.
+    """
 
     def __init__(
-        self, client: Callable[[], MLClient], http: httpx.Client | None = None, *, patience: timedelta = _PATIENCE
+        self,
+        client: Callable[[], MLClient],
+        http: httpx.Client | None = None,
+        *,
+        patience: timedelta = _PATIENCE,
+        until: datetime | None = None,
     ) -> None:
         self._client = client
         self._http = http or httpx.Client(timeout=30)
         self._patience = patience
+        self._until = until
+
+    def until(self, moment: datetime) -> "OnlineEndpoints":
+        return OnlineEndpoints(self._client, self._http, patience=self._patience, until=moment)
 
     def view(self, endpoint: str) -> EndpointView | None:
         try:
@@ -58,7 +70,7 @@ class OnlineEndpoints:
             found = self._read(endpoint)
         except AzureNotFound:
             what = f"create endpoint {endpoint}"
-            with translated(what):
+            with translated(what), sent_before(self._until):
                 entity = ManagedOnlineEndpoint(name=endpoint, auth_mode="key")
                 finish(what, self._client().online_endpoints.begin_create_or_update(entity), timedelta(0))
             return
@@ -75,7 +87,10 @@ class OnlineEndpoints:
             instance_type=rule.instance_type,
             instance_count=rule.instance_count,
         )
-        with changing(f"create deployment {endpoint}/{deployment}", lambda: self._read(endpoint)):
+        with (
+            changing(f"create deployment {endpoint}/{deployment}", lambda: self._read(endpoint)),
+            sent_before(self._until),
+        ):
             # The poller is left alone: creating takes minutes, and the next tick looks at the state.
             self._client().online_deployments.begin_create_or_update(entity)
 
@@ -98,7 +113,7 @@ class OnlineEndpoints:
         was expected and the write, some tens of milliseconds, is overwritten unseen.
         """
         what = f"shift traffic of {endpoint}"
-        with changing(what, lambda: self._read(endpoint)):
+        with changing(what, lambda: self._read(endpoint)), sent_before(self._until):
             entity = self._client().online_endpoints.get(endpoint)
             refuse_if_moved(endpoint, _shares(entity.traffic), expected)
             entity.traffic, entity.mirror_traffic = nonzero(traffic), nonzero(mirror)
@@ -110,7 +125,10 @@ class OnlineEndpoints:
         try:
             found = self._read(endpoint)
             refuse_if_live(endpoint, deployment, _shares(found.traffic))
-            with changing(f"delete deployment {endpoint}/{deployment}", lambda: self._read(endpoint)):
+            with (
+                changing(f"delete deployment {endpoint}/{deployment}", lambda: self._read(endpoint)),
+                sent_before(self._until),
+            ):
                 self._client().online_deployments.begin_delete(deployment, endpoint)
         except AzureNotFound:
             return

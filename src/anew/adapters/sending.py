@@ -31,11 +31,15 @@ _window: ContextVar[_Window | None] = ContextVar("window", default=None)
 
 
 @contextmanager
-def sent_before(until: datetime, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> Generator[None]:
-    """Within it, clients that have `refuse_late` send nothing that changes something once it is *until*.
+def sent_before(until: datetime | None, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> Generator[None]:
+    """Within it, clients that have `refuse_late` send nothing that changes something once it is *until*. By None,
+    nothing is late.
 
     Raises AzureUnavailable when something was not sent.
     """
+    if until is None:
+        yield
+        return
     window = _Window(until, clock)
     token = _window.set(window)
     late = f"too late to send what was to be sent before {until:%H:%M:%SZ}"

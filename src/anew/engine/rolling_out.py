@@ -65,9 +65,11 @@ def advance_rollout(engine: Engine, rollout: Rollout, now: datetime) -> Rollout:
     with holding(engine, rollout.place, now) as held:
         # What was read before the endpoint was held may be old.
         rollout = engine.ledger.rollout(rollout.id) or rollout
-        for _ in range(_STEPS_AT_MOST if held and rollout.is_open else 0):
+        if held is None or not rollout.is_open:
+            return rollout
+        for _ in range(_STEPS_AT_MOST):
             try:
-                moved = _step(engine, rollout, now)
+                moved = _step(held, rollout, now)
             except StaleWrite:
                 return engine.ledger.rollout(rollout.id) or rollout
             if moved.revision == rollout.revision or not moved.is_open:

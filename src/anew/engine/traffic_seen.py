@@ -25,7 +25,7 @@ def note_moves_of_others(engine: Engine, now: datetime) -> int:
         if place in open_places:
             continue
         with holding(engine, place, now) as held:
-            seen += held and _note(engine, rule, place, now)
+            seen += held is not None and _note(engine, rule, place, now)
     return seen
 
 
