@@ -5,10 +5,15 @@ from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from tests.places import NewPlace, Place, place_at, place_in_memory
 from tests.postgres import Postgres, running_postgres
+
+# How long an example takes says how busy the machine is.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 _LASTING = ("sqlite-file", "postgresql")
 

@@ -42,12 +42,12 @@ class SharedAzure(MemoryAzure):
     """Azure as several threads see it: it answers one call after the other."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(lambda: datetime.now(UTC))
         self._turn = RLock()
 
     @contextmanager
-    def call(self, name: str) -> Generator[None]:
-        with self._turn, super().call(name):
+    def call(self, name: str, send_before: datetime | None = None) -> Generator[None]:
+        with self._turn, super().call(name, send_before):
             yield
 
     def settle(self) -> None:
