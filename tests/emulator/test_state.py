@@ -73,7 +73,7 @@ _STEPS = st.lists(
 
 
 @given(before=_STEPS, steps=_STEPS, lost=_STEPS)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_mirror_always_shows_what_the_store_holds(
     tmp_path_factory: pytest.TempPathFactory, before: Any, steps: Any, lost: Any
 ) -> None:

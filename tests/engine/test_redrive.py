@@ -70,7 +70,7 @@ def good_keys(elements: Sequence[Any]) -> set[str]:
 # --- redrive ----------------------------------------------------------------------------------------------
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(_elements, st.sets(st.sampled_from("abcde")))
 def test_redrive_gets_every_good_letter_and_repeating_it_changes_nothing(elements: list[Any], known: set[str]) -> None:
     ledger = fresh_ledger()
@@ -192,7 +192,7 @@ def blob(elements: Sequence[Any]) -> list[Undelivered]:
     return read_blob(json.dumps(body).encode(), WATCHED)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(_elements)
 def test_ingest_gets_every_good_event_and_repeating_it_changes_nothing(elements: list[Any]) -> None:
     ledger = fresh_ledger()
@@ -209,7 +209,7 @@ def test_ingest_gets_every_good_event_and_repeating_it_changes_nothing(elements:
     assert sum(first.ignored.values()) + first.known + len(first.new) + len(first.unreadable) <= len(elements)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(_elements)
 def test_dry_run_of_ingest_tells_the_same_and_writes_nothing(elements: list[Any]) -> None:
     ledger = fresh_ledger()
@@ -277,7 +277,7 @@ def missed_events(count: int) -> list[Event]:
     return [drift_event(f"run-{number}", at=START + timedelta(seconds=number)) for number in range(count)]
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.integers(0, 40), st.floats(0.1, 20))
 def test_replay_never_runs_ahead_of_its_rate(count: int, per_second: float) -> None:
     ledger, clock = fresh_ledger(), Clock()
@@ -292,7 +292,7 @@ def test_replay_never_runs_ahead_of_its_rate(count: int, per_second: float) -> N
     assert total == count == len(ledger.entries(100))
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.integers(1, 30), st.integers(1, 5))
 def test_interrupted_replay_is_finished_by_the_next(count: int, lots: int) -> None:
     play = Play(now=START + timedelta(days=1))

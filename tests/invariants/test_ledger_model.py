@@ -311,7 +311,7 @@ def _settings() -> settings:
     if examples := os.environ.get("ANEW_TEST_EXAMPLES"):
         chosen = {"max_examples": int(examples)}
     unhurried = [HealthCheck.too_slow, HealthCheck.data_too_large]
-    return settings(stateful_step_count=50, deadline=None, suppress_health_check=unhurried, database=None, **chosen)
+    return settings(stateful_step_count=50, suppress_health_check=unhurried, database=None, **chosen)
 
 
 def test_ledger_answers_as_its_model_does(new_lasting_place: NewPlace) -> None:

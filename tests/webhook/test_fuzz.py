@@ -16,7 +16,7 @@ from tests.webhook.in_process import InProcess, in_process
 from tests.webhook.serving import SECRET, URL
 
 EXAMPLES = [path.name for path in sorted(DATA.glob("*.json"))]
-SETTINGS = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+SETTINGS = settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),

@@ -19,7 +19,7 @@ schema = schemathesis.openapi.from_path(ROOT / "docs" / "reference" / "webhook.o
 # The document says what a body may look like, not which of them is an event: one that is none is refused as documented.
 # And each request here has the right secret as well, or none would be let in.
 EXCLUDED = [positive_data_acceptance, negative_data_rejection, ignored_auth]
-SETTINGS = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+SETTINGS = settings(max_examples=25, suppress_health_check=list(HealthCheck))
 
 
 @pytest.fixture(scope="module")

@@ -46,7 +46,9 @@ def sent_before(until: datetime | None, clock: Callable[[], datetime] = lambda: 
     try:
         yield
     except Exception as error:
-        if window.refused:  # whatever the SDK made of it
+        # Of what its hook raises, an SDK may make any error of its own. Nothing is swallowed: a refusal is told of as
+        # what it is, and every other error goes on as it came.
+        if window.refused:
             raise AzureUnavailable(late) from error
         raise
     finally:
