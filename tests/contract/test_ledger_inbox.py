@@ -159,6 +159,54 @@ def test_released_entry_can_be_claimed_at_once(ledger: SqlLedger) -> None:
     assert len(ledger.claim([Cause.DRIFT], START, LEASE)) == 1
 
 
+def test_claim_begins_with_what_was_never_tried_and_then_what_was_tried_longest_ago(ledger: SqlLedger) -> None:
+    events = [drift_event(str(number)) for number in range(5)]
+    ledger.receive(events, Source.WEBHOOK, START - LEASE)
+    ledger.claim([Cause.DRIFT], START - LEASE, LEASE)
+    ledger.release([events[0].key, events[1].key], START)
+    ledger.release([events[2].key], START - SECOND)
+    ledger.release([events[3].key, events[4].key])
+
+    claimed = [ledger.claim([Cause.DRIFT], START, LEASE, limit=2) for _ in range(3)]
+
+    assert [[entry.event.run_id for entry in some] for some in claimed] == [["3", "4"], ["2", "0"], ["1"]]
+
+
+def test_claim_without_a_limit_takes_all(ledger: SqlLedger) -> None:
+    ledger.receive([drift_event(str(number)) for number in range(1500)], Source.WEBHOOK, START)
+
+    assert len(ledger.claim([Cause.DRIFT], START, LEASE)) == 1500
+
+
+def test_unclaimed_tells_of_what_waits_for_a_claimant_by_cause_and_hint(ledger: SqlLedger) -> None:
+    events = [registered_event("1"), *(drift_event(str(number)) for number in range(4))]
+    ledger.receive(events[:3], Source.WEBHOOK, START)
+    ledger.claim([Cause.DRIFT], START, LEASE, limit=1)
+    ledger.mark_hinted(ledger.unclaimed(list(Cause), START), START + SECOND)
+    ledger.receive(events[3:], Source.WEBHOOK, START + SECOND)
+
+    hinted, registered, fresh = ledger.unclaimed(list(Cause), START + SECOND)
+
+    assert (registered.cause, hinted.cause, fresh.cause) == (Cause.MODEL_REGISTERED, Cause.DRIFT, Cause.DRIFT)
+    assert [each.hinted_at for each in (registered, hinted, fresh)] == [START + SECOND, START + SECOND, None]
+    assert [each.newest_key for each in (registered, hinted, fresh)] == [events[n].key for n in (0, 2, 4)]
+    assert fresh.newest == fresh.oldest + 1
+    assert fresh.received_at == START + SECOND
+
+
+def test_hint_is_not_noted_of_what_was_claimed_or_came_since(ledger: SqlLedger) -> None:
+    events = [drift_event(str(number)) for number in range(4)]
+    ledger.receive(events[:3], Source.WEBHOOK, START)
+    waiting = ledger.unclaimed([Cause.DRIFT], START)
+    ledger.claim([Cause.DRIFT], START, LEASE, limit=1)
+    ledger.settle([events[1].key], "done", START)
+    ledger.receive(events[3:], Source.WEBHOOK, START)
+
+    ledger.mark_hinted(waiting, START)
+
+    assert [entry.event.run_id for entry in ledger.entries() if entry.hinted_at] == ["2"]
+
+
 def test_claim_takes_the_asked_causes_oldest_first_up_to_its_limit(ledger: SqlLedger) -> None:
     ledger.receive([registered_event("1"), *(drift_event(str(n)) for n in range(5))], Source.WEBHOOK, START)
 
@@ -197,6 +245,6 @@ def test_settled_entry_keeps_its_first_outcome(ledger: SqlLedger) -> None:
 def test_hinted_entry_remembers_when(ledger: SqlLedger) -> None:
     ledger.receive([drift_event()], Source.WEBHOOK, START)
 
-    ledger.mark_hinted([drift_event().key], START + LEASE)
+    ledger.mark_hinted(ledger.unclaimed([Cause.DRIFT], START), START + LEASE)
 
     assert [entry.hinted_at for entry in ledger.unsettled([Cause.DRIFT])] == [START + LEASE]

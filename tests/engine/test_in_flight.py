@@ -37,6 +37,21 @@ def test_queue_keeps_new_drift_until_the_retraining_has_ended() -> None:
     assert len(play.ledger.decisions()) == 2, "what queued up is one decision"
 
 
+def test_storm_that_queues_up_holds_up_no_other_model() -> None:
+    queues = policy("slow", monitors=["slow"], limits={"in_flight": "queue"})
+    play = Play().with_policies(queues, policy("other", monitors=["other"]))
+    play.azure.endings[PIPELINE] = Ending(RunStatus.RUNNING)
+    play.receive(drift_event("first", monitor="slow"))
+    play.tick()
+    play.receive(*(drift_event(f"again-{number}", monitor="slow", at=play.now) for number in range(1001)))
+    play.tick()
+
+    play.receive(drift_event("late", monitor="other", at=play.now))
+    play.tick()
+
+    assert {item.model for item in play.ledger.retrainings()} == {"slow", "other"}
+
+
 def test_supersede_cancels_the_older_training_outside_and_then_trains_anew() -> None:
     play = under_way("supersede", cooldown="24h")
     [first] = play.ledger.retrainings()

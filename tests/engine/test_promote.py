@@ -258,6 +258,35 @@ def test_run_that_azure_refuses_to_show_does_not_hold_up_the_others() -> None:
     assert (len(report.deferred), report.others) == (1, 1)
 
 
+def test_backlog_of_any_size_is_answered_in_one_pass() -> None:
+    play = training()
+    play.receive(*(run_event(f"strangers-run-{number}") for number in range(2500)))
+    play.wait(minutes=10)
+    play.receive(run_event(play.retraining.job_name))
+
+    report = promote(play.engine, play.now)
+
+    assert report.others == 2500
+    assert play.retraining.state is RetrainingState.EVALUATING
+
+
+def test_runs_that_azure_does_not_answer_about_hold_up_no_others() -> None:
+    play = Play().with_policies(*(policy(name, monitors=[name]) for name in ("a", "b", "c", "d", "e", "f")))
+    play.receive(*(drift_event(f"run-{name}", monitor=name) for name in "abcdef"))
+    retrain(play.engine, play.now)
+    play.wait(minutes=10)
+    *unreadable, readable = play.ledger.retrainings()
+    play.azure.unreadable |= {item.job_name for item in unreadable}
+    play.receive(*(run_event(item.job_name) for item in play.ledger.retrainings()))
+
+    passes = [promote(play.engine, play.now) for _ in range(2)]
+
+    assert len(passes[0].deferred) == 3, "Azure is not asked again and again"
+    moved = play.ledger.retraining(readable.id)
+    assert moved is not None
+    assert moved.state is not RetrainingState.TRAINING
+
+
 def test_event_before_the_run_ended_changes_nothing() -> None:
     play = training()
     play.receive(run_event(play.retraining.job_name))

@@ -29,16 +29,17 @@ WITH_QUERY: dict[str, Any] = {
 }
 
 
-def test_storm_of_a_thousand_events_is_one_decision_and_one_launch() -> None:
+@pytest.mark.parametrize("size", [1000, 2500])
+def test_storm_is_one_decision_and_one_launch(size: int) -> None:
     play = Play()
-    play.receive(*(drift_event(f"run-{number}") for number in range(1000)))
+    play.receive(*(drift_event(f"run-{number}") for number in range(size)))
 
     report = retrain(play.engine, play.now)
 
     [decided] = report.decided
-    assert len(decided.record.covers) == 1000
+    assert len(decided.record.covers) == size
     assert play.azure.effects["run", play.retraining.id] == 1
-    assert all(entry.subject_id == decided.record.id for entry in play.ledger.entries(limit=1000))
+    assert all(entry.subject_id == decided.record.id for entry in play.ledger.entries(limit=size))
     assert retrain(play.engine, play.now).decided == ()
 
 

@@ -104,6 +104,22 @@ def test_azure_that_is_away_is_not_asked_about_every_run() -> None:
     assert reads(play, before) < 10
 
 
+def test_runs_that_cannot_be_looked_at_hold_up_no_others() -> None:
+    play = waiting(10)
+    play.azure.tells_of_ends = False
+    *broken, ended = play.ledger.retrainings()
+    play.azure.unreadable |= {item.job_name for item in broken}
+    play.azure.jobs[ended.job_name].status = RunStatus.FAILED
+
+    for _ in range(20):
+        play.now += timedelta(minutes=1)
+        advance_open(play.engine, play.now)
+
+    known = play.ledger.retraining(ended.id)
+    assert known is not None
+    assert known.state is RetrainingState.FAILED
+
+
 def test_looks_keep_to_their_share_of_the_quota() -> None:
     play = waiting(30)
     play.now += timedelta(hours=1)

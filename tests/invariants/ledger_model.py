@@ -5,7 +5,7 @@ Numbers of rows (`seq`) are left at 0, and so are the details of audit rows: bot
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from anew.core.events import Cause, Event
@@ -13,7 +13,17 @@ from anew.core.retraining_lifecycle import Retraining, RetrainingState
 from anew.core.rollout_lifecycle import Rollout, RolloutState
 from anew.core.token_bucket import Level, TokenBucket, take
 from anew.core.traffic import TrafficChange
-from anew.engine.ledger import AuditRow, Backlog, DeadLetter, DecisionRecord, IgnoredCount, InboxEntry, Receipt, Source
+from anew.engine.ledger import (
+    AuditRow,
+    Backlog,
+    DeadLetter,
+    DecisionRecord,
+    IgnoredCount,
+    InboxEntry,
+    Receipt,
+    Source,
+    Waiting,
+)
 from anew.errors import StaleWrite
 
 Moved = TypeVar("Moved", Retraining, Rollout)
@@ -66,22 +76,24 @@ class LedgerModel:
         new = len(self._inbox) - known
         return Receipt(new, len(events) - new)
 
-    def claim(self, causes: Collection[Cause], now: datetime, lease: timedelta, limit: int) -> list[InboxEntry]:
-        free = [entry for entry in self.unsettled(causes) if entry.claimed_until is None or entry.claimed_until <= now][
-            :limit
-        ]
-        self._change([entry.key for entry in free], claimed_until=now + lease)
-        return [self._inbox[entry.key] for entry in free]
+    def claim(self, causes: Collection[Cause], now: datetime, lease: timedelta, limit: int | None) -> list[InboxEntry]:
+        free = [entry for entry in self.unsettled(causes) if entry.claimed_until is None or entry.claimed_until <= now]
+        free.sort(key=lambda entry: entry.claimed_until or datetime.min.replace(tzinfo=UTC))
+        taken = [entry.key for entry in free[:limit]]
+        self._change(taken, claimed_until=now + lease)
+        return [self._inbox[key] for key in taken]
 
-    def release(self, keys: Sequence[str]) -> None:
-        self._change(keys, claimed_until=None)
+    def release(self, keys: Sequence[str], tried_at: datetime | None = None) -> None:
+        self._change(keys, claimed_until=tried_at)
 
     def settle(self, keys: Collection[str], outcome: str, now: datetime, subject_id: str | None = None) -> None:
         waiting = [key for key in keys if key in self._inbox and self._inbox[key].settled_at is None]
         self._change(waiting, settled_at=now, outcome=outcome, subject_id=subject_id, claimed_until=None)
 
-    def mark_hinted(self, keys: Sequence[str], now: datetime) -> None:
-        self._change(keys, hinted_at=now)
+    def mark_hinted(self, hinted: Sequence[Waiting], now: datetime) -> None:
+        alike = {(each.cause, each.hinted_at) for each in hinted}
+        free = (entry for entry in self.unsettled(Cause) if entry.claimed_until is None or entry.claimed_until <= now)
+        self._change([entry.key for entry in free if (entry.cause, entry.hinted_at) in alike], hinted_at=now)
 
     def _change(self, keys: Collection[str], **changes: Any) -> None:
         for key in keys:
@@ -90,6 +102,15 @@ class LedgerModel:
 
     def unsettled(self, causes: Collection[Cause]) -> list[InboxEntry]:
         return [entry for entry in self._inbox.values() if entry.settled_at is None and entry.cause in causes]
+
+    def unclaimed(self, causes: Collection[Cause], now: datetime) -> list[Waiting]:
+        alike: dict[tuple[Cause, datetime | None], Waiting] = {}
+        for entry in self.unsettled(causes):
+            if entry.claimed_until is None or entry.claimed_until <= now:
+                known = alike.get((entry.cause, entry.hinted_at))
+                received = max(entry.received_at, known.received_at) if known else entry.received_at
+                alike[entry.cause, entry.hinted_at] = Waiting(entry.cause, entry.hinted_at, 0, 0, entry.key, received)
+        return list(alike.values())
 
     def recent(self, causes: Collection[Cause], since: datetime) -> list[InboxEntry]:
         return [entry for entry in self._inbox.values() if entry.received_at >= since and entry.cause in causes]

@@ -31,7 +31,7 @@ from anew.core.rollout_lifecycle import OPEN_ROLLOUT, ROLLOUT_TRANSITIONS, Rollo
 from anew.core.token_bucket import TokenBucket
 from anew.core.traffic import Share, TrafficChange
 from anew.engine.intake import ACTS_ON
-from anew.engine.ledger import AuditRow, DeadLetter, InboxEntry, Source
+from anew.engine.ledger import AuditRow, DeadLetter, InboxEntry, Source, Waiting
 from anew.errors import StaleWrite
 from tests.builders import MODEL, START, drift_event, run_event
 from tests.contract.rows import record, retraining, rollout
@@ -117,21 +117,22 @@ class LedgerBesideItsModel(RuleBasedStateMachine):
         dead = [DeadLetter(f"x-{name}", f"told by {source}", "{}", source, self.clock(view)) for name in letters]
         self.do(view, "receive", events, source, self.clock(view), settled=settled, ignored=ignored, dead=dead)
 
-    @rule(view=_VIEWS, flow=st.sampled_from(["retrain", "retrain", "promote"]), limit=st.sampled_from([1, 2, ALL]))
-    def claim(self, *, view: int, flow: str, limit: int) -> None:
+    @rule(view=_VIEWS, flow=st.sampled_from(["retrain", "retrain", "promote"]), limit=st.sampled_from([1, 2, None]))
+    def claim(self, *, view: int, flow: str, limit: int | None) -> None:
         self.do(view, "claim", ACTS_ON[flow], self.clock(view), LEASE, limit)
 
-    @rule(view=_VIEWS, names=_SOME_KEYS)
-    def release(self, *, view: int, names: list[str]) -> None:
-        self.do(view, "release", _keys(names))
+    @rule(view=_VIEWS, names=_SOME_KEYS, tried=st.booleans())
+    def release(self, *, view: int, names: list[str], tried: bool) -> None:
+        self.do(view, "release", _keys(names), self.clock(view) if tried else None)
 
     @rule(view=_VIEWS, names=_SOME_KEYS, subject=st.none() | st.just("d-1"))
     def settle(self, *, view: int, names: list[str], subject: str | None) -> None:
         self.do(view, "settle", _keys(names), f"settled for {subject}", self.clock(view), subject)
 
-    @rule(view=_VIEWS, names=_SOME_KEYS, letters=_SOME_LETTERS)
-    def mark(self, *, view: int, names: list[str], letters: list[str]) -> None:
-        self.do(view, "mark_hinted", _keys(names), self.clock(view))
+    @rule(view=_VIEWS, of=st.sampled_from([slice(None), slice(1), slice(1, None)]), letters=_SOME_LETTERS)
+    def mark(self, *, view: int, of: slice, letters: list[str]) -> None:
+        waiting = self.agreed(view, "unclaimed", list(Cause), self.clock(view))
+        self.do(view, "mark_hinted", waiting[of], self.clock(view))
         self.do(view, "mark_redriven", [f"x-{name}" for name in letters], self.clock(view))
 
     # --- decisions and retrainings ------------------------------------------------------------------------
@@ -244,6 +245,7 @@ class LedgerBesideItsModel(RuleBasedStateMachine):
         self.agreed(view, "entries", ALL, waiting=True)
         self.agreed(view, "backlog")
         self.agreed(view, "unsettled", ACTS_ON["retrain"])
+        self.agreed(view, "unclaimed", ACTS_ON["retrain"], self.clock(view))
         self.agreed(view, "recent", [Cause.DRIFT, known[0].cause], known[0].received_at)
         self.agreed(view, "dead_letters", 1)
         self.agreed(view, "dead_letter", "x-x")
@@ -300,6 +302,8 @@ def _comparable(method: str, answer: Any) -> Any:
             return sorted(rows, key=repr) if method in {"ignored_counts", "open_retrainings_by_job"} else rows
         case InboxEntry():
             return replace(answer, seq=0)
+        case Waiting():
+            return replace(answer, oldest=0, newest=0)
         case AuditRow():
             return replace(answer, seq=0, detail={})
         case _:

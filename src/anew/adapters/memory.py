@@ -96,11 +96,11 @@ class MemoryAzure:
 
     `endings` are by job document, or by pipeline; `effects` counts what was really done, by kind and object; `calls`
     are the port calls in their order. `down` and `refused` name calls that fail as long as they are named, `broken`
-    the `model:version` whose deployment cannot be created, `silent` those that refuse to score, `changing` the
-    endpoints that Azure is still changing, so that they take no write before time passes. `happened` is what
-    Azure could tell of if it were asked, `forged` the keys of events it knows nothing of, `archived` the versions that
-    lists leave out. Without `tells_of_ends` nothing tells what ended, and runs must be looked at one by one. By `clock`
-    a request may be late to be sent; by that of the default none is.
+    the `model:version` whose deployment cannot be created, `silent` those that refuse to score, `unreadable` the jobs
+    it does not answer about, `changing` the endpoints it is still changing: they take no write before time passes.
+    `happened` is what Azure could tell of if it were asked, `forged` the keys of events it knows nothing of, `archived`
+    the versions that lists leave out. Without `tells_of_ends` nothing tells what ended, and runs must be looked at one
+    by one. By `clock` a request may be late to be sent; by that of the default none is.
     """
 
     def __init__(self, clock: Callable[[], datetime] = lambda: _NEVER_LATE) -> None:
@@ -120,6 +120,7 @@ class MemoryAzure:
         self.archived: set[tuple[str, str]] = set()
         self.broken: set[str] = set()
         self.silent: set[str] = set()
+        self.unreadable: set[str] = set()
         self.down: set[str] = set()
         self.refused: set[str] = set()
         self.effects: Counter[tuple[str, str]] = Counter()
@@ -323,6 +324,8 @@ class MemoryJobs:
 
     def get(self, name: str) -> RunView | None:
         with self._azure.call("jobs.get"):
+            if name in self._azure.unreadable:
+                raise AzureUnavailable(f"jobs.get: no answer about {name}, on request")
             job = self._azure.jobs.get(name)
             return job.view if job else None
 

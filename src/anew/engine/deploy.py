@@ -13,11 +13,12 @@ from anew.core.policy_deploy import Deploy
 from anew.core.rollout_lifecycle import SERVING_ROLLOUT, Rollout, RolloutKind
 from anew.core.tags import RETRAINING_TAG, deployment_name, is_newer, matches, matching_rules
 from anew.engine.context import Engine
-from anew.engine.intake import ACTS_ON
+from anew.engine.draining import drain
+from anew.engine.ledger import InboxEntry
 from anew.engine.ports import ModelVersion
 from anew.engine.rolling_out import Advanced, advance_rollouts
 from anew.engine.serving import served_version, view_of
-from anew.errors import AnewError, UnknownModel
+from anew.errors import UnknownModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,16 +31,14 @@ class DeployReport:
 
 def deploy(engine: Engine, now: datetime) -> DeployReport:
     """Open rollouts for every registered version whose tags a policy deploys, and advance all open rollouts."""
-    deferred: list[str] = []
     touched: set[str] = set()
-    for entry in engine.ledger.claim(ACTS_ON["deploy"], now, engine.timing.claim_lease):
-        try:
-            opened, outcome = open_rollouts(engine, entry.event, now)
-            engine.ledger.settle([entry.key], outcome, now, opened[0] if opened else None)
-            touched.update(opened)
-        except AnewError as error:  # one entry that cannot be answered must not hold up the others
-            engine.ledger.release([entry.key])
-            deferred.append(f"{entry.event.subject}: {error}")
+
+    def answer(entry: InboxEntry) -> None:
+        opened, outcome = open_rollouts(engine, entry.event, now)
+        engine.ledger.settle([entry.key], outcome, now, opened[0] if opened else None)
+        touched.update(opened)
+
+    deferred = drain(engine, "deploy", answer, now)
     advanced: Advanced = advance_rollouts(engine, now)
     done = [found for item in touched - {r.id for r in advanced.rollouts} if (found := engine.ledger.rollout(item))]
     return DeployReport((*advanced.rollouts, *done), (*deferred, *advanced.problems))

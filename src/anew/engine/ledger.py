@@ -44,6 +44,20 @@ class InboxEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class Waiting:
+    """All entries of one cause that nobody claimed, and that were hinted at one time, or never: there may be a great
+    many, which nobody has to read to know that there are some.
+    """
+
+    cause: Cause
+    hinted_at: datetime | None
+    oldest: int  # seq
+    newest: int
+    newest_key: str
+    received_at: datetime  # the last of them
+
+
+@dataclass(frozen=True, slots=True)
 class Receipt:
     """What receiving came to: how many were new, and how many were known already."""
 
@@ -123,7 +137,8 @@ class Ledger(Protocol):
     1. When a method returns, what it wrote survives a crash of any process.
     2. Each method is one transaction: all of it happened, or none.
     3. `receive` keeps one row for a key, ever; a repetition only raises `deliveries`.
-    4. `claim` gives an entry to one claimant at a time; a lease that ran out is free again.
+    4. `claim` gives an entry to one claimant at a time; a lease that ran out is free again. It begins with the oldest
+       of those that were never tried, then come those tried longest ago.
     5. `save_*` writes only if the row still has the revision it was read with, else raises StaleWrite.
     6. `lease_endpoint` gives an endpoint to one holder at a time until they free it or the lease runs out; the holder
        may lengthen it. `free_endpoint` by anybody else changes nothing.
@@ -162,13 +177,26 @@ class Ledger(Protocol):
     def mark_redriven(self, letter_ids: Sequence[str], now: datetime) -> None: ...
     def ignored_counts(self) -> list[IgnoredCount]: ...
     def claim(
-        self, causes: Collection[Cause], now: datetime, lease: timedelta, limit: int = 1000
-    ) -> list[InboxEntry]: ...
-    def release(self, keys: Sequence[str]) -> None: ...
+        self, causes: Collection[Cause], now: datetime, lease: timedelta, limit: int | None = None
+    ) -> list[InboxEntry]:
+        """What is free, up to *limit* of it; without one all of it at once, so that nobody else has a part."""
+        ...
+
+    def release(self, keys: Sequence[str], tried_at: datetime | None = None) -> None:
+        """Free them again; with *tried_at*, behind what was not tried since."""
+        ...
+
     def settle(self, keys: Sequence[str], outcome: str, now: datetime, subject_id: str | None = None) -> None: ...
     def unsettled(self, causes: Collection[Cause]) -> list[InboxEntry]: ...
+    def unclaimed(self, causes: Collection[Cause], now: datetime) -> list[Waiting]:
+        """What is neither settled nor claimed, those with the oldest entry first."""
+        ...
+
     def recent(self, causes: Collection[Cause], since: datetime) -> list[InboxEntry]: ...
-    def mark_hinted(self, keys: Sequence[str], now: datetime) -> None: ...
+    def mark_hinted(self, hinted: Sequence[Waiting], now: datetime) -> None:
+        """Note that these were hinted at again. What came, or was claimed, since they were read may be left out."""
+        ...
+
     def entry(self, key_or_event_id: str) -> InboxEntry | None: ...
     def known_keys(self, keys: Collection[str]) -> set[str]: ...
     def entries(self, limit: int = 50, *, waiting: bool = False) -> list[InboxEntry]: ...

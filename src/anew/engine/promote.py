@@ -10,9 +10,8 @@ from anew.core.tags import RETRAINING_TAG
 from anew.engine.advance import advance_retraining
 from anew.engine.claiming import NobodysRun, NotYet, claim_run
 from anew.engine.context import Engine
-from anew.engine.intake import ACTS_ON
+from anew.engine.draining import drain
 from anew.engine.ledger import InboxEntry
-from anew.errors import AnewError
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,26 +25,22 @@ class PromoteReport:
 
 def promote(engine: Engine, now: datetime) -> PromoteReport:
     """Advance the retrainings whose runs ended, and take on runs that a policy claims. Others are settled."""
-    entries = engine.ledger.claim(ACTS_ON["promote"], now, engine.timing.claim_lease)
     ours: dict[str, Retraining] = {}
-    deferred: list[str] = []
-    others = 0
-    for entry in entries:
-        try:
-            found = _ours(engine, entry.event) or claim_run(engine, entry, now)
-            match found:
-                case Retraining():
-                    ours[found.id] = _advance(engine, found, entry, now)
-                case NobodysRun(reason):
-                    others += 1
-                    engine.ledger.settle([entry.key], reason, now)
-                case NotYet(reason):
-                    engine.ledger.release([entry.key])
-                    deferred.append(f"{entry.event.run_id}: {reason}")
-        except AnewError as error:  # one entry that cannot be answered must not hold up the others
-            engine.ledger.release([entry.key])
-            deferred.append(f"{entry.event.run_id}: {error}")
-    return PromoteReport(tuple(ours.values()), others, tuple(deferred))
+    others: list[str] = []
+
+    def answer(entry: InboxEntry) -> str | None:
+        match _ours(engine, entry.event) or claim_run(engine, entry, now):
+            case Retraining() as found:
+                ours[found.id] = _advance(engine, found, entry, now)
+            case NobodysRun(reason):
+                others.append(entry.key)
+                engine.ledger.settle([entry.key], reason, now)
+            case NotYet(reason):
+                return reason
+        return None
+
+    deferred = drain(engine, "promote", answer, now)
+    return PromoteReport(tuple(ours.values()), len(others), deferred)
 
 
 def _advance(engine: Engine, retraining: Retraining, entry: InboxEntry, now: datetime) -> Retraining:

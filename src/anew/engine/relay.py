@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from anew.core.events import Cause, EventType
+from anew.core.events import Cause
 from anew.engine.intake import ACTS_ON
-from anew.engine.ledger import InboxEntry, Ledger
+from anew.engine.ledger import InboxEntry, Ledger, Waiting
 from anew.engine.ports import Flows
 from anew.errors import PrefectUnavailable
 
@@ -29,11 +29,11 @@ class RelayReport:
 
 @dataclass(frozen=True, slots=True)
 class _Work:
-    """What one flow needs: entries to hint at, and entries to start a flow run for."""
+    """What one flow needs: what to hint at, and what to start a flow run for."""
 
     flow: str
-    hint: Sequence[InboxEntry]
-    start: Sequence[InboxEntry]
+    hint: Sequence[Waiting]
+    start: Sequence[Waiting]
 
 
 def relay_once(
@@ -51,58 +51,56 @@ def relay_once(
     Entries wait *grace* for their hint to work, then twice as long for each flow run after that, up to *longest_wait*.
     """
     every_cause = frozenset[Cause]().union(*acts_on.values())
-    free = [
-        entry for entry in ledger.unsettled(every_cause) if entry.claimed_until is None or entry.claimed_until <= now
-    ]
+    free = ledger.unclaimed(every_cause, now)
     hinted: list[str] = []
     started: list[str] = []
     failed: dict[str, str] = {}
     for flow, causes in acts_on.items():
-        work = _work(flow, [entry for entry in free if entry.cause in causes], now, grace, longest_wait)
+        work = _work(flow, [each for each in free if each.cause in causes], now, grace, longest_wait)
         try:
-            if work.hint:
-                flows.hint(_newest_azure(work.hint).event)
-                ledger.mark_hinted([entry.key for entry in work.hint], now)
+            if work.hint and (newest := _newest_azure(ledger, work.hint)) is not None:
+                flows.hint(newest.event)
+                ledger.mark_hinted(work.hint, now)
                 hinted.append(flow)
             if work.start:
                 flows.start(f"{flow}/{deployment}", _attempt_key(work), {})
-                ledger.mark_hinted([entry.key for entry in work.start], now)
+                ledger.mark_hinted(work.start, now)
                 started.append(flow)
         except PrefectUnavailable as error:
             failed[flow] = str(error)
     return RelayReport(tuple(hinted), tuple(started), failed or None)
 
 
-def _work(flow: str, entries: Sequence[InboxEntry], now: datetime, grace: timedelta, longest_wait: timedelta) -> _Work:
-    fresh = [entry for entry in entries if entry.hinted_at is None]
-    overdue = [entry for entry in entries if _overdue(entry, now, grace, longest_wait)]
-    # No trigger listens for what is not an Azure type, such as a person's request: that is started at once.
-    if any(_is_azure(entry) for entry in fresh):
+def _work(flow: str, waiting: Sequence[Waiting], now: datetime, grace: timedelta, longest_wait: timedelta) -> _Work:
+    fresh = [each for each in waiting if each.hinted_at is None]
+    overdue = [each for each in waiting if _overdue(each, now, grace, longest_wait)]
+    # No trigger listens for a person's request: that is started at once.
+    if any(_is_azure(each) for each in fresh):
         return _Work(flow, fresh, overdue)
     return _Work(flow, [], [*fresh, *overdue])
 
 
-def _overdue(entry: InboxEntry, now: datetime, grace: timedelta, longest_wait: timedelta) -> bool:
-    if entry.hinted_at is None:
+def _overdue(waiting: Waiting, now: datetime, grace: timedelta, longest_wait: timedelta) -> bool:
+    if waiting.hinted_at is None:
         return False
     # Waiting as long again as it took until the last attempt doubles the wait each time, without a counter to keep.
-    wait = min(max(grace, entry.hinted_at - entry.received_at), longest_wait)
+    wait = min(max(grace, waiting.hinted_at - waiting.received_at), longest_wait)
     # A hint from the future was marked by a clock that has been set back since.
-    return now - entry.hinted_at >= wait or entry.hinted_at > now + longest_wait
+    return now - waiting.hinted_at >= wait or waiting.hinted_at > now + longest_wait
 
 
 def _attempt_key(work: _Work) -> str:
     # The time of the last attempt names this one: the same for two relays that saw the same ledger, or for one that
-    # crashed before it could mark the entries, and another one for the next attempt.
-    oldest = min(work.start, key=lambda entry: entry.seq)
-    last = 0 if oldest.hinted_at is None else int(oldest.hinted_at.timestamp() * 1000)
-    return f"{work.flow}/{oldest.seq}/{last}"
+    # crashed before it could mark it, and another one for the next attempt.
+    first = min(work.start, key=lambda each: each.oldest)
+    last = 0 if first.hinted_at is None else int(first.hinted_at.timestamp() * 1000)
+    return f"{work.flow}/{first.oldest}/{last}"
 
 
-def _newest_azure(entries: Sequence[InboxEntry]) -> InboxEntry:
-    # What came in one request has no order of its own.
-    return max((entry for entry in entries if _is_azure(entry)), key=lambda entry: (entry.event.time, entry.seq))
+def _newest_azure(ledger: Ledger, waiting: Sequence[Waiting]) -> InboxEntry | None:
+    newest = max((each for each in waiting if _is_azure(each)), key=lambda each: each.newest)
+    return ledger.entry(newest.newest_key)
 
 
-def _is_azure(entry: InboxEntry) -> bool:
-    return entry.event.type in frozenset(EventType)
+def _is_azure(waiting: Waiting) -> bool:
+    return waiting.cause is not Cause.MANUAL

@@ -7,7 +7,7 @@ the longer it waits, and within a share of the quota for reads.
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from anew.core.looking import next_look
+from anew.core.looking import SOONEST, next_look
 from anew.core.retraining_lifecycle import Retraining, RetrainingState
 from anew.core.token_bucket import TokenBucket
 from anew.engine.advance import advance_retraining, deadline_of
@@ -71,11 +71,14 @@ def _look_at_due(engine: Engine, now: datetime, problems: list[str]) -> list[Ret
         if engine.ledger.take_tokens(_BUCKET, 1, LOOKS, now) or failures >= _FAILURES_AT_MOST:
             break
         moved = _advance(engine, retraining, now, problems)
-        failures = failures + 1 if moved is None else 0
-        if moved is not None:
-            looked.append(moved)
-            if moved.is_open:
-                looks[moved.id] = _next_look(engine, moved, now)
+        if moved is None:
+            failures += 1
+            looks[retraining.id] = now + SOONEST  # behind the others, which it must not hold up
+            continue
+        failures = 0
+        looked.append(moved)
+        if moved.is_open:
+            looks[moved.id] = _next_look(engine, moved, now)
     engine.ledger.postpone(looks)
     return looked
 

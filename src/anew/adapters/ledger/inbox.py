@@ -2,16 +2,25 @@
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
 from anew.adapters.ledger import tables as t
 from anew.adapters.ledger.receiving import keep_dead_letters, keep_events
-from anew.adapters.ledger.rows import to_dead_letter, to_entry
-from anew.adapters.ledger.store import Store, among, batched, lease_is_over, lock_in_order, newest, settle, upsert
+from anew.adapters.ledger.rows import to_dead_letter, to_entry, to_waiting
+from anew.adapters.ledger.store import Store, among, batched, lease_is_over, newest, settle, update_inbox, upsert
 from anew.core.events import Cause, Event
-from anew.engine.ledger import Backlog, DeadLetter, IgnoredCount, InboxEntry, Receipt, Source
+from anew.engine.ledger import Backlog, DeadLetter, IgnoredCount, InboxEntry, Receipt, Source, Waiting
+
+
+def _waits(causes: Collection[Cause]) -> sa.ColumnElement[bool]:
+    return sa.and_(t.inbox.c.settled_at.is_(None), t.inbox.c.cause.in_(list(causes)))
+
+
+def _is_unclaimed(now: datetime) -> sa.ColumnElement[bool]:
+    return sa.or_(t.inbox.c.claimed_until.is_(None), t.inbox.c.claimed_until <= now)
 
 
 class Inbox(Store):
@@ -57,38 +66,67 @@ class Inbox(Store):
     def ignored_counts(self) -> list[IgnoredCount]:
         return [IgnoredCount(**row) for row in self._read(sa.select(t.ignored), "ignored counts")]
 
-    def claim(self, causes: Collection[Cause], now: datetime, lease: timedelta, limit: int = 1000) -> list[InboxEntry]:
+    def claim(
+        self, causes: Collection[Cause], now: datetime, lease: timedelta, limit: int | None = None
+    ) -> list[InboxEntry]:
         free = (
-            sa.select(t.inbox.c.seq)
-            .where(t.inbox.c.settled_at.is_(None), t.inbox.c.cause.in_(list(causes)))
+            sa.select(t.inbox)
+            .where(_waits(causes))
             .where(lease_is_over(t.inbox.c.claimed_until, now, lease))
-            .order_by(t.inbox.c.seq)
+            .order_by(sa.nulls_first(t.inbox.c.claimed_until), t.inbox.c.seq)
             .limit(limit)
             .with_for_update(skip_locked=True)
         )
+        until = now + lease
         with self._write("claim") as connection:
-            claimed = connection.execute(
-                sa.update(t.inbox).where(t.inbox.c.seq.in_(free)).values(claimed_until=now + lease).returning(t.inbox)
-            )
-            rows = claimed.mappings().fetchall()
-        return sorted((to_entry(row) for row in rows), key=lambda entry: entry.seq)
+            rows = connection.execute(free).mappings().fetchall()
+            update_inbox(connection, [row["key"] for row in rows], claimed_until=until)
+        return [replace(to_entry(row), claimed_until=until) for row in rows]
 
-    def release(self, keys: Sequence[str]) -> None:
+    def release(self, keys: Sequence[str], tried_at: datetime | None = None) -> None:
         with self._write("release") as connection:
-            lock_in_order(connection, keys)
-            connection.execute(sa.update(t.inbox).where(among(t.inbox.c.key, keys)).values(claimed_until=None))
+            update_inbox(connection, keys, claimed_until=tried_at)
 
     def settle(self, keys: Sequence[str], outcome: str, now: datetime, subject_id: str | None = None) -> None:
         with self._write("settle") as connection:
             settle(connection, keys, outcome, now, subject_id)
 
     def unsettled(self, causes: Collection[Cause]) -> list[InboxEntry]:
-        statement = (
-            sa.select(t.inbox)
-            .where(t.inbox.c.settled_at.is_(None), t.inbox.c.cause.in_(list(causes)))
-            .order_by(t.inbox.c.seq)
-        )
+        statement = sa.select(t.inbox).where(_waits(causes)).order_by(t.inbox.c.seq)
         return [to_entry(row) for row in self._read(statement, "unsettled")]
+
+    def unclaimed(self, causes: Collection[Cause], now: datetime) -> list[Waiting]:
+        alike = (
+            sa.select(
+                t.inbox.c.cause,
+                t.inbox.c.hinted_at,
+                sa.func.min(t.inbox.c.seq).label("oldest"),
+                sa.func.max(t.inbox.c.seq).label("newest"),
+                sa.func.max(t.inbox.c.received_at).label("received_at"),
+            )
+            .where(_waits(causes), _is_unclaimed(now))
+            .group_by(t.inbox.c.cause, t.inbox.c.hinted_at)
+            .subquery()
+        )
+        statement = (
+            sa.select(alike, t.inbox.c.key.label("newest_key"))
+            .join(t.inbox, t.inbox.c.seq == alike.c.newest)
+            .order_by(alike.c.oldest)
+        )
+        return [to_waiting(row) for row in self._read(statement, "unclaimed")]
+
+    def mark_hinted(self, hinted: Sequence[Waiting], now: datetime) -> None:
+        with self._write("mark hinted") as connection:
+            for each in hinted:
+                # Whoever has locked one of them just now takes it: to wait for that could be to wait for each other.
+                these = (
+                    sa.select(t.inbox.c.seq)
+                    .where(_waits([each.cause]), _is_unclaimed(now))
+                    .where(t.inbox.c.hinted_at.is_not_distinct_from(each.hinted_at))
+                    .where(t.inbox.c.seq.between(each.oldest, each.newest))
+                    .with_for_update(skip_locked=True)
+                )
+                connection.execute(sa.update(t.inbox).where(t.inbox.c.seq.in_(these)).values(hinted_at=now))
 
     def recent(self, causes: Collection[Cause], since: datetime) -> list[InboxEntry]:
         statement = (
@@ -97,11 +135,6 @@ class Inbox(Store):
             .order_by(t.inbox.c.seq)
         )
         return [to_entry(row) for row in self._read(statement, "recent")]
-
-    def mark_hinted(self, keys: Sequence[str], now: datetime) -> None:
-        with self._write("mark hinted") as connection:
-            lock_in_order(connection, keys)
-            connection.execute(sa.update(t.inbox).where(among(t.inbox.c.key, keys)).values(hinted_at=now))
 
     def entry(self, key_or_event_id: str) -> InboxEntry | None:
         rows = self._read(

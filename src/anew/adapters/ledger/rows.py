@@ -12,7 +12,7 @@ from anew.core.gate import gate_result_of
 from anew.core.retraining_lifecycle import Answer, Retraining, RetrainingState, StopCause
 from anew.core.rollout_lifecycle import Rollout, RolloutKind, RolloutState
 from anew.core.traffic import Share, TrafficChange
-from anew.engine.ledger import AuditRow, DeadLetter, DecisionRecord, InboxEntry, Source
+from anew.engine.ledger import AuditRow, DeadLetter, DecisionRecord, InboxEntry, Source, Waiting
 
 _RETRAINING = tuple(field.name for field in fields(Retraining))
 _ROLLOUT = tuple(field.name for field in fields(Rollout))
@@ -34,6 +34,18 @@ def to_entry(record: sa.RowMapping) -> InboxEntry:
         settled_at=record["settled_at"],
         outcome=record["outcome"],
         subject_id=record["subject_id"],
+    )
+
+
+def to_waiting(record: sa.RowMapping) -> Waiting:
+    """A row of what waits as a value."""
+    return Waiting(
+        cause=Cause(record["cause"]),
+        hinted_at=record["hinted_at"],
+        oldest=record["oldest"],
+        newest=record["newest"],
+        newest_key=record["newest_key"],
+        received_at=record["received_at"],
     )
 
 

@@ -118,21 +118,26 @@ def upsert(connection: sa.Connection, table: sa.Table, values: dict[str, Any], o
     return insert(connection, table).values(values).on_conflict_do_update(index_elements=unique, set_=otherwise)
 
 
-def lock_in_order(connection: sa.Connection, keys: Sequence[str]) -> None:
-    """Lock these inbox rows in the order in which everybody does, so that no two wait for each other. SQLite has one
-    lock for all, which the transaction holds already.
+def update_inbox(connection: sa.Connection, keys: Collection[str], *, unsettled: bool = False, **values: Any) -> None:
+    """Change these rows of the inbox, or those of them that are not settled yet.
+
+    They are locked in the order in which everybody does, so that no two wait for each other: that of Python, which is
+    PostgreSQL's "C". SQLite has one lock for all, which the transaction holds already.
     """
-    if connection.dialect.name != "sqlite":
-        rows = sa.select(t.inbox.c.key).where(among(t.inbox.c.key, keys)).order_by(t.inbox.c.key)
-        connection.execute(rows.with_for_update())
+    in_order = sa.collate(t.inbox.c.key, "C")
+    for some in batched(sorted(keys)):
+        these = among(t.inbox.c.key, some)
+        if connection.dialect.name != "sqlite":
+            connection.execute(sa.select(t.inbox.c.key).where(these).order_by(in_order).with_for_update())
+        changed = sa.update(t.inbox).where(these).values(values)
+        connection.execute(changed.where(t.inbox.c.settled_at.is_(None)) if unsettled else changed)
 
 
-def settle(connection: sa.Connection, keys: Sequence[str], outcome: str, now: datetime, subject_id: str | None) -> None:
-    lock_in_order(connection, keys)
-    connection.execute(
-        sa.update(t.inbox)
-        .where(among(t.inbox.c.key, keys), t.inbox.c.settled_at.is_(None))
-        .values(settled_at=now, outcome=outcome, subject_id=subject_id, claimed_until=None)
+def settle(
+    connection: sa.Connection, keys: Collection[str], outcome: str, now: datetime, subject_id: str | None
+) -> None:
+    update_inbox(
+        connection, keys, unsettled=True, settled_at=now, outcome=outcome, subject_id=subject_id, claimed_until=None
     )
 
 
