@@ -85,6 +85,17 @@ def test_launcher_without_any_factory_is_refused_with_advice(training: DataFacto
     assert "azure.data_factory" in refused.value.advice
 
 
+def test_factory_that_refuses_to_list_its_runs_does_not_silence_the_others(
+    server: FailingServer, training: DataFactoryTraining
+) -> None:
+    server.status = 403
+    now = datetime.now(UTC)
+
+    assert training.ended([order(factory=name).launcher for name in ("one", "another")], now, now) == set()
+
+    assert server.requests["POST"] == 2
+
+
 @pytest.fixture(scope="module")
 def clients(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealClients]:
     with real_clients(tmp_path_factory.mktemp("factory")) as ready:

@@ -6,7 +6,18 @@ from anew.core.retraining_lifecycle import RetrainingState
 from anew.core.rollout_lifecycle import RolloutState
 from anew.core.tags import deployment_name
 from anew.engine.ports import ModelVersion
-from tests.builders import ENDPOINT, MODEL, PRODUCTION, Play, drift_event, policy, registered_event, run_event, serve
+from tests.builders import (
+    ENDPOINT,
+    MODEL,
+    PRODUCTION,
+    Play,
+    deploy_rule,
+    drift_event,
+    policy,
+    registered_event,
+    run_event,
+    serve,
+)
 
 
 def test_drift_that_no_event_told_of_is_found_retrained_and_brought_live() -> None:
@@ -96,6 +107,18 @@ def test_part_that_fails_does_not_keep_the_others_from_running() -> None:
     assert len(report.problems) == 1
     assert len(report.retrained.decided) == 1
     assert play.rollout.version == "4"
+
+
+def test_endpoint_that_cannot_be_read_hides_no_moves_at_the_others() -> None:
+    play = Play().with_policies(policy(deploy=[deploy_rule("first"), deploy_rule("second")]))
+    serve(play.azure, "3", endpoint="first")
+    serve(play.azure, "3", endpoint="second")
+    play.azure.unreadable.add("first")
+
+    report = play.tick()
+
+    assert [change.endpoint for change in play.ledger.traffic()] == ["online/second"]
+    assert any(problem.startswith("traffic of online/first") for problem in report.problems)
 
 
 def test_only_the_newest_of_several_undeployed_versions_is_rolled_out() -> None:

@@ -93,6 +93,52 @@ def test_failure_to_ask_what_ended_asks_for_the_same_time_again() -> None:
     assert play.ledger.watermark("reconcile.ended") is None
 
 
+def test_launcher_that_cannot_tell_what_ended_keeps_nobody_else_from_telling() -> None:
+    play = waiting(100)
+    play.now += timedelta(hours=2)
+    advance_open(play.engine, play.now)
+    ended = play.ledger.retrainings()[42]
+    play.azure.jobs[ended.job_name].status = RunStatus.FAILED
+    play.azure.down.add("launcher.ended")
+    before = len(play.azure.calls)
+
+    play.now += timedelta(seconds=15)
+    report = advance_open(play.engine, play.now)
+
+    assert [item.id for item in report.retrainings] == [ended.id]
+    assert reads(play, before) < 10
+
+
+def test_azure_that_is_away_is_not_asked_about_every_run_that_ended() -> None:
+    play = waiting(100)
+    for job in play.azure.jobs.values():
+        job.status = RunStatus.COMPLETED
+    play.now += timedelta(seconds=1)
+    play.azure.down |= {"jobs.get", "launcher.view"}
+    before = len(play.azure.calls)
+
+    advance_open(play.engine, play.now)
+
+    assert reads(play, before) < 10
+
+
+def test_runs_that_ended_and_cannot_be_read_hold_up_no_others() -> None:
+    play = waiting(10)
+    *unreadable, ended = play.ledger.retrainings()
+    play.azure.unreadable |= {item.job_name for item in unreadable}
+    for job in play.azure.jobs.values():
+        job.status = RunStatus.FAILED
+    play.ledger.take_tokens("looks", LOOKS.burst, LOOKS, play.now + timedelta(days=1))
+
+    for _ in range(40):
+        play.now += timedelta(seconds=1)
+        advance_open(play.engine, play.now)
+
+    known = play.ledger.retraining(ended.id)
+    assert known is not None
+    assert known.state is RetrainingState.FAILED
+
+
 def test_azure_that_is_away_is_not_asked_about_every_run() -> None:
     play = waiting(100)
     play.now += timedelta(minutes=5)

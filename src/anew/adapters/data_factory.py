@@ -1,5 +1,6 @@
 """Training by an Azure Data Factory pipeline."""
 
+import logging
 from collections.abc import Collection, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -21,6 +22,8 @@ _STATUS: Mapping[str, RunStatus] = {
     "cancelled": RunStatus.CANCELED,
 }
 _CLOCK_SKEW = timedelta(minutes=10)
+
+logger = logging.getLogger(__name__)
 
 
 class DataFactoryTraining:
@@ -93,14 +96,21 @@ class DataFactoryTraining:
                 raise
 
     def ended(self, launchers: Collection[Launcher], since: datetime, now: datetime) -> set[str]:
-        factories = {self._factory_of(each) for each in launchers if isinstance(each, DataFactoryLauncher)}
+        named = {each.factory or self._factory for each in launchers if isinstance(each, DataFactoryLauncher)}
         window = {
             "lastUpdatedAfter": since.isoformat(),
             "lastUpdatedBefore": (now + _CLOCK_SKEW).isoformat(),
             "filters": [{"operand": "Status", "operator": "In", "values": ["Succeeded", "Failed", "Cancelled"]}],
         }
-        with translated("look for pipeline runs that ended"):
-            return {str(run["runId"]) for factory in sorted(factories) for run in self._runs(factory, window)}
+        ended: set[str] = set()
+        for factory in sorted(filter(None, named)):
+            try:
+                with translated(f"look for pipeline runs of {factory} that ended"):
+                    ended |= {str(run["runId"]) for run in self._runs(factory, window)}
+            except AzureRefused as error:
+                # One factory that refuses must not silence the others: of its runs each is looked at by itself.
+                logger.warning("%s", error)
+        return ended
 
     def _factory_of(self, launcher: DataFactoryLauncher) -> str:
         factory = launcher.factory or self._factory

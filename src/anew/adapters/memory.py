@@ -97,7 +97,7 @@ class MemoryAzure:
     `endings` are by job document, or by pipeline; `effects` counts what was really done, by kind and object; `calls`
     are the port calls in their order. `down` and `refused` name calls that fail as long as they are named, `broken`
     the `model:version` whose deployment cannot be created, `silent` those that refuse to score, `unreadable` the jobs
-    it does not answer about, `changing` the endpoints it is still changing: they take no write before time passes.
+    and endpoints it does not answer about, `changing` the endpoints that take no write before time passes.
     `happened` is what Azure could tell of if it were asked, `forged` the keys of events it knows nothing of, `archived`
     the versions that lists leave out. Without `tells_of_ends` nothing tells what ended, and runs must be looked at one
     by one. By `clock` a request may be late to be sent; by that of the default none is.
@@ -190,6 +190,11 @@ class MemoryAzure:
     def _die(self, name: str) -> None:
         self.is_dead = True
         raise Crash(name)
+
+    def answer_about(self, name: str) -> None:
+        """Raises AzureUnavailable about what is not to be read."""
+        if name in self.unreadable:
+            raise AzureUnavailable(f"no answer about {name}, on request")
 
     def start_job(
         self,
@@ -324,8 +329,7 @@ class MemoryJobs:
 
     def get(self, name: str) -> RunView | None:
         with self._azure.call("jobs.get"):
-            if name in self._azure.unreadable:
-                raise AzureUnavailable(f"jobs.get: no answer about {name}, on request")
+            self._azure.answer_about(name)
             job = self._azure.jobs.get(name)
             return job.view if job else None
 

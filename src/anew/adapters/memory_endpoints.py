@@ -66,6 +66,7 @@ class MemoryEndpoints:
 
     def view(self, endpoint: str) -> EndpointView | None:
         with self._azure.call("endpoints.view"):
+            self._azure.answer_about(endpoint)
             found = self._known.get(endpoint)
             if found is None:
                 return None

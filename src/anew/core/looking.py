@@ -1,7 +1,10 @@
 """When to look at a waiting retraining again. Events tell of its end at once; looking is for when none comes."""
 
 import hashlib
+from collections.abc import Iterable
 from datetime import datetime, timedelta
+
+from anew.core.retraining_lifecycle import Retraining
 
 SOONEST = timedelta(seconds=15)
 LATEST = timedelta(minutes=15)
@@ -16,6 +19,11 @@ def next_look(retraining_id: str, since: datetime, deadline: datetime, now: date
     wait = min(max((now - since) * _SHARE_OF_AGE, SOONEST), LATEST)
     jittered = now + wait * (1 + _JITTER * _spread(f"{retraining_id}@{now.isoformat()}"))
     return min(jittered, deadline) if deadline > now else jittered
+
+
+def in_some_order(retrainings: Iterable[Retraining], now: datetime) -> list[Retraining]:
+    """In another order each time, so that those which come to nothing do not always come before the others."""
+    return sorted(retrainings, key=lambda each: _spread(f"{each.id}@{now.isoformat()}"))
 
 
 def _spread(text: str) -> float:

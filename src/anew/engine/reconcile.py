@@ -43,7 +43,7 @@ def reconcile(engine: Engine, now: datetime) -> ReconcileReport:
     promoted = _guarded(lambda: promote(engine, now), PromoteReport(), "promote", problems)
     for policy in engine.policies.all:
         found += _guarded(partial(follow_tags, engine, policy, now), 0, f"models of {policy.model}", problems)
-    _guarded(lambda: note_moves_of_others(engine, now), 0, "traffic", problems)
+    problems.extend(_guarded(lambda: note_moves_of_others(engine, now), (), "traffic", problems))
     deployed = _guarded(lambda: deploy(engine, now), DeployReport(), "deploy", problems)
     problems.extend((*retrained.deferred, *promoted.deferred, *deployed.deferred))
     return ReconcileReport(found, retrained, promoted, deployed, advanced.retrainings, tuple(problems))

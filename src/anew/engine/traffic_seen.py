@@ -10,23 +10,28 @@ from anew.core.traffic import TrafficChange
 from anew.engine.context import Engine
 from anew.engine.holding import holding
 from anew.engine.serving import view_of
+from anew.errors import AnewError
 
 SOMEBODY = "somebody else"
 
 
-def note_moves_of_others(engine: Engine, now: datetime) -> int:
-    """Keep the traffic of every endpoint a policy deploys to, where it is not as anew last knew it; returns how many
-    were not. An endpoint with an open rollout is left to it.
+def note_moves_of_others(engine: Engine, now: datetime) -> tuple[str, ...]:
+    """Keep the traffic of every endpoint a policy deploys to, where it is not as anew last knew it; returns why some
+    could not be seen. An endpoint with an open rollout is left to it.
     """
     open_places = {rollout.place for rollout in engine.ledger.rollouts(OPEN_ROLLOUT)}
-    seen = 0
+    problems: list[str] = []
     for rule in _rules(engine):
         place = f"{rule.kind}/{rule.endpoint}"
         if place in open_places:
             continue
-        with holding(engine, place, now) as held:
-            seen += held is not None and _note(engine, rule, place, now)
-    return seen
+        try:
+            with holding(engine, place, now) as held:
+                if held is not None:
+                    _note(engine, rule, place, now)
+        except AnewError as error:
+            problems.append(f"traffic of {place}: {error}")
+    return tuple(problems)
 
 
 def _rules(engine: Engine) -> Iterator[Deploy]:
@@ -34,10 +39,10 @@ def _rules(engine: Engine) -> Iterator[Deploy]:
     return iter(by_place.values())
 
 
-def _note(engine: Engine, rule: Deploy, place: str, now: datetime) -> bool:
+def _note(engine: Engine, rule: Deploy, place: str, now: datetime) -> None:
     view = view_of(engine, rule)
     if view is None:
-        return False
+        return
     known = engine.ledger.traffic(place, limit=1)
     change = TrafficChange(
         at=now,
@@ -47,4 +52,4 @@ def _note(engine: Engine, rule: Deploy, place: str, now: datetime) -> bool:
         actor=SOMEBODY,
         why="moved outside anew; seen by reconcile" if known else "first seen by reconcile",
     )
-    return engine.ledger.note_traffic(change)
+    engine.ledger.note_traffic(change)

@@ -6,8 +6,9 @@ the longer it waits, and within a share of the quota for reads.
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
-from anew.core.looking import SOONEST, next_look
+from anew.core.looking import SOONEST, in_some_order, next_look
 from anew.core.retraining_lifecycle import Retraining, RetrainingState
 from anew.core.token_bucket import TokenBucket
 from anew.engine.advance import advance_retraining, deadline_of
@@ -34,11 +35,7 @@ class Advanced:
 def advance_open(engine: Engine, now: datetime) -> Advanced:
     """Advance what ended, then look at what is due to be looked at."""
     problems: list[str] = []
-    try:
-        ended = _advance_ended(engine, now, problems)
-    except AnewError as error:
-        problems.append(f"what ended lately: {error}")
-        ended = []
+    ended = _advance_ended(engine, now, problems)
     return Advanced((*ended, *_look_at_due(engine, now, problems)), tuple(problems))
 
 
@@ -48,16 +45,36 @@ def _advance_ended(engine: Engine, now: datetime, problems: list[str]) -> list[R
         engine.ledger.set_watermark(_WATERMARK, now)
         return []
     since = min(engine.ledger.watermark(_WATERMARK) or now, now) - engine.timing.ended_overlap
-    runs = engine.jobs.ended(since, now)
+    before = len(problems)
+    runs = _told_of(engine, since, now, problems)
+    advanced: list[Retraining] = []
+    failures = 0
+    for retraining in in_some_order(engine.ledger.open_retrainings_by_job(runs), now):
+        moved = _advance(engine, retraining, now, problems)
+        if moved is not None:
+            advanced.append(moved)
+        failures = failures + 1 if moved is None else 0
+        if failures >= _FAILURES_AT_MOST:
+            break
+    if len(problems) == before:
+        engine.ledger.set_watermark(_WATERMARK, now)
+    return advanced
+
+
+def _told_of(engine: Engine, since: datetime, now: datetime, problems: list[str]) -> set[str]:
+    """Runs that ended, as far as they are told of. Who cannot tell keeps nobody else from telling."""
+    runs: set[str] = set()
+    asked = [partial(engine.jobs.ended, since, now)]
     for kind, launcher in engine.launchers.items():
         documents = [p.retrain.launcher for p in engine.policies.all if p.retrain.launcher.kind == kind]
         if documents:
-            runs |= launcher.ended(documents, since, now)
-    before = len(problems)
-    advanced = [_advance(engine, item, now, problems) for item in engine.ledger.open_retrainings_by_job(runs)]
-    if len(problems) == before:
-        engine.ledger.set_watermark(_WATERMARK, now)
-    return [item for item in advanced if item is not None]
+            asked.append(partial(launcher.ended, documents, since, now))
+    for ended in asked:
+        try:
+            runs |= ended()
+        except AnewError as error:
+            problems.append(f"what ended lately: {error}")
+    return runs
 
 
 def _look_at_due(engine: Engine, now: datetime, problems: list[str]) -> list[Retraining]:
