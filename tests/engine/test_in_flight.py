@@ -43,7 +43,7 @@ def test_storm_that_queues_up_holds_up_no_other_model() -> None:
     play.azure.endings[PIPELINE] = Ending(RunStatus.RUNNING)
     play.receive(drift_event("first", monitor="slow"))
     play.tick()
-    play.receive(*(drift_event(f"again-{number}", monitor="slow", at=play.now) for number in range(1001)))
+    play.receive(*(drift_event(f"again-{number}", monitor="slow", at=play.now) for number in range(5001)))
     play.tick()
 
     play.receive(drift_event("late", monitor="other", at=play.now))

@@ -26,8 +26,10 @@ def drain(engine: Engine, flow: str, answer: Answer, now: datetime) -> tuple[str
     while not tried.is_given_up and (page := _claim(engine, flow, now)):
         for entry in page:
             tried.take(entry)
-    engine.ledger.release(sorted(tried.left))
-    engine.ledger.release(sorted(tried.waiting), now)
+    if tried.left:
+        engine.ledger.release(sorted(tried.left))
+    if tried.waiting:
+        engine.ledger.release(sorted(tried.waiting), now)
     return tuple(tried.waiting.values())
 
 

@@ -36,7 +36,7 @@ class InboxEntry:
     source: Source
     received_at: datetime
     deliveries: int
-    claimed_until: datetime | None = None
+    claimed_until: datetime | None = None  # in the past: when it was last tried
     hinted_at: datetime | None = None
     settled_at: datetime | None = None
     outcome: str | None = None
@@ -179,7 +179,7 @@ class Ledger(Protocol):
     def claim(
         self, causes: Collection[Cause], now: datetime, lease: timedelta, limit: int | None = None
     ) -> list[InboxEntry]:
-        """What is free, up to *limit* of it; without one all of it at once, so that nobody else has a part."""
+        """What is free, up to *limit* of it."""
         ...
 
     def release(self, keys: Sequence[str], tried_at: datetime | None = None) -> None:

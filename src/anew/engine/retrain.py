@@ -26,6 +26,7 @@ from anew.errors import AnewError, TemporaryError
 
 MANUAL_TYPE = "anew.RetrainingRequested"
 _SUPERSEDED_AT_MOST = 3
+_AT_ONCE = 5000  # entries; looking them all up in Azure, as forged ones need, takes minutes
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +71,12 @@ def request_retraining(
 
 
 def retrain(engine: Engine, now: datetime) -> RetrainReport:
-    """Decide about everything in the inbox that may mean drift; a storm about one model is one decision."""
+    """Decide about everything in the inbox that may mean drift; a storm about one model is one decision.
+
+    Of more than 5,000 entries, those that were never tried come first, so that what must wait holds up nothing else.
+    """
     finish_going_back(engine, now)
-    entries = engine.ledger.claim(ACTS_ON["retrain"], now, engine.timing.claim_lease)
+    entries = engine.ledger.claim(ACTS_ON["retrain"], now, engine.timing.claim_lease, _AT_ONCE)
     waiting = _waiting_models(engine, entries)
     unwatched = [entry for entry in entries if not waiting[entry.key]]
     for entry in unwatched:
@@ -96,7 +100,7 @@ def retrain(engine: Engine, now: datetime) -> RetrainReport:
         for entry in judged.case.entries:
             waiting[entry.key].remove(model)
     if undecided := [key for key, models in waiting.items() if models]:
-        engine.ledger.release(undecided)
+        engine.ledger.release(undecided, now)
     decided = engine.each(lambda each: _act(engine, *each, now), recorded)
     return RetrainReport(tuple(decided), tuple(entry.key for entry in unwatched), tuple(deferred), tuple(patient))
 
