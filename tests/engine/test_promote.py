@@ -258,6 +258,19 @@ def test_run_that_azure_refuses_to_show_does_not_hold_up_the_others() -> None:
     assert (len(report.deferred), report.others) == (1, 1)
 
 
+def test_job_that_a_pipeline_starts_and_ends_between_two_looks_is_seen() -> None:
+    play = training()
+    job = play.azure.jobs.pop(play.retraining.job_name)
+
+    def pipeline_runs_to_its_end() -> None:
+        play.azure.jobs[play.retraining.job_name] = job
+        play.azure.settle()
+
+    play.azure.stall("launcher.view", pipeline_runs_to_its_end)
+
+    assert advance_retraining(play.engine, play.retraining, play.now).state is RetrainingState.EVALUATING
+
+
 def test_backlog_of_any_size_is_answered_in_one_pass() -> None:
     play = training()
     play.receive(*(run_event(f"strangers-run-{number}") for number in range(2500)))

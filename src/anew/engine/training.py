@@ -42,4 +42,6 @@ def _training_view(engine: Engine, retraining: Retraining) -> RunView | None:
     run = engine.launchers[retraining.launcher].view(order_of(retraining), retraining.external_run_id or "")
     if run is None or run.status is not RunStatus.COMPLETED:
         return run
-    return RunView(RunStatus.FAILED, {}, f"the pipeline succeeded, but no Azure ML job is named {retraining.job_name}")
+    # Between the two looks the pipeline may have started its job, and both have ended.
+    none = RunView(RunStatus.FAILED, {}, f"the pipeline succeeded, but no Azure ML job is named {retraining.job_name}")
+    return engine.jobs.get(retraining.job_name) or none
