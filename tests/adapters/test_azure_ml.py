@@ -1,6 +1,8 @@
 """What Azure ML's jobs and models come down to, beyond what the contract of the ports asks."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from itertools import chain, repeat
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,7 @@ from anew.adapters.azure_ml import AzureMLJobs, AzureMLRegistry
 from anew.core.tags import RETRAINING_TAG
 from anew.emulator.runs import record_run
 from anew.engine.ports import ModelVersion, RunStatus
-from anew.errors import AzureRefused, InvalidPolicy
+from anew.errors import AzureRefused, AzureUnavailable, InvalidPolicy
 from tests.contract.azure_worlds import RealClients, real_clients, soon
 from tests.emulator.support import WORKSPACE_ID, train_document
 
@@ -137,3 +139,31 @@ def test_model_from_nowhere_is_refused(clients: RealClients) -> None:
         AzureMLRegistry(lambda: clients.ml).register(
             ModelVersion("price", "2", {}, "azureml://nonsense"), "mlflow_model", "why"
         )
+
+
+def stands_still_after_its_first_look() -> Callable[[], datetime]:
+    """The clock of a process that is suspended for an hour once it has begun."""
+    now = datetime.now(UTC)
+    return chain([now], repeat(now + timedelta(hours=1))).__next__
+
+
+def test_late_registration_makes_no_version(clients: RealClients) -> None:
+    version = ModelVersion("late", "1", {"stage": "production"}, "azureml://jobs/nobodys/outputs/model")
+
+    with pytest.raises(AzureUnavailable, match="too late"):
+        AzureMLRegistry(lambda: clients.ml, stands_still_after_its_first_look()).register(version, "custom_model", "")
+
+    assert AzureMLRegistry(lambda: clients.ml).get("late", "1") is None
+
+
+def test_late_tag_does_not_bring_back_what_others_took_away(clients: RealClients) -> None:
+    registry = AzureMLRegistry(lambda: clients.ml)
+    version = ModelVersion("tagged", "1", {"stage": "production"}, "azureml://jobs/nobodys/outputs/model")
+    registry.register(version, "custom_model", "")
+
+    with pytest.raises(AzureUnavailable, match="too late"):
+        AzureMLRegistry(lambda: clients.ml, stands_still_after_its_first_look()).set_tags("tagged", "1", {"a": "b"})
+
+    found = registry.get("tagged", "1")
+    assert found is not None
+    assert found.tags == {"stage": "production"}

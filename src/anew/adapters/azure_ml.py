@@ -2,8 +2,9 @@
 
 import math
 from collections.abc import Callable, Collection, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +32,8 @@ _STATUS: Mapping[str, RunStatus] = {
     "canceled": RunStatus.CANCELED,
 }
 
-
 _GIT_COMMIT = "mlflow.source.git.commit"
+_SOON = timedelta(minutes=1)
 
 
 class AzureMLJobs:
@@ -188,10 +189,15 @@ class AzureMLTraining:
 
 
 class AzureMLRegistry:
-    """Implements ModelRegistry."""
+    """Implements ModelRegistry. Azure ML writes a version as a whole, tags and all, and without a condition. So it is
+    written soon, or not at all: a minute later somebody may have taken away the tags that deploy it.
+    """
 
-    def __init__(self, client: Callable[[], MLClient]) -> None:
+    def __init__(
+        self, client: Callable[[], MLClient], clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    ) -> None:
         self._client = client
+        self._clock = clock
 
     def versions(self, model: str) -> list[ModelVersion]:
         try:
@@ -217,20 +223,23 @@ class AzureMLRegistry:
             tags=dict(version.tags),
             description=description,
         )
-        with translated(f"register {version.model}:{version.version}"):
+        with translated(f"register {version.model}:{version.version}"), self._soon():
             self._client().models.create_or_update(entity)
 
     def set_tags(self, model: str, version: str, tags: Mapping[str, str]) -> None:
-        """As the port says. Azure ML writes a version as a whole, and without a condition: a tag that somebody else
-        sets in between is lost. The SDK writes every version as one that is not archived.
+        """As the port says. A tag that somebody else sets between the reading and the writing is lost. The SDK writes
+        every version as one that is not archived.
         """
-        with translated(f"tag {model}:{version}"):
+        with translated(f"tag {model}:{version}"), self._soon():
             entity = self._client().models.get(model, version)
             known: Mapping[str, str] = entity.tags or {}
             wanted = {**known, **tags}
             if wanted != known:
                 entity.tags = wanted
                 self._client().models.create_or_update(entity)
+
+    def _soon(self) -> AbstractContextManager[None]:
+        return sent_before(self._clock() + _SOON, self._clock)
 
 
 def _version(model: Model) -> ModelVersion:
