@@ -283,6 +283,18 @@ def test_decision_settles_only_what_it_is_told_to(ledger: SqlLedger) -> None:
     assert ledger.decisions()[0].covers == keys
 
 
+def test_decision_about_what_was_settled_since_it_was_claimed_is_refused(ledger: SqlLedger) -> None:
+    keys = (drift_event("1").key, drift_event("2").key)
+    ledger.receive([drift_event("1"), drift_event("2")], Source.WEBHOOK, START)
+    ledger.record_decision(record("1", covers=keys[1:]), None, "me")
+
+    with pytest.raises(StaleWrite, match="by somebody else first"):
+        ledger.record_decision(record("2", covers=keys), retraining("2"), "me")
+
+    assert [entry.key for entry in ledger.unsettled([Cause.DRIFT])] == [keys[0]]
+    assert ([each.id for each in ledger.decisions()], ledger.retrainings()) == (["d-1"], [])
+
+
 # --- 10: lists --------------------------------------------------------------------------------------------
 
 

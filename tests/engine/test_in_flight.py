@@ -1,9 +1,12 @@
 """What new drift does while a retraining of the model is under way, by the policy's word."""
 
+from datetime import timedelta
+
 from anew.adapters.memory import Ending
 from anew.core.decision import Outcome
 from anew.core.retraining_lifecycle import OPEN_RETRAINING, RetrainingState, StopCause
 from anew.engine.ports import RunStatus
+from anew.engine.retrain import retrain
 from tests.builders import PIPELINE, Play, drift_event, policy
 
 
@@ -104,3 +107,36 @@ def finish(play: Play) -> None:
         job.status = RunStatus.FAILED
     play.tick()
     play.tick()
+
+
+def test_pass_that_stands_still_until_its_claim_ran_out_trains_no_second_time() -> None:
+    play = Play().with_policies(policy(limits={"cooldown": "0s"}))
+    play.receive(drift_event())
+
+    def others_take_over() -> None:
+        play.now += timedelta(minutes=6)
+        play.receive(drift_event("second", at=play.now))
+        retrain(play.engine, play.now)
+        play.tick_until(lambda: not play.retraining.is_open)
+
+    play.azure.stall("missed.confirm", others_take_over)
+    report = retrain(play.engine, play.now)
+
+    assert (report.decided, len(report.deferred)) == ((), 1)
+    assert len(play.azure.pipeline_runs) == 1
+
+
+def test_pass_that_stands_still_until_its_claim_ran_out_supersedes_nothing() -> None:
+    play = Play().with_policies(policy(limits={"cooldown": "0s", "in_flight": "supersede"}))
+    play.azure.endings[PIPELINE] = Ending(RunStatus.RUNNING)
+    play.receive(drift_event())
+
+    def others_take_over() -> None:
+        play.now += timedelta(minutes=6)
+        retrain(play.engine, play.now)
+
+    play.azure.stall("missed.confirm", others_take_over)
+    retrain(play.engine, play.now)
+    play.tick()
+
+    assert play.retraining.state is RetrainingState.TRAINING

@@ -150,7 +150,8 @@ class LedgerModel:
     def record_decision(
         self, record: DecisionRecord, retraining: Retraining | None, actor: str, settles: Collection[str] | None
     ) -> None:
-        if record.id in self._decisions or (retraining and self.open_retraining_of(retraining.model)):
+        answered = any(self._inbox[key].settled_at for key in record.covers if key in self._inbox)
+        if answered or record.id in self._decisions or (retraining and self.open_retraining_of(retraining.model)):
             raise StaleWrite(record.id)
         self._decisions[record.id] = record
         self._note(record.decided_at, "decision", record.id, record.outcome, actor)

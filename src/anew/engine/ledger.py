@@ -146,7 +146,8 @@ class Ledger(Protocol):
     8. There is at most one open retraining for a model: `record_decision`, and a `save_retraining` that opens one
        again, raise StaleWrite for a second.
     9. `record_decision` settles the entries in `settles`, by default all it covers; the others stay open for the
-       models that have yet to decide about them.
+       models that have yet to decide about them. When one that it covers is settled already, it raises StaleWrite:
+       the claim ran out, and another claimant has decided.
     10. A list cut off by its limit keeps the newest; retrainings and rollouts come oldest first.
     11. `recent` gives the entries received at `since` or later, settled or not, oldest first; `decisions` those made
         at `until` or before, newest first.

@@ -192,7 +192,7 @@ def _is_queued(engine: Engine, policy: Policy) -> bool:
 
 
 def _must_wait_for_open(engine: Engine, judged: Judged, now: datetime) -> bool:
-    """Whether a retraining under way has to end first. By its policy it is given up for the new one, unless so many
+    """Whether a retraining under way has to end first. By its policy it is given up for newer drift, unless so many
     were already that none would ever finish.
     """
     policy = judged.case.policy
@@ -202,7 +202,9 @@ def _must_wait_for_open(engine: Engine, judged: Judged, now: datetime) -> bool:
     if under_way is None:
         return False
     stoppable = RetrainingMove.STOP in RETRAINING_TRANSITIONS[under_way.state]
-    if stoppable and judged.case.history.superseded_in_a_row < _SUPERSEDED_AT_MOST:
+    # If our claim ran out, it may have been started for the very same drift.
+    is_newer = max(entry.received_at for entry in judged.case.entries) >= under_way.created_at
+    if stoppable and is_newer and judged.case.history.superseded_in_a_row < _SUPERSEDED_AT_MOST:
         keys = ", ".join(entry.event.id for entry in judged.case.entries[-3:])
         stop(engine, under_way, StopCause.SUPERSEDED, f"superseded by newer drift ({keys})", now)
     return True

@@ -12,7 +12,7 @@ from anew.adapters.ledger.rows import (
     from_retraining,
     to_decision,
 )
-from anew.adapters.ledger.store import Store, note, settle
+from anew.adapters.ledger.store import Store, any_settled, note, settle
 from anew.core.retraining_lifecycle import Retraining
 from anew.engine.ledger import DecisionRecord
 from anew.errors import StaleWrite
@@ -26,6 +26,8 @@ class Decisions(Store):
     ) -> None:
         try:
             with self._write("record decision") as connection:
+                if any_settled(connection, record.covers):
+                    raise StaleWrite(f"what decision {record.id} covers was answered by somebody else first")
                 connection.execute(sa.insert(t.decisions).values(from_decision(record)))
                 note(connection, record.decided_at, "decision", record.id, record.outcome, actor, {
                     "model": record.model, "covers": list(record.covers),

@@ -119,18 +119,29 @@ def upsert(connection: sa.Connection, table: sa.Table, values: dict[str, Any], o
 
 
 def update_inbox(connection: sa.Connection, keys: Collection[str], *, unsettled: bool = False, **values: Any) -> None:
-    """Change these rows of the inbox, or those of them that are not settled yet.
+    """Change these rows of the inbox, or those of them that are not settled yet."""
+    for some in batched(sorted(keys)):
+        if connection.dialect.name != "sqlite":  # it has one lock for all, which the transaction holds already
+            _lock(connection, some)
+        changed = sa.update(t.inbox).where(among(t.inbox.c.key, some)).values(values)
+        connection.execute(changed.where(t.inbox.c.settled_at.is_(None)) if unsettled else changed)
+
+
+def any_settled(connection: sa.Connection, keys: Collection[str]) -> bool:
+    """Whether one of these rows of the inbox is settled. If not, none will be until the transaction ends."""
+    return any(settled_at is not None for some in batched(sorted(keys)) for settled_at in _lock(connection, some))
+
+
+def _lock(connection: sa.Connection, keys: Sequence[str]) -> Sequence[datetime | None]:
+    """Lock rows of the inbox, and tell when each was settled.
 
     They are locked in the order in which everybody does, so that no two wait for each other: that of Python, which is
-    PostgreSQL's "C". SQLite has one lock for all, which the transaction holds already.
+    PostgreSQL's "C".
     """
-    in_order = sa.collate(t.inbox.c.key, "C")
-    for some in batched(sorted(keys)):
-        these = among(t.inbox.c.key, some)
-        if connection.dialect.name != "sqlite":
-            connection.execute(sa.select(t.inbox.c.key).where(these).order_by(in_order).with_for_update())
-        changed = sa.update(t.inbox).where(these).values(values)
-        connection.execute(changed.where(t.inbox.c.settled_at.is_(None)) if unsettled else changed)
+    rows = sa.select(t.inbox.c.settled_at).where(among(t.inbox.c.key, keys))
+    if connection.dialect.name != "sqlite":
+        rows = rows.order_by(sa.collate(t.inbox.c.key, "C")).with_for_update()
+    return connection.execute(rows).scalars().all()
 
 
 def settle(
