@@ -2,23 +2,32 @@
 
 from datetime import timedelta
 
+from anew.adapters.ledger import SqlLedger
 from anew.adapters.memory import Ending
-from anew.core.retraining_lifecycle import RetrainingState
+from anew.core.retraining_lifecycle import Retraining, RetrainingState
 from anew.engine.ports import RunStatus
 from anew.engine.retrain import retrain
 from anew.engine.waiting import LOOKS, advance_open
+from anew.errors import LedgerUnavailable
 from tests.builders import PIPELINE, Play, drift_event, policy
 
 READS = {"jobs.get", "launcher.view", "jobs.ended", "launcher.ended", "launcher.find"}
 
 
-def waiting(count: int) -> Play:
+def waiting(count: int, play: Play | None = None) -> Play:
     """So many trainings run, and none ends by itself."""
-    play = Play().with_policies(*(policy(f"m{n}", monitors=[f"m{n}"]) for n in range(count)))
+    play = (play or Play()).with_policies(*(policy(f"m{n}", monitors=[f"m{n}"]) for n in range(count)))
     play.azure.endings[PIPELINE] = Ending(RunStatus.RUNNING)
     play.receive(*(drift_event(f"run-{n}", monitor=f"m{n}") for n in range(count)))
     retrain(play.engine, play.now)
     return play
+
+
+def state_of(play: Play, retraining: Retraining) -> RetrainingState:
+    """Where it stands by now."""
+    known = play.ledger.retraining(retraining.id)
+    assert known is not None
+    return known.state
 
 
 def reads(play: Play, before: int) -> int:
@@ -77,9 +86,7 @@ def test_run_whose_end_nothing_tells_of_is_seen_by_looking() -> None:
         play.now += timedelta(minutes=1)
         advance_open(play.engine, play.now)
 
-    known = play.ledger.retraining(ended.id)
-    assert known is not None
-    assert known.state is RetrainingState.FAILED
+    assert state_of(play, ended) is RetrainingState.FAILED
 
 
 def test_failure_to_ask_what_ended_asks_for_the_same_time_again() -> None:
@@ -134,9 +141,7 @@ def test_runs_that_ended_and_cannot_be_read_hold_up_no_others() -> None:
         play.now += timedelta(seconds=1)
         advance_open(play.engine, play.now)
 
-    known = play.ledger.retraining(ended.id)
-    assert known is not None
-    assert known.state is RetrainingState.FAILED
+    assert state_of(play, ended) is RetrainingState.FAILED
 
 
 def test_azure_that_is_away_is_not_asked_about_every_run() -> None:
@@ -161,9 +166,7 @@ def test_runs_that_cannot_be_looked_at_hold_up_no_others() -> None:
         play.now += timedelta(minutes=1)
         advance_open(play.engine, play.now)
 
-    known = play.ledger.retraining(ended.id)
-    assert known is not None
-    assert known.state is RetrainingState.FAILED
+    assert state_of(play, ended) is RetrainingState.FAILED
 
 
 def test_looks_keep_to_their_share_of_the_quota() -> None:
@@ -176,3 +179,26 @@ def test_looks_keep_to_their_share_of_the_quota() -> None:
     assert len(report.retrainings) == 10
     play.now += timedelta(seconds=11)
     assert len(advance_open(play.engine, play.now).retrainings) == 20, "the others are looked at first, and soon"
+
+
+class Busy(SqlLedger):
+    """A ledger that refuses to count while it is busy."""
+
+    busy = False
+
+    def count_open_retrainings(self) -> int:
+        if self.busy:
+            raise LedgerUnavailable("busy, on request")
+        return super().count_open_retrainings()
+
+
+def test_ledger_that_fails_for_a_moment_does_not_keep_what_is_due_from_being_looked_at() -> None:
+    ledger = Busy.in_memory()
+    play = waiting(3, Play(ledger=ledger))
+    play.now += timedelta(minutes=5)
+    ledger.busy = True
+
+    report = advance_open(play.engine, play.now)
+
+    assert len(report.retrainings) == 3
+    assert any("busy" in problem for problem in report.problems)

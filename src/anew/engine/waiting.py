@@ -35,7 +35,11 @@ class Advanced:
 def advance_open(engine: Engine, now: datetime) -> Advanced:
     """Advance what ended, then look at what is due to be looked at."""
     problems: list[str] = []
-    ended = _advance_ended(engine, now, problems)
+    try:
+        ended = _advance_ended(engine, now, problems)
+    except AnewError as error:
+        problems.append(f"what ended lately: {error}")
+        ended = []
     return Advanced((*ended, *_look_at_due(engine, now, problems)), tuple(problems))
 
 
