@@ -1,11 +1,23 @@
-"""`python -m bench [help|decisions|drift|gate|intake|latency|burst|waiting|demo|stalls]`: without a name, all of them.
+"""`python -m bench [NAME ...]`, the names being those of BENCHES: without one, all of them.
 
 `releases`, `peers-burst` and `peers-waiting` take minutes beside rivals, and are only run by name.
 """
 
 import sys
 
-from bench import burst, cold_demo, decisions, drift_metrics, gate, help_time, intake, latency, prefect_stalls, waiting
+from bench import (
+    backlog,
+    burst,
+    cold_demo,
+    decisions,
+    drift_metrics,
+    gate,
+    help_time,
+    intake,
+    latency,
+    prefect_stalls,
+    waiting,
+)
 from bench.peers import burst as peers_burst
 from bench.peers import waiting as peers_waiting
 from bench.releases import main as releases
@@ -19,6 +31,7 @@ BENCHES = {
     "latency": latency.main,
     "burst": burst.main,
     "waiting": waiting.main,
+    "backlog": backlog.main,
     "demo": cold_demo.main,
     "stalls": prefect_stalls.main,
 }
