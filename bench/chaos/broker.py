@@ -32,7 +32,7 @@ _GARBAGE = 25
 class Told:
     """What was sent, by inbox key: `acked` was taken by a webhook, `real` happened in Azure, `forged` did not."""
 
-    real: dict[str, str] = field(default_factory=dict[str, str])  # model, by key
+    real: dict[str, frozenset[str]] = field(default_factory=dict[str, frozenset[str]])  # models it is about, by key
     forged: set[str] = field(default_factory=set[str])
     acked: set[str] = field(default_factory=set[str])
     refused: int = 0
@@ -79,7 +79,8 @@ class Broker:
         if happening.fate == "forged":
             self.told.forged |= keys
         else:
-            self.told.real |= dict.fromkeys(keys, model.name)
+            about = frozenset(each.name for each in self._plan.models if each.monitor == model.monitor)
+            self.told.real |= dict.fromkeys(keys, about)
         for at in happening.deliveries:
             self._schedule(at, events)
 

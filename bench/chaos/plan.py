@@ -27,6 +27,8 @@ _VICTIMS: Final = {
 }
 _SECONDS_BETWEEN_KILLS: Final = 2.0
 _SECONDS_BETWEEN_FREEZES: Final = 5.0
+# One event is about three models, of which one holds, one queues and one supersedes.
+_SHARE_A_MONITOR: Final = frozenset({27, 28, 29})
 _WORKERS: Final = ("worker-1", "worker-2", "worker-3")
 # Longer than the world's leases, and than it waits for what was asked for: others have taken over by then.
 _FROZEN: Final = (11.0, 25.0)
@@ -34,19 +36,17 @@ _FROZEN: Final = (11.0, 25.0)
 
 @dataclass(frozen=True, slots=True)
 class ModelPlan:
-    """A model, and how it is retrained. One that `hangs` has a training that never ends, and a time-out."""
+    """A model, how it is retrained, and the monitor that watches it. One that `hangs` has a training that never ends,
+    and a time-out.
+    """
 
     name: str
+    monitor: str
     launcher: Literal["adf", "aml"]
     in_flight: InFlight
     seconds: float
     hangs: bool
     deploys: bool
-
-    @property
-    def monitor(self) -> str:
-        """The monitor that watches it."""
-        return f"{self.name}-drift"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +99,7 @@ def make_plan(seed: int, events: int) -> Plan:
 def _model(dice: random.Random, number: int) -> ModelPlan:
     return ModelPlan(
         name=f"m{number:02d}",
+        monitor="shared-drift" if number in _SHARE_A_MONITOR else f"m{number:02d}-drift",
         launcher="adf" if number % 2 else "aml",
         in_flight=_IN_FLIGHT[number % 3],
         seconds=round(dice.uniform(0.2, 3.0), 1),

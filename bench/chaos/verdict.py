@@ -68,7 +68,7 @@ def judge(ledger: Ledger, journal: Journal, told: Told) -> Verdict:
     known = {item.id: item for item in ledger.retrainings(limit=100_000)}
     cancels = _cancels(entries)
     return Verdict(
-        duplicates=tuple(_duplicates(runs, known)),
+        duplicates=(*_duplicates(runs, known), *_decided_twice(ledger)),
         lost=tuple(_lost(ledger, told)),
         orphaned=tuple(_orphans(runs, status, known)),
         wrongly_cancelled=tuple(_wrongly_cancelled(runs, cancels, known)),
@@ -117,13 +117,20 @@ def _duplicates(runs: list[_Run], known: Mapping[str, Retraining]) -> Iterable[s
     yield from (f"{decision}: {count} retrainings" for decision, count in decisions.items() if count > 1)
 
 
+def _decided_twice(ledger: Ledger) -> Iterable[str]:
+    decided = ledger.decisions(limit=100_000)
+    counted = Counter((decision.model, key) for decision in decided for key in decision.covers)
+    yield from (f"{model}: {count} decisions about {key}" for (model, key), count in counted.items() if count > 1)
+
+
 def _lost(ledger: Ledger, told: Told) -> Iterable[str]:
     expected = told.acked | set(told.real)
     kept = ledger.known_keys(expected)
     yield from (f"{key}: not in the inbox" for key in sorted(expected - kept))
     yield from (f"{entry.key}: never answered" for entry in ledger.unsettled(list(Cause)))
     trained = {item.model for item in ledger.retrainings(limit=100_000)}
-    yield from (f"{model}: drifted, and was never trained" for model in sorted(set(told.real.values()) - trained))
+    drifted = frozenset[str]().union(*told.real.values())
+    yield from (f"{model}: drifted, and was never trained" for model in sorted(drifted - trained))
 
 
 def _orphans(runs: list[_Run], status: Mapping[str, str], known: Mapping[str, Retraining]) -> Iterable[str]:

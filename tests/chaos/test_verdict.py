@@ -1,5 +1,6 @@
 """The count of a chaos run sees each thing that must never be, and nothing where nothing is wrong."""
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -15,6 +16,7 @@ from bench.chaos.broker import Told
 from bench.chaos.plan import make_plan
 from bench.chaos.verdict import Verdict, judge
 from tests.builders import MODEL, PIPELINE, Play, drift_event
+from tests.contract.rows import record
 
 Entry = dict[str, Any]
 
@@ -32,7 +34,7 @@ def run_of(play: Play) -> tuple[list[Entry], Told]:
     ]
     play.tick_until(lambda: not play.retraining.is_open)
     key = drift_event().key
-    return journal, Told(real={key: MODEL}, acked={key})
+    return journal, Told(real={key: frozenset({MODEL})}, acked={key})
 
 
 def test_run_without_a_fault_counts_nothing() -> None:
@@ -65,7 +67,11 @@ def lost(_: list[Entry], told: Told) -> None:
 
 
 def never_delivered(_: list[Entry], told: Told) -> None:
-    told.real["drift|elsewhere|run"] = MODEL
+    told.real["drift|elsewhere|run"] = frozenset({MODEL})
+
+
+def one_of_two_never_trained(_: list[Entry], told: Told) -> None:
+    told.real |= dict.fromkeys(told.real, frozenset({MODEL, "demand"}))
 
 
 def unknown_to_the_ledger(journal: list[Entry], _: Told) -> None:
@@ -95,6 +101,7 @@ def believed(_: list[Entry], told: Told) -> None:
         (evaluated_unasked, "duplicates"),
         (lost, "lost"),
         (never_delivered, "lost"),
+        (one_of_two_never_trained, "lost"),
         (unknown_to_the_ledger, "orphaned"),
         (left_running, "orphaned"),
         (cancelled_by_nobody, "wrongly_cancelled"),
@@ -112,6 +119,15 @@ def test_each_wrong_is_counted_as_what_it_is(spoil: Callable[[list[Entry], Told]
         name: len(getattr(verdict, name)) for name in Verdict.__annotations__ if name not in {"trainings", "cancelled"}
     }
     assert counts == {**dict.fromkeys(counts, 0), counted: 1}
+
+
+def test_second_decision_about_one_event_is_a_duplicate_for_the_same_model_only() -> None:
+    play = Play()
+    journal, told = run_of(play)
+    for number, model in enumerate((MODEL, MODEL, "demand")):  # about an event that the ledger cannot guard
+        play.ledger.record_decision(record(str(number), model=model, covers=("drift|elsewhere|run",)), None, "me")
+
+    assert judge(play.ledger, journal, told).duplicates == (f"{MODEL}: 2 decisions about drift|elsewhere|run",)
 
 
 def test_evaluation_repeated_as_the_ledger_says_is_no_duplicate() -> None:
@@ -139,7 +155,7 @@ def test_cancel_of_what_was_given_up_is_not_wrong() -> None:
     ]
     key = drift_event().key
 
-    assert judge(play.ledger, journal, Told(real={key: MODEL}, acked={key})).ok
+    assert judge(play.ledger, journal, Told(real={key: frozenset({MODEL})}, acked={key})).ok
 
 
 def test_seed_is_the_same_run_each_time_and_another_seed_another() -> None:
@@ -153,6 +169,7 @@ def test_run_is_as_bad_as_it_is_said_to_be() -> None:
     assert (min(copies), max(copies)) == (1, 5)
     late = sum(each.deliveries[0] - each.at > 0.3 for each in plan.happenings if each.deliveries)
     assert 150 < late < 250
+    assert max(Counter(each.monitor for each in plan.models).values()) == 3
     assert {kill.victim.partition("-")[0] for kill in make_plan(3, 10).kills + plan.kills} >= {
         "webhook",
         "worker",

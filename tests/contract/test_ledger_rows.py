@@ -295,6 +295,19 @@ def test_decision_about_what_was_settled_since_it_was_claimed_is_refused(ledger:
     assert ([each.id for each in ledger.decisions()], ledger.retrainings()) == (["d-1"], [])
 
 
+def test_entry_left_open_for_other_models_is_decided_once_for_each(ledger: SqlLedger) -> None:
+    keys = (drift_event("1").key, drift_event("2").key)
+    ledger.receive([drift_event("1"), drift_event("2")], Source.WEBHOOK, START)
+    ledger.record_decision(record("1", covers=keys[:1]), None, "me", ())
+
+    with pytest.raises(StaleWrite, match="by somebody else first"):
+        ledger.record_decision(record("2", covers=keys), retraining("2"), "me", ())
+    ledger.record_decision(record("3", model="demand", covers=keys), None, "me", ())
+
+    assert [entry.decided_for for entry in ledger.unsettled([Cause.DRIFT])] == [(MODEL, "demand"), ("demand",)]
+    assert ([each.id for each in ledger.decisions(MODEL)], ledger.retrainings()) == (["d-1"], [])
+
+
 # --- 10: lists --------------------------------------------------------------------------------------------
 
 

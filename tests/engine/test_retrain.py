@@ -101,6 +101,8 @@ def test_monitor_that_two_policies_watch_leads_to_a_decision_for_each() -> None:
     assert sorted(decided.record.model for decided in report.decided) == ["demand", "price"]
     assert len({decided.record.id for decided in report.decided}) == 2
     assert len(play.azure.pipeline_runs) == 2
+    [entry] = play.ledger.entries()
+    assert entry.outcome == f"decision {report.decided[-1].record.id}: retrain"
 
 
 def test_second_policy_of_a_monitor_still_decides_when_its_evidence_was_unavailable_at_first() -> None:
@@ -117,6 +119,46 @@ def test_second_policy_of_a_monitor_still_decides_when_its_evidence_was_unavaila
     assert [decided.record.model for decided in second.decided] == ["demand"]
     assert [entry.settled_at for entry in play.ledger.entries()] == [play.now]
     assert len(play.ledger.decisions()) == 2
+
+
+def price_is_decided_and_demand_is_not() -> Play:
+    """Two policies watch one monitor, and the evidence of the second is unavailable."""
+    both = policy("price", limits={"cooldown": "0s"}), policy("demand", **WITH_QUERY)
+    play = Play().with_policies(*both)
+    play.azure.down.add("source.read")
+    play.receive(drift_event())
+    retrain(play.engine, play.now)
+    return play
+
+
+def test_drift_already_decided_for_a_model_is_not_decided_again_when_the_other_policy_is_withdrawn() -> None:
+    play = price_is_decided_and_demand_is_not()
+    play.tick_until(lambda: not play.retraining.is_open)
+
+    play.with_policies(policy("price", limits={"cooldown": "0s"}))
+    play.tick()
+
+    assert len(play.azure.pipeline_runs) == 1
+    [entry] = play.ledger.entries()
+    assert entry.outcome == "decided for price; no other policy watches it any more"
+
+
+def test_pass_that_stood_still_decides_no_second_time_about_drift_that_waits_for_another_model() -> None:
+    play = price_is_decided_and_demand_is_not()
+    play.tick_until(lambda: not play.retraining.is_open)
+    play.receive(drift_event("second", at=play.now))
+
+    def others_take_over() -> None:
+        play.now += timedelta(minutes=6)
+        play.receive(drift_event("third", at=play.now))
+        retrain(play.engine, play.now)
+        play.tick_until(lambda: not play.ledger.open_retraining_of("price"))
+
+    play.azure.stall("missed.confirm", others_take_over)
+    retrain(play.engine, play.now)
+
+    assert [record.model for record in play.ledger.decisions()] == ["price", "price"]
+    assert len(play.azure.pipeline_runs) == 2
 
 
 def test_forced_request_retrains_in_spite_of_rules_and_cooldown() -> None:

@@ -150,16 +150,20 @@ class LedgerModel:
     def record_decision(
         self, record: DecisionRecord, retraining: Retraining | None, actor: str, settles: Collection[str] | None
     ) -> None:
-        answered = any(self._inbox[key].settled_at for key in record.covers if key in self._inbox)
+        covers = [self._inbox[key] for key in dict.fromkeys(record.covers) if key in self._inbox]
+        answered = any(entry.settled_at or record.model in entry.decided_for for entry in covers)
         if answered or record.id in self._decisions or (retraining and self.open_retraining_of(retraining.model)):
             raise StaleWrite(record.id)
         self._decisions[record.id] = record
+        settled = record.covers if settles is None else settles
+        for entry in covers:
+            if entry.key not in settled:
+                self._change([entry.key], decided_for=(*entry.decided_for, record.model))
         self._note(record.decided_at, "decision", record.id, record.outcome, actor)
         if retraining:
             self._retrainings[retraining.id] = retraining
             self._note(record.decided_at, "retraining", retraining.id, retraining.state, actor)
-        covered = record.covers if settles is None else settles
-        self.settle(covered, f"decision {record.id}: {record.outcome}", record.decided_at, record.id)
+        self.settle(settled, f"decision {record.id}: {record.outcome}", record.decided_at, record.id)
 
     def decision(self, decision_id: str) -> DecisionRecord | None:
         return self._decisions.get(decision_id)

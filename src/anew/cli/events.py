@@ -155,6 +155,7 @@ def _entry_json(entry: InboxEntry, now: datetime) -> dict[str, Any]:
         "received_at",
         "hinted_at",
         "claimed_until",
+        "decided_for",
         "settled_at",
         "outcome",
     )

@@ -23,14 +23,13 @@ _GROWTH = 4  # 1, 4, 16, ... events are looked up in a round: the newest usually
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What one decision is about: entries, oldest first, those of them it settles, and what else is known.
+    """What one decision is about: entries, oldest first, and what else is known.
 
     `told` has, by key, what Azure itself tells of the entries that were looked up, None where it knows nothing.
     """
 
     policy: Policy
     entries: Sequence[InboxEntry]
-    settles: Sequence[str]
     measured: Evidence
     history: History
     force: Force | None = None

@@ -38,6 +38,7 @@ class InboxEntry:
     deliveries: int
     claimed_until: datetime | None = None  # in the past: when it was last tried
     hinted_at: datetime | None = None
+    decided_for: tuple[str, ...] = ()  # models whose decisions cover it, while others have yet to decide
     settled_at: datetime | None = None
     outcome: str | None = None
     subject_id: str | None = None  # the decision, retraining or rollout it led to
@@ -146,8 +147,9 @@ class Ledger(Protocol):
     8. There is at most one open retraining for a model: `record_decision`, and a `save_retraining` that opens one
        again, raise StaleWrite for a second.
     9. `record_decision` settles the entries in `settles`, by default all it covers; the others stay open for the
-       models that have yet to decide about them. When one that it covers is settled already, it raises StaleWrite:
-       the claim ran out, and another claimant has decided.
+       models that have yet to decide about them, and have the model in `decided_for`. When one that it covers is
+       settled already, or decided for this model, it raises StaleWrite: the claim ran out, and another claimant has
+       decided.
     10. A list cut off by its limit keeps the newest; retrainings and rollouts come oldest first.
     11. `recent` gives the entries received at `since` or later, settled or not, oldest first; `decisions` those made
         at `until` or before, newest first.

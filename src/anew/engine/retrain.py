@@ -80,7 +80,7 @@ def retrain(engine: Engine, now: datetime) -> RetrainReport:
     waiting = _waiting_models(engine, entries)
     unwatched = [entry for entry in entries if not waiting[entry.key]]
     for entry in unwatched:
-        engine.ledger.settle([entry.key], _nobody_watches(entry.event), now)
+        engine.ledger.settle([entry.key], _nobody_waits(entry), now)
     cases, patient, deferred = _cases(engine, entries, waiting, now)
     judgement = judge(engine, cases, now)
     patient.extend(case.policy.model for case in judgement.waiting)
@@ -93,7 +93,8 @@ def retrain(engine: Engine, now: datetime) -> RetrainReport:
             if judged.starts and _must_wait_for_open(engine, judged, now):
                 patient.append(model)
                 continue
-            recorded.append((judged, _record(engine, judged, now)))
+            last = [entry.key for entry in judged.case.entries if waiting[entry.key] == [model]]
+            recorded.append((judged, _record(engine, judged, last, now)))
         except AnewError as error:  # one model that cannot be decided about must not hold up the others
             deferred.append(f"{model}: {error}")
             continue
@@ -126,22 +127,21 @@ def _cases(
     for model, heard in about.items():
         policy = engine.policies.for_model(model)
         some = sorted(heard, key=lambda entry: (entry.event.time, entry.seq))
-        settles = [entry.key for entry in some if waiting[entry.key] == [model]]
         try:
             if _others_may_come(policy, some, now) or _is_queued(engine, policy):
                 patient.append(model)
             else:
-                cases.append(_case(engine, policy, some, settles, now))
+                cases.append(_case(engine, policy, some, now))
         except AnewError as error:
             deferred.append(f"{model}: {error}")
     return cases, patient, deferred
 
 
-def _case(engine: Engine, policy: Policy, entries: Sequence[InboxEntry], settles: Sequence[str], now: datetime) -> Case:
+def _case(engine: Engine, policy: Policy, entries: Sequence[InboxEntry], now: datetime) -> Case:
     history = history_of(engine.ledger, policy)
     measured = gather_evidence(engine.ledger, engine.sources, policy, history, now)
     seen = history.without_open() if policy.limits.in_flight == "supersede" else history
-    return Case(policy, entries, settles, measured, seen, _force(entries))
+    return Case(policy, entries, measured, seen, _force(entries))
 
 
 def _others_may_come(policy: Policy, about: Sequence[InboxEntry], now: datetime) -> bool:
@@ -155,21 +155,10 @@ def _waiting_models(engine: Engine, entries: Sequence[InboxEntry]) -> dict[str, 
     """The models that have yet to decide about each entry, by its key. An entry that several policies watch stays
     open until all of them decided, and an earlier pass may have done so for some.
     """
-    covered: dict[str, frozenset[str]] = {}
-    waiting: dict[str, list[str]] = {}
-    for entry in entries:
-        models = _models_of(engine, entry.event)
-        if len(models) > 1:
-            for model in models:
-                if model not in covered:
-                    covered[model] = _covered(engine, model)
-            models = [model for model in models if entry.key not in covered[model]]
-        waiting[entry.key] = models
-    return waiting
-
-
-def _covered(engine: Engine, model: str) -> frozenset[str]:
-    return frozenset(key for record in engine.ledger.decisions(model, limit=1000) for key in record.covers)
+    return {
+        entry.key: [model for model in _models_of(engine, entry.event) if model not in entry.decided_for]
+        for entry in entries
+    }
 
 
 def _models_of(engine: Engine, event: Event) -> list[str]:
@@ -179,8 +168,10 @@ def _models_of(engine: Engine, event: Event) -> list[str]:
     return [policy.model for policy in engine.policies.for_monitor(monitors_of(event))]
 
 
-def _nobody_watches(event: Event) -> str:
-    names = ", ".join(monitors_of(event)) or event.model or "nothing named"
+def _nobody_waits(entry: InboxEntry) -> str:
+    if entry.decided_for:
+        return f"decided for {', '.join(entry.decided_for)}; no other policy watches it any more"
+    names = ", ".join(monitors_of(entry.event)) or entry.event.model or "nothing named"
     return f"held: no policy watches {names}"
 
 
@@ -210,11 +201,11 @@ def _must_wait_for_open(engine: Engine, judged: Judged, now: datetime) -> bool:
     return True
 
 
-def _record(engine: Engine, judged: Judged, now: datetime) -> DecisionRecord:
-    """Write the decision down, with the retraining it starts."""
+def _record(engine: Engine, judged: Judged, settles: Sequence[str], now: datetime) -> DecisionRecord:
+    """Write the decision down, with the retraining it starts and the entries that nobody else has to decide about."""
     record = _record_of(engine, judged, now)
     retraining = _intended(record.id, judged.case.policy, now) if judged.starts else None
-    engine.ledger.record_decision(record, retraining, engine.actor, judged.case.settles)
+    engine.ledger.record_decision(record, retraining, engine.actor, settles)
     return record
 
 

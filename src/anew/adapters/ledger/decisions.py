@@ -12,7 +12,7 @@ from anew.adapters.ledger.rows import (
     from_retraining,
     to_decision,
 )
-from anew.adapters.ledger.store import Store, any_settled, note, settle
+from anew.adapters.ledger.store import Store, locked, note, settle, update_inbox
 from anew.core.retraining_lifecycle import Retraining
 from anew.engine.ledger import DecisionRecord
 from anew.errors import StaleWrite
@@ -26,8 +26,8 @@ class Decisions(Store):
     ) -> None:
         try:
             with self._write("record decision") as connection:
-                if any_settled(connection, record.covers):
-                    raise StaleWrite(f"what decision {record.id} covers was answered by somebody else first")
+                settled = record.covers if settles is None else settles
+                _note_decided(connection, record, frozenset(settled))
                 connection.execute(sa.insert(t.decisions).values(from_decision(record)))
                 note(connection, record.decided_at, "decision", record.id, record.outcome, actor, {
                     "model": record.model, "covers": list(record.covers),
@@ -38,7 +38,6 @@ class Decisions(Store):
                         "decision": record.id, "job": retraining.job_name,
                     })  # fmt: skip
                 outcome = f"decision {record.id}: {record.outcome}"
-                settled = record.covers if settles is None else list(settles)
                 settle(connection, settled, outcome, record.decided_at, record.id)
         except IntegrityError as error:
             raise StaleWrite(f"another decision about {record.model} was recorded first") from error
@@ -58,3 +57,16 @@ class Decisions(Store):
         if model is not None:
             statement = statement.where(t.decisions.c.model == model)
         return [to_decision(row) for row in self._read(statement, "decisions")]
+
+
+def _note_decided(connection: sa.Connection, record: DecisionRecord, settled: frozenset[str]) -> None:
+    """Note at each entry that stays open for whom it is decided. Raises StaleWrite if one was answered before."""
+    alike: dict[tuple[str, ...], list[str]] = {}
+    for row in locked(connection, record.covers):
+        decided_for = tuple[str, ...](row["decided_for"] or ())
+        if row["settled_at"] is not None or record.model in decided_for:
+            raise StaleWrite(f"what decision {record.id} covers was answered by somebody else first")
+        if row["key"] not in settled:
+            alike.setdefault(decided_for, []).append(row["key"])
+    for decided_for, keys in alike.items():
+        update_inbox(connection, keys, decided_for=[*decided_for, record.model])

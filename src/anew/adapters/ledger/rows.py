@@ -31,6 +31,7 @@ def to_entry(record: sa.RowMapping) -> InboxEntry:
         deliveries=record["deliveries"],
         claimed_until=record["claimed_until"],
         hinted_at=record["hinted_at"],
+        decided_for=tuple(record["decided_for"] or ()),
         settled_at=record["settled_at"],
         outcome=record["outcome"],
         subject_id=record["subject_id"],

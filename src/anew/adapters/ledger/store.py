@@ -127,21 +127,22 @@ def update_inbox(connection: sa.Connection, keys: Collection[str], *, unsettled:
         connection.execute(changed.where(t.inbox.c.settled_at.is_(None)) if unsettled else changed)
 
 
-def any_settled(connection: sa.Connection, keys: Collection[str]) -> bool:
-    """Whether one of these rows of the inbox is settled. If not, none will be until the transaction ends."""
-    return any(settled_at is not None for some in batched(sorted(keys)) for settled_at in _lock(connection, some))
+def locked(connection: sa.Connection, keys: Collection[str]) -> Iterator[sa.RowMapping]:
+    """Rows of the inbox, with what was decided about them; they stay like this until the transaction ends."""
+    for some in batched(sorted(keys)):
+        yield from _lock(connection, some)
 
 
-def _lock(connection: sa.Connection, keys: Sequence[str]) -> Sequence[datetime | None]:
-    """Lock rows of the inbox, and tell when each was settled.
+def _lock(connection: sa.Connection, keys: Sequence[str]) -> Sequence[sa.RowMapping]:
+    """Lock rows of the inbox.
 
     They are locked in the order in which everybody does, so that no two wait for each other: that of Python, which is
     PostgreSQL's "C".
     """
-    rows = sa.select(t.inbox.c.settled_at).where(among(t.inbox.c.key, keys))
+    rows = sa.select(t.inbox.c.key, t.inbox.c.settled_at, t.inbox.c.decided_for).where(among(t.inbox.c.key, keys))
     if connection.dialect.name != "sqlite":
         rows = rows.order_by(sa.collate(t.inbox.c.key, "C")).with_for_update()
-    return connection.execute(rows).scalars().all()
+    return connection.execute(rows).mappings().fetchall()
 
 
 def settle(

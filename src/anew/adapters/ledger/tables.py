@@ -40,6 +40,7 @@ inbox = sa.Table(
     sa.Column("deliveries", sa.Integer, nullable=False),
     sa.Column("claimed_until", UtcDateTime),
     sa.Column("hinted_at", UtcDateTime),
+    sa.Column("decided_for", sa.JSON(none_as_null=True)),
     sa.Column("settled_at", UtcDateTime),
     sa.Column("outcome", sa.Text),
     sa.Column("subject_id", sa.String(64)),

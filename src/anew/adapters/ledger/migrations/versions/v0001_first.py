@@ -74,6 +74,7 @@ def upgrade() -> None:
         sa.Column("deliveries", sa.Integer(), nullable=False),
         sa.Column("claimed_until", sa.DateTime(), nullable=True),
         sa.Column("hinted_at", sa.DateTime(), nullable=True),
+        sa.Column("decided_for", sa.JSON(none_as_null=True), nullable=True),
         sa.Column("settled_at", sa.DateTime(), nullable=True),
         sa.Column("outcome", sa.Text(), nullable=True),
         sa.Column("subject_id", sa.String(length=64), nullable=True),
