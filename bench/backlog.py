@@ -13,10 +13,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from anew.adapters.ledger import SqlLedger
-from anew.adapters.memory_flows import MemoryFlows
-from anew.core.events import Cause, Drift, Event, EventType, Workspace
-from anew.engine.intake import ACTS_ON, receive
-from anew.engine.relay import relay_once
+from anew.adapters.memory.flows import MemoryFlows
+from anew.core.events.event import Cause, Drift, Event, EventType, Workspace
+from anew.engine.inbox.intake import ACTS_ON, receive
+from anew.engine.inbox.relay import relay_once
 
 _WAITING = (1_000, 40_000)
 _CLAIM = 5_000  # as many as `retrain` claims

@@ -7,9 +7,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from anew.adapters.policy_folder import load_policies
-from anew.core.decide import decide, signals_of
-from anew.core.decision import Attempt, AttemptState, Evidence, History, Signal
-from anew.core.events import Cause, Drift, Event, EventType, Workspace
+from anew.core.decisions.decide import decide, signals_of
+from anew.core.events.event import Cause, Drift, Event, EventType, Workspace
+from anew.core.evidence.history import Attempt, AttemptState, History
+from anew.core.evidence.signals import Evidence, Signal
 
 _DECISIONS = 20_000
 _ROUNDS = 5

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from anew.core.gate import compare, judge_gate
 from anew.core.gate.delong import placements
 from anew.core.gate.resampling import REPLICATES
-from anew.core.policy_gate import Gate
+from anew.core.policies.gate import Gate
 
 _ROWS = 100_000
 _RUNS = 15

@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from anew.adapters.ledger import SqlLedger
-from anew.core.token_bucket import TokenBucket
+from anew.core.base.token_bucket import TokenBucket
 from anew.webhook.app import Apps, create_apps
 from anew.webhook.authentication import Authenticator
 from anew.webhook.config import WebhookConfig

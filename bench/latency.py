@@ -16,13 +16,13 @@ from typing import Any
 import httpx
 from rich.console import Console
 
-from anew.adapters.prefect_api import PrefectFlows
+from anew.adapters.prefect.api import PrefectFlows
 from anew.demo.azure_setup import AzureSetup
 from anew.demo.narrator import Narrator
 from anew.demo.processes import Processes
 from anew.demo.stack import Stack, choose_addresses, environment, write_settings
 from anew.emulator.client import LocalAzure
-from anew.engine.ledger import Ledger
+from anew.engine.base.ledger import Ledger
 from anew.settings import load_settings
 from anew.wiring import open_ledger
 from bench.memory import peaks

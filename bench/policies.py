@@ -15,8 +15,8 @@ from rich.table import Table
 from anew.adapters.policy_folder import load_policy_files
 from anew.backtest import Contender, Report, Stream, Work, default_contenders, read_stream, run_backtest, shuffled
 from anew.backtest.contest import HINDSIGHT, ORACLE
-from anew.backtest.policies import PolicyContender
-from anew.cli.policy_backtest import placeholders
+from anew.backtest.strategies.policies import PolicyContender
+from anew.cli.policy.backtest import placeholders
 
 _SEEDS = (0, 1, 2)
 _POLICIES = ("default", "elec2", "weather")

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import httpx
 
-from anew.adapters.prefect_api import PrefectFlows
+from anew.adapters.prefect.api import PrefectFlows
 from anew.demo.processes import Processes, free_port
 from anew.demo.stack import POOL, WORKER, prefect_home
 
@@ -25,7 +25,7 @@ _PATIENCE = 3.0
 _BIN = Path(sys.executable).parent
 _SERVERS = {
     "prefect server start": [str(_BIN / "prefect"), "server", "start"],
-    "anew.adapters.prefect_server": [sys.executable, "-m", "anew.adapters.prefect_server"],
+    "anew.adapters.prefect.in_process.server": [sys.executable, "-m", "anew.adapters.prefect.in_process.server"],
 }
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 from itertools import accumulate
 
-from anew.core.traffic import Answers
+from anew.core.rollouts.traffic import Answers
 
 INTERVAL_SECONDS = 60
 

@@ -22,12 +22,12 @@ from pathlib import Path
 import httpx
 import psutil
 
-from anew.core.retraining_lifecycle import Retraining, RetrainingState
-from anew.core.token_bucket import ARM_READS
+from anew.core.base.token_bucket import ARM_READS
+from anew.core.retrainings.lifecycle import Retraining, RetrainingState
 from anew.demo.azure_setup import AzureSetup
 from anew.demo.processes import Processes, free_port
 from anew.emulator.client import LocalAzure
-from anew.engine.ledger import DecisionRecord, Ledger
+from anew.engine.base.ledger import DecisionRecord, Ledger
 from anew.settings import SETTINGS_VARIABLE, load_settings
 from anew.wiring import open_ledger
 

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from prefect.artifacts import acreate_markdown_artifact, acreate_table_artifact
 
-from anew.core.explain import to_markdown
-from anew.core.retraining_lifecycle import Retraining
-from anew.core.rollout_lifecycle import Rollout
-from anew.engine.retrain import Decided
+from anew.core.decisions.explain import to_markdown
+from anew.core.retrainings.lifecycle import Retraining
+from anew.core.rollouts.lifecycle import Rollout
+from anew.engine.decisions.decide_pending import Decided
 
 _TREES_AT_MOST = 10
 

@@ -8,9 +8,9 @@ from functools import cache
 from typing import TypeVar
 
 from anew.adapters.policy_folder import PolicyFolder
-from anew.adapters.prefect_forms import PrefectForms
-from anew.engine.asking import FormsKept, LedgerAlone, keep_forms
-from anew.engine.context import Engine
+from anew.adapters.prefect.forms import PrefectForms
+from anew.engine.base.context import Engine
+from anew.engine.promotion.asking import FormsKept, LedgerAlone, keep_forms
 from anew.heap import freeze_heap
 from anew.settings import load_settings
 from anew.wiring import build_engine, open_ledger, prefect_flows

@@ -3,10 +3,10 @@
 from prefect import flow, get_run_logger
 from prefect.flow_runs import asuspend_flow_run
 
-from anew.adapters.prefect_form import ApprovalForm
-from anew.core.explain import escaped, one_line
-from anew.engine.approving import answer
-from anew.engine.asking import question_of
+from anew.adapters.prefect.form import ApprovalForm
+from anew.core.decisions.explain import escaped, one_line
+from anew.engine.promotion.approving import answer
+from anew.engine.promotion.asking import question_of
 from anew.errors import IllegalTransition, NothingKnown
 from flows._artifacts import show_gate
 from flows._engine import run_on_ledger

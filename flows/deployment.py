@@ -4,7 +4,7 @@ from typing import Any
 
 from prefect import flow, get_run_logger
 
-from anew.engine.deploy import deploy as roll_out
+from anew.engine.rollouts.deploy import deploy as roll_out
 from flows._artifacts import show_rollout
 from flows._engine import run
 

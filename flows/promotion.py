@@ -4,7 +4,7 @@ from typing import Any
 
 from prefect import flow, get_run_logger
 
-from anew.engine.promote import promote as advance_finished
+from anew.engine.retrainings.finished_runs import promote as advance_finished
 from flows._artifacts import show_gate
 from flows._engine import run
 

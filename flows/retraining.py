@@ -5,8 +5,8 @@ from typing import Any
 from prefect import flow, get_run_logger
 from prefect.runtime import flow_run
 
-from anew.engine.retrain import request_retraining
-from anew.engine.retrain import retrain as decide_and_launch
+from anew.engine.decisions.decide_pending import request_retraining
+from anew.engine.decisions.decide_pending import retrain as decide_and_launch
 from flows._artifacts import show_decisions
 from flows._engine import run
 

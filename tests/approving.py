@@ -4,8 +4,8 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from anew.core.gate import GateOutcome, GateResult
-from anew.core.retraining_lifecycle import Retraining, RetrainingState
-from anew.engine.ledger import Ledger
+from anew.core.retrainings.lifecycle import Retraining, RetrainingState
+from anew.engine.base.ledger import Ledger
 from tests.contract.rows import record, retraining
 from tests.event_data import NOW
 

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from anew.adapters.ledger import SqlLedger
 from anew.adapters.ledger.database import create_engine, upgrade
-from anew.adapters.memory import (
+from anew.adapters.memory.azure import (
     Ending,
     MemoryAzure,
     MemoryDeployment,
@@ -19,19 +19,20 @@ from anew.adapters.memory import (
     MemoryJobs,
     memory_launchers,
 )
-from anew.adapters.memory_endpoints import MemoryRegistry, memory_endpoints
-from anew.adapters.memory_evidence import MemoryMissedEvents, MemoryNotifier, MemorySource
-from anew.core.decision import Signal
-from anew.core.events import Cause, Drift, Event, EventType, Workspace
-from anew.core.policies import Policies, Sourced
-from anew.core.policy import Policy
-from anew.core.retraining_lifecycle import Retraining
-from anew.core.rollout_lifecycle import Rollout
-from anew.core.tags import EVALUATION_TAG, RETRAINING_TAG, deployment_name
-from anew.core.traffic import Answers
-from anew.engine.context import Engine
-from anew.engine.ledger import Ledger, Source
-from anew.engine.ports import DeploymentState, ModelVersion
+from anew.adapters.memory.endpoints import MemoryRegistry, memory_endpoints
+from anew.adapters.memory.evidence import MemoryMissedEvents, MemoryNotifier, MemorySource
+from anew.core.decisions.policy_set import Policies, Sourced
+from anew.core.events.event import Cause, Drift, Event, EventType, Workspace
+from anew.core.evidence.signals import Signal
+from anew.core.policies.policy import Policy
+from anew.core.retrainings.lifecycle import Retraining
+from anew.core.retrainings.lineage_tags import EVALUATION_TAG, RETRAINING_TAG
+from anew.core.rollouts.lifecycle import Rollout
+from anew.core.rollouts.naming import deployment_name
+from anew.core.rollouts.traffic import Answers
+from anew.engine.base.context import Engine
+from anew.engine.base.ledger import Ledger, Source
+from anew.engine.base.ports import DeploymentState, ModelVersion
 from anew.engine.reconcile import ReconcileReport, reconcile
 
 START = datetime(2026, 7, 14, 12, tzinfo=UTC)

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from anew.core.events import Cause, Drift, Event, EventType, Workspace
+from anew.core.events.event import Cause, Drift, Event, EventType, Workspace
 
 DATA = Path(__file__).parent / "data" / "events"
 WORKSPACE = Workspace("00000000-0000-0000-0000-000000000001", "rg1", "ws1")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from anew.adapters.prefect_api import PrefectFlows
+from anew.adapters.prefect.api import PrefectFlows
 
 _START = timedelta(minutes=2)
 
@@ -67,7 +67,7 @@ def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectSer
     port = server.api_url.split(":")[2].split("/")[0]
     env = {name: value for name, value in server.env.items() if name != "PREFECT_API_URL"}
     log = server.home / "server.log"
-    command = ["anew.adapters.prefect_server", "--host", "127.0.0.1", "--port", port]
+    command = ["anew.adapters.prefect.in_process.server", "--host", "127.0.0.1", "--port", port]
     with _process(command, env, server.home, log) as process:
         with PrefectFlows(server.api_url) as flows:
             flows.wait_ready(_START, lambda _: _still_runs(process, log))

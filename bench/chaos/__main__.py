@@ -20,12 +20,12 @@ from rich.console import Console
 
 from anew.adapters.ledger import SqlLedger
 from anew.cli.explain import show_story
-from anew.core.events import Cause
-from anew.core.retraining_lifecycle import OPEN_RETRAINING
-from anew.core.rollout_lifecycle import OPEN_ROLLOUT
+from anew.core.events.event import Cause
+from anew.core.retrainings.lifecycle import OPEN_RETRAINING
+from anew.core.rollouts.lifecycle import OPEN_ROLLOUT
 from anew.emulator.client import LocalAzure
-from anew.engine.ledger import Ledger
-from anew.engine.story import tell
+from anew.engine.base.ledger import Ledger
+from anew.engine.history.trace import tell
 from anew.errors import AnewError, NothingKnown
 from bench.chaos.broker import Broker, Told
 from bench.chaos.plan import Freeze, Kill, Plan, make_plan

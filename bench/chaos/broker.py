@@ -16,8 +16,8 @@ from typing import Any
 
 import httpx
 
-from anew.core.event_parsing import parse_event
-from anew.core.events import Cause, Event
+from anew.core.events.event import Cause, Event
+from anew.core.events.parsing import parse_event
 from anew.emulator.client import LocalAzure
 from bench.chaos.plan import Happening, Plan
 from bench.chaos.world import SECRET, WORKSPACE, World

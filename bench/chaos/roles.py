@@ -9,15 +9,15 @@ from pathlib import Path
 PRELOAD = [
     "bench.chaos.roles",
     "anew.wiring",
-    "anew.adapters.azure_ml",
-    "anew.adapters.data_factory",
-    "anew.adapters.missed_events",
+    "anew.adapters.azure.machine_learning.workspace",
+    "anew.adapters.azure.data_factory.launcher",
+    "anew.adapters.azure.machine_learning.missed_events",
     "anew.adapters.notify",
-    "anew.adapters.online_endpoints",
-    "anew.adapters.batch_endpoints",
-    "anew.adapters.monitor_history",
-    "anew.adapters.prefect_worker",
-    "anew.adapters.prefect_api",
+    "anew.adapters.azure.machine_learning.online_endpoints",
+    "anew.adapters.azure.machine_learning.batch_endpoints",
+    "anew.adapters.azure.machine_learning.monitor_history",
+    "anew.adapters.prefect.in_process.worker",
+    "anew.adapters.prefect.api",
     "anew.webhook.app",
     "anew.webhook.server",
     "anew.emulator.app",
@@ -56,7 +56,7 @@ def worker(name: str, log: Path) -> None:
 def prefect_server(log: Path) -> None:
     """The Prefect server."""
     _write_to(log)
-    from anew.adapters.prefect_server import main
+    from anew.adapters.prefect.in_process.server import main
 
     sys.argv = ["prefect"]
     main()

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from anew.core.events import Cause
-from anew.core.retraining_lifecycle import Retraining
-from anew.core.tags import RETRAINING_TAG
-from anew.engine.ledger import Ledger
+from anew.core.events.event import Cause
+from anew.core.retrainings.lifecycle import Retraining
+from anew.core.retrainings.lineage_tags import RETRAINING_TAG
+from anew.engine.base.ledger import Ledger
 from bench.chaos.broker import Told
 
 _ENDED = frozenset({"Succeeded", "Failed", "Cancelled", "Completed", "Canceled"})

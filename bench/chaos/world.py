@@ -19,8 +19,8 @@ import httpx
 import yaml
 
 from anew.adapters.policy_folder import load_policies
-from anew.adapters.prefect_api import PrefectFlows
-from anew.core.events import Workspace
+from anew.adapters.prefect.api import PrefectFlows
+from anew.core.events.event import Workspace
 from anew.demo.azure_setup import AzureSetup
 from anew.demo.processes import free_port
 from anew.emulator.client import FaultRule, LocalAzure

@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from anew.emulator.app import create_app
-from anew.emulator.cloud import Cloud
+from anew.emulator.base.cloud import Cloud
 
 READS_PATH = "/bench/reads"
 

@@ -2,7 +2,7 @@
 
 from azure.mgmt.datafactory import DataFactoryManagementClient
 
-from anew.emulator.credentials import connection
+from anew.emulator.arm.credentials import connection
 
 SUBSCRIPTION = "00000000-0000-0000-0000-000000000000"
 RESOURCE_GROUP = FACTORY = "peers"

@@ -7,7 +7,7 @@ import numpy as np
 
 from anew.core.gate import EvaluationResult, GateOutcome, PairedCounts, evaluation_of_counts, judge_gate
 from anew.core.gate.looks import at_each_look, most_looks
-from anew.core.policy_gate import Gate
+from anew.core.policies.gate import Gate
 from bench.releases.plan import KINDS, Counts, Kind, draw_counts
 
 GATE: Final = Gate(kind="non_inferiority")

@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 
-from anew.core.traffic import Answers
+from anew.core.rollouts.traffic import Answers
 from bench.releases.outcome import Outcome
 from bench.releases.plan import LATENCY_MS, LATENCY_P95_MS, Release
 from bench.releases.world import Pace

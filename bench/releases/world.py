@@ -17,17 +17,17 @@ from typing import Any
 import httpx
 
 from anew.adapters.policy_folder import load_policies
-from anew.core.policies import Policies, Sourced
-from anew.core.retraining_lifecycle import Retraining, RetrainingState
-from anew.core.rollout_lifecycle import Rollout, RolloutState
-from anew.core.rollout_stages import stage_name
+from anew.core.decisions.policy_set import Policies, Sourced
+from anew.core.retrainings.lifecycle import Retraining, RetrainingState
+from anew.core.rollouts.lifecycle import Rollout, RolloutState
+from anew.core.rollouts.stages import stage_name
 from anew.demo.processes import Processes, free_port
 from anew.emulator.client import LocalAzure
-from anew.engine.advance import advance_retraining
-from anew.engine.context import Engine
-from anew.engine.deploy import deploy, follow_tags
-from anew.engine.ports import News
-from anew.engine.retrain import request_retraining, retrain
+from anew.engine.base.context import Engine
+from anew.engine.base.ports import News
+from anew.engine.decisions.decide_pending import request_retraining, retrain
+from anew.engine.retrainings.advance import advance_retraining
+from anew.engine.rollouts.deploy import deploy, follow_tags
 from anew.settings import Azure, Settings
 from bench.releases.outcome import End, Outcome
 from bench.releases.plan import KINDS, Release

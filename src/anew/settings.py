@@ -24,7 +24,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
-from anew.core.events import Workspace
+from anew.core.events.event import Workspace
 from anew.errors import InvalidSettings
 
 SETTINGS_VARIABLE = "ANEW_SETTINGS"

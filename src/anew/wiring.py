@@ -11,12 +11,12 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from anew.adapters.azure.sending import refuse_late
 from anew.adapters.ledger import SqlLedger
 from anew.adapters.policy_folder import load_policies
-from anew.adapters.sending import refuse_late
-from anew.core.policies import Policies
-from anew.engine.context import Engine, Timing
-from anew.engine.ports import EvidenceSource, Notifier
+from anew.core.decisions.policy_set import Policies
+from anew.engine.base.context import Engine, Timing
+from anew.engine.base.ports import EvidenceSource, Notifier
 from anew.settings import Entra, Settings
 
 if TYPE_CHECKING:
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from azure.mgmt.eventgrid import EventGridManagementClient
     from azure.monitor.query import LogsQueryClient
 
-    from anew.adapters.entra import EntraVerifier
-    from anew.adapters.log_analytics import LogAnalytics
-    from anew.adapters.prefect_api import PrefectFlows
-    from anew.core.approval_links import ApprovalLinks
+    from anew.adapters.azure.entra.tokens import EntraVerifier
+    from anew.adapters.azure.monitor.log_analytics import LogAnalytics
+    from anew.adapters.prefect.api import PrefectFlows
+    from anew.core.retrainings.approval_links import ApprovalLinks
     from anew.webhook.authentication import Authenticator
 
 # The SDK's own defaults wait for minutes, ten times over. What fails here, or is late, the next tick tries again, from
@@ -71,7 +71,7 @@ def azure_access(settings: Settings) -> AzureAccess:
 
         cloud = {"cloud": settings.azure.cloud, **_POLLING}
         return AzureAccess(DefaultAzureCredential(), lambda: dict(_SENDING), None, cloud)
-    from anew.emulator.credentials import connection
+    from anew.emulator.arm.credentials import connection
 
     local = connection(url)
     return AzureAccess(
@@ -135,7 +135,7 @@ def logs_client(access: AzureAccess) -> "LogsQueryClient":
 
 def log_analytics(settings: Settings, access: AzureAccess) -> "LogAnalytics":
     """Log Analytics, whose client is made when first needed."""
-    from anew.adapters.log_analytics import LogAnalytics
+    from anew.adapters.azure.monitor.log_analytics import LogAnalytics
 
     return LogAnalytics(cache(lambda: logs_client(access)), settings.azure.log_analytics_workspace_id)
 
@@ -144,11 +144,11 @@ def evidence_sources(settings: Settings, kinds: Collection[str]) -> dict[str, Ev
     """The sources of these kinds. A vendor's SDK is imported only for a kind that needs it."""
     sources: dict[str, EvidenceSource] = {}
     if "drift" in kinds:
-        from anew.adapters.drift_of_window import DriftOfWindows
+        from anew.adapters.evidence.window_drift import DriftOfWindows
 
         sources["drift"] = DriftOfWindows()
     if "gain" in kinds:
-        from anew.adapters.gain_of_retraining import GainsOfRetraining
+        from anew.adapters.evidence.retraining_gain import GainsOfRetraining
 
         sources["gain"] = GainsOfRetraining(Path(".anew/cache"))
     if not {"log_analytics", "monitor_history"}.intersection(kinds):
@@ -157,8 +157,8 @@ def evidence_sources(settings: Settings, kinds: Collection[str]) -> dict[str, Ev
     if "log_analytics" in kinds:
         sources["log_analytics"] = log_analytics(settings, access)
     if "monitor_history" in kinds:
-        from anew.adapters.mlflow_tracking import MlflowTracking
-        from anew.adapters.monitor_history import AzureMonitorHistory
+        from anew.adapters.azure.machine_learning.mlflow_tracking import MlflowTracking
+        from anew.adapters.azure.machine_learning.monitor_history import AzureMonitorHistory
 
         client = cache(lambda: ml_client(settings, access))
         tracking = MlflowTracking(client, access.credential, cloud=settings.azure.cloud)
@@ -180,8 +180,8 @@ def webhook_authenticator(settings: Settings, *, on_loopback: bool) -> "Authenti
 
 
 def _entra_verifier(entra: Entra) -> "EntraVerifier":
-    from anew.adapters.entra import EntraVerifier, Trusted
-    from anew.adapters.entra_keys import SigningKeys, fetch_keys
+    from anew.adapters.azure.entra.keys import SigningKeys, fetch_keys
+    from anew.adapters.azure.entra.tokens import EntraVerifier, Trusted
 
     trusted = Trusted(
         tenant_id=entra.tenant_id,
@@ -209,14 +209,14 @@ def build_engine(settings: Settings, actor: str, policies: Policies | None = Non
     """
     ledger = open_ledger(settings)
     access = within_quota(azure_access(settings), ledger, settings.azure.subscription_id)
-    from anew.adapters.azure_ml import AzureMLJobs, AzureMLRegistry, AzureMLTraining
-    from anew.adapters.batch_endpoints import BatchEndpoints
-    from anew.adapters.data_factory import DataFactoryTraining
-    from anew.adapters.missed_events import AzureMissedEvents
-    from anew.adapters.mlflow_tracking import MlflowTracking
-    from anew.adapters.monitor_history import AzureMonitorHistory
-    from anew.adapters.online_endpoints import OnlineEndpoints
-    from anew.adapters.traffic_log import LogAnalyticsTraffic
+    from anew.adapters.azure.data_factory.launcher import DataFactoryTraining
+    from anew.adapters.azure.machine_learning.batch_endpoints import BatchEndpoints
+    from anew.adapters.azure.machine_learning.missed_events import AzureMissedEvents
+    from anew.adapters.azure.machine_learning.mlflow_tracking import MlflowTracking
+    from anew.adapters.azure.machine_learning.monitor_history import AzureMonitorHistory
+    from anew.adapters.azure.machine_learning.online_endpoints import OnlineEndpoints
+    from anew.adapters.azure.machine_learning.workspace import AzureMLJobs, AzureMLRegistry, AzureMLTraining
+    from anew.adapters.azure.monitor.traffic_log import LogAnalyticsTraffic
 
     ml = cache(lambda: ml_client(settings, access))
     logs = log_analytics(settings, access)
@@ -254,7 +254,7 @@ def build_engine(settings: Settings, actor: str, policies: Policies | None = Non
 def notifier(settings: Settings) -> Notifier:
     """Who is told: people by notify.urls, with a link to answer by where there are links, and Prefect's automations."""
     from anew.adapters.notify import AppriseNotifier, Notifiers, Resting, WithApprovalLinks
-    from anew.adapters.prefect_news import PrefectNews
+    from anew.adapters.prefect.notifications import PrefectNews
 
     people, links = AppriseNotifier(settings.notify.urls), approval_links(settings)
     # Never in the event: everybody who reads Prefect's could answer.
@@ -264,7 +264,7 @@ def notifier(settings: Settings) -> Notifier:
 
 def approval_links(settings: Settings) -> "ApprovalLinks | None":
     """The links by which people answer; None when the settings have none. Raises InvalidSettings for a short secret."""
-    from anew.core.approval_links import ApprovalLinks
+    from anew.core.retrainings.approval_links import ApprovalLinks
 
     approval = settings.approval
     if not approval.public_url:
@@ -274,7 +274,7 @@ def approval_links(settings: Settings) -> "ApprovalLinks | None":
 
 def prefect_flows(settings: Settings, *, attempts: int = 3) -> "PrefectFlows":
     """The Prefect server of the settings, each request sent at most so often."""
-    from anew.adapters.prefect_api import PrefectFlows
+    from anew.adapters.prefect.api import PrefectFlows
 
     prefect = settings.prefect
     auth = prefect.auth.get_secret_value() if prefect.auth else None
@@ -283,7 +283,7 @@ def prefect_flows(settings: Settings, *, attempts: int = 3) -> "PrefectFlows":
 
 def within_quota(access: AzureAccess, ledger: SqlLedger, subscription_id: str) -> AzureAccess:
     """The same, sharing the quota of ARM reads with every process on this ledger."""
-    from anew.adapters.arm_quota import ArmQuota
+    from anew.adapters.azure.arm_quota import ArmQuota
 
     quota = ArmQuota(ledger, subscription_id)
     return replace(access, options=lambda: access.options() | {"per_retry_policies": [quota]})

@@ -7,13 +7,13 @@ from uuid import UUID
 import pytest
 from pydantic import SecretStr
 
-from anew.adapters.memory_evidence import MemoryNotifier
+from anew.adapters.memory.evidence import MemoryNotifier
 from anew.adapters.notify import AppriseNotifier, Notifiers, Resting, WithApprovalLinks
-from anew.adapters.prefect_api import PrefectFlows
-from anew.adapters.prefect_news import PrefectNews, news_event
-from anew.core.approval_links import ApprovalLinks, Permit
-from anew.engine.news import APPROVAL_REQUESTED
-from anew.engine.ports import News
+from anew.adapters.prefect.api import PrefectFlows
+from anew.adapters.prefect.notifications import PrefectNews, news_event
+from anew.core.retrainings.approval_links import ApprovalLinks, Permit
+from anew.engine.base.ports import News
+from anew.engine.notifications.notification import APPROVAL_REQUESTED
 from anew.errors import InvalidSettings, NotificationFailed
 from tests.prefect_server import free_port
 

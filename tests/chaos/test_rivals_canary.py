@@ -2,7 +2,7 @@
 
 import pytest
 
-from anew.core.traffic import Answers
+from anew.core.rollouts.traffic import Answers
 from bench.rivals_canary import RivalOutcome, argo_default, flagger_default
 
 GOOD = Answers(100, 0, {50.0: 100})

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from anew.adapters.memory import Ending
-from anew.core.retraining_lifecycle import StopCause
-from anew.engine.ports import RunStatus
-from anew.engine.retrain import retrain
-from anew.engine.stopping import stop
+from anew.adapters.memory.azure import Ending
+from anew.core.retrainings.lifecycle import StopCause
+from anew.engine.base.ports import RunStatus
+from anew.engine.decisions.decide_pending import retrain
+from anew.engine.training.stopping import stop
 from bench.chaos.broker import Told
 from bench.chaos.plan import make_plan
 from bench.chaos.verdict import Verdict, judge

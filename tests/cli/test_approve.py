@@ -7,8 +7,8 @@ import pytest
 
 from anew.cli import approve as command
 from anew.cli.approve import approve, reject
-from anew.core.retraining_lifecycle import Answer, RetrainingState
-from anew.engine.ledger import Ledger
+from anew.core.retrainings.lifecycle import Answer, RetrainingState
+from anew.engine.base.ledger import Ledger
 from anew.errors import IllegalTransition, InvalidRequest
 from anew.settings import Settings
 from tests.builders import MODEL, Play, drift_event, policy, serve

@@ -5,12 +5,12 @@ import json
 import pytest
 
 from anew import wiring
-from anew.adapters.memory import Ending
+from anew.adapters.memory.azure import Ending
 from anew.cli import cancel as command
 from anew.cli.cancel import cancel
-from anew.core.retraining_lifecycle import RetrainingState, StopCause
-from anew.engine.ports import RunStatus
-from anew.engine.retrain import retrain
+from anew.core.retrainings.lifecycle import RetrainingState, StopCause
+from anew.engine.base.ports import RunStatus
+from anew.engine.decisions.decide_pending import retrain
 from anew.errors import IllegalTransition, NothingKnown
 from tests.builders import MODEL, PIPELINE, Play, drift_event
 

@@ -9,9 +9,9 @@ from rich.console import Console
 
 from anew.cli import history as command
 from anew.cli.history import history, picture
-from anew.core.rollout_lifecycle import RolloutState
-from anew.core.tags import deployment_name
-from anew.engine.history import traffic_history
+from anew.core.rollouts.lifecycle import RolloutState
+from anew.core.rollouts.naming import deployment_name
+from anew.engine.history.traffic import traffic_history
 from anew.errors import NothingKnown
 from tests.builders import ENDPOINT, MODEL, START, Play, deploy_rule, drift_event, policy, serve, stage
 

@@ -6,7 +6,7 @@ import pytest
 
 from anew.cli import lineage as command
 from anew.cli.lineage import lineage
-from anew.core.rollout_lifecycle import RolloutState
+from anew.core.rollouts.lifecycle import RolloutState
 from anew.errors import InvalidRequest, NothingKnown
 from tests.builders import MODEL, Play, drift_event, serve
 

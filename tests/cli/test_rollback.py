@@ -7,9 +7,9 @@ import pytest
 from anew import wiring
 from anew.cli import rollback as command
 from anew.cli.rollback import rollback
-from anew.core.rollout_lifecycle import RolloutState
-from anew.core.tags import deployment_name
-from anew.engine.ports import ModelVersion
+from anew.core.rollouts.lifecycle import RolloutState
+from anew.core.rollouts.naming import deployment_name
+from anew.engine.base.ports import ModelVersion
 from anew.errors import InvalidRequest, NothingKnown
 from tests.builders import ENDPOINT, MODEL, PRODUCTION, Play, deploy_rule, policy, registered_event, stage
 

@@ -14,19 +14,19 @@ from azure.ai.ml import MLClient
 from azure.mgmt.datafactory import DataFactoryManagementClient
 from azure.monitor.query import LogsQueryClient
 
-from anew.adapters.azure_ml import AzureMLJobs, AzureMLRegistry, AzureMLTraining
-from anew.adapters.batch_endpoints import BatchEndpoints
-from anew.adapters.data_factory import DataFactoryTraining
-from anew.adapters.log_analytics import LogAnalytics
-from anew.adapters.memory import Ending, MemoryAzure, MemoryJobs, MemoryPipelines, MemoryTrainingJobs
-from anew.adapters.memory_endpoints import MemoryRegistry, memory_endpoints
-from anew.adapters.missed_events import AzureMissedEvents
-from anew.adapters.mlflow_tracking import MlflowTracking
-from anew.adapters.monitor_history import AzureMonitorHistory
-from anew.adapters.online_endpoints import OnlineEndpoints
-from anew.adapters.sending import refuse_late
-from anew.core.events import Workspace
-from anew.engine.ports import Endpoints, Jobs, ModelRegistry, TrainingLauncher
+from anew.adapters.azure.data_factory.launcher import DataFactoryTraining
+from anew.adapters.azure.machine_learning.batch_endpoints import BatchEndpoints
+from anew.adapters.azure.machine_learning.missed_events import AzureMissedEvents
+from anew.adapters.azure.machine_learning.mlflow_tracking import MlflowTracking
+from anew.adapters.azure.machine_learning.monitor_history import AzureMonitorHistory
+from anew.adapters.azure.machine_learning.online_endpoints import OnlineEndpoints
+from anew.adapters.azure.machine_learning.workspace import AzureMLJobs, AzureMLRegistry, AzureMLTraining
+from anew.adapters.azure.monitor.log_analytics import LogAnalytics
+from anew.adapters.azure.sending import refuse_late
+from anew.adapters.memory.azure import Ending, MemoryAzure, MemoryJobs, MemoryPipelines, MemoryTrainingJobs
+from anew.adapters.memory.endpoints import MemoryRegistry, memory_endpoints
+from anew.core.events.event import Workspace
+from anew.engine.base.ports import Endpoints, Jobs, ModelRegistry, TrainingLauncher
 from tests.emulator.support import (
     RESOURCE_GROUP,
     SUBSCRIPTION,

@@ -1,8 +1,8 @@
 """Rows for the ledger: a decision with its retraining, and a rollout, by a number."""
 
-from anew.core.retraining_lifecycle import Retraining
-from anew.core.rollout_lifecycle import Rollout
-from anew.engine.ledger import DecisionRecord
+from anew.core.retrainings.lifecycle import Retraining
+from anew.core.rollouts.lifecycle import Rollout
+from anew.engine.base.ledger import DecisionRecord
 from tests.builders import ENDPOINT, MODEL, START
 
 

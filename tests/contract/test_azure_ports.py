@@ -1,4 +1,4 @@
-"""The obligations of the Azure ports, numbered as in anew.engine.ports, in memory and through the real SDK clients.
+"""The obligations of the Azure ports, numbered as in engine/base/ports.py, in memory and through the real SDK clients.
 
 Those of endpoints are in test_endpoints.
 """
@@ -9,9 +9,9 @@ from uuid import uuid4
 
 import pytest
 
-from anew.core.policy import AzureMLLauncher, DataFactoryLauncher
-from anew.core.tags import RETRAINING_TAG
-from anew.engine.ports import ModelVersion, RunStatus, RunView, TrainingOrder
+from anew.core.policies.policy import AzureMLLauncher, DataFactoryLauncher
+from anew.core.retrainings.lineage_tags import RETRAINING_TAG
+from anew.engine.base.ports import ModelVersion, RunStatus, RunView, TrainingOrder
 from anew.errors import AzureNotFound, AzureRefused, AzureUnavailable
 from tests.contract.azure_worlds import PIPELINE, AzureWorld, memory_world, real_world, soon
 

@@ -1,4 +1,4 @@
-"""The obligations of Endpoints, numbered as in anew.engine.ports: both kinds, in memory and through the real SDK."""
+"""The obligations of Endpoints, numbered as in engine/base/ports.py: both kinds, in memory and through the real SDK."""
 
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, replace
@@ -8,9 +8,9 @@ from uuid import uuid4
 
 import pytest
 
-from anew.core.policy_deploy import Deploy
-from anew.core.traffic import nonzero
-from anew.engine.ports import DeploymentState, Endpoints, EndpointView, ModelVersion
+from anew.core.policies.deploy import Deploy
+from anew.core.rollouts.traffic import nonzero
+from anew.engine.base.ports import DeploymentState, Endpoints, EndpointView, ModelVersion
 from anew.errors import AzureNotFound, AzureRefused, AzureUnavailable, TrafficMoved
 from tests.contract.azure_worlds import SCORE_REQUEST, AzureWorld, memory_world, real_world, soon
 

@@ -3,9 +3,9 @@
 from datetime import timedelta
 
 from anew.adapters.ledger import SqlLedger
-from anew.core.events import Cause
-from anew.core.token_bucket import TokenBucket
-from anew.engine.ledger import Source
+from anew.core.base.token_bucket import TokenBucket
+from anew.core.events.event import Cause
+from anew.engine.base.ledger import Source
 from tests.builders import ENDPOINT, START, drift_event
 from tests.contract.rows import record, retraining
 

@@ -8,9 +8,9 @@ from threading import Barrier
 import pytest
 
 from anew.adapters.ledger import SqlLedger
-from anew.core.events import Cause
+from anew.core.events.event import Cause
 from anew.core.gate import GateOutcome, GateResult
-from anew.engine.ledger import Backlog, DeadLetter, Source
+from anew.engine.base.ledger import Backlog, DeadLetter, Source
 from anew.errors import StaleWrite
 from tests.builders import START, drift_event, registered_event
 from tests.contract.rows import record, retraining, rollout

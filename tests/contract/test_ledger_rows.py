@@ -11,11 +11,11 @@ from sqlalchemy.exc import DBAPIError, StatementError
 
 from anew.adapters.ledger import SqlLedger
 from anew.adapters.ledger.database import create_engine
-from anew.core.events import Cause
-from anew.core.retraining_lifecycle import Answer, RetrainingState
-from anew.core.rollout_lifecycle import RolloutState
-from anew.core.traffic import Share, TrafficChange
-from anew.engine.ledger import Source
+from anew.core.events.event import Cause
+from anew.core.retrainings.lifecycle import Answer, RetrainingState
+from anew.core.rollouts.lifecycle import RolloutState
+from anew.core.rollouts.traffic import Share, TrafficChange
+from anew.engine.base.ledger import Source
 from anew.errors import StaleWrite
 from tests.builders import ENDPOINT, MODEL, START, drift_event
 from tests.contract.rows import record, retraining, rollout

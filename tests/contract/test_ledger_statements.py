@@ -8,8 +8,8 @@ import pytest
 import sqlalchemy as sa
 
 from anew.adapters.ledger import SqlLedger
-from anew.core.events import Cause
-from anew.engine.ledger import Source
+from anew.core.events.event import Cause
+from anew.engine.base.ledger import Source
 from tests.builders import START, drift_event
 
 LENGTHS = range(1, 301)

@@ -12,8 +12,8 @@ from alembic.runtime.migration import MigrationContext
 from anew.adapters.ledger import SqlLedger
 from anew.adapters.ledger.database import create_engine, upgrade
 from anew.adapters.ledger.tables import metadata
-from anew.core.retraining_lifecycle import OPEN_RETRAINING
-from anew.engine.ledger import Source
+from anew.core.retrainings.lifecycle import OPEN_RETRAINING
+from anew.engine.base.ledger import Source
 from anew.errors import LedgerMissing, LedgerUnavailable
 from tests.builders import START, drift_event
 from tests.places import Place
@@ -23,7 +23,7 @@ _CLAIM = """
 import sys
 from datetime import timedelta
 from anew.adapters.ledger import SqlLedger
-from anew.core.events import Cause
+from anew.core.events.event import Cause
 from tests.builders import START
 ledger = SqlLedger.open(sys.argv[1])
 while claimed := ledger.claim([Cause.DRIFT], START, timedelta(minutes=5), limit=2):

@@ -1,4 +1,4 @@
-"""The obligations of TrafficLog, numbered as in anew.engine.ports, in memory and through Log Analytics' query API."""
+"""The obligations of TrafficLog, as in engine/base/ports.py, in memory and through Log Analytics' query API."""
 
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -9,15 +9,15 @@ from uuid import uuid4
 
 import pytest
 
-from anew.adapters.log_analytics import LogAnalytics
-from anew.adapters.memory import MemoryAzure
-from anew.adapters.memory_traffic_log import Answer, MemoryTrafficLog
-from anew.adapters.traffic_log import LogAnalyticsTraffic
-from anew.core.histograms import latency_bound, latency_index, score_bound, score_index
-from anew.core.traffic import Answers
-from anew.emulator.endpoint_logs import CONSOLE_LOG, TRAFFIC_LOG, answered, printed, score_line
-from anew.emulator.online_endpoints import endpoint_key
-from anew.engine.ports import TrafficLog
+from anew.adapters.azure.monitor.log_analytics import LogAnalytics
+from anew.adapters.azure.monitor.traffic_log import LogAnalyticsTraffic
+from anew.adapters.memory.azure import MemoryAzure
+from anew.adapters.memory.traffic_log import Answer, MemoryTrafficLog
+from anew.core.rollouts.histograms import latency_bound, latency_index, score_bound, score_index
+from anew.core.rollouts.traffic import Answers
+from anew.emulator.endpoints.logs import CONSOLE_LOG, TRAFFIC_LOG, answered, printed, score_line
+from anew.emulator.endpoints.online_endpoints import endpoint_key
+from anew.engine.base.ports import TrafficLog
 from anew.errors import AzureRefused, TemporaryError
 from tests.contract.azure_worlds import real_clients
 from tests.emulator.support import WORKSPACE_ID

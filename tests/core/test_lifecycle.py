@@ -8,14 +8,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anew.core.retraining_lifecycle import (
+from anew.core.retrainings.lifecycle import (
     OPEN_RETRAINING,
     RETRAINING_TRANSITIONS,
     RetrainingMove,
     RetrainingState,
     next_retraining_state,
 )
-from anew.core.rollout_lifecycle import OPEN_ROLLOUT, ROLLOUT_TRANSITIONS, RolloutMove, RolloutState, next_rollout_state
+from anew.core.rollouts.lifecycle import (
+    OPEN_ROLLOUT,
+    ROLLOUT_TRANSITIONS,
+    RolloutMove,
+    RolloutState,
+    next_rollout_state,
+)
 from anew.errors import IllegalTransition
 
 StateT = TypeVar("StateT", bound=StrEnum)

@@ -16,8 +16,8 @@ from typing import Any, TypeVar
 import pytest
 
 from anew.adapters.ledger import SqlLedger
-from anew.core.retraining_lifecycle import RetrainingState
-from anew.core.rollout_lifecycle import SERVING_ROLLOUT
+from anew.core.retrainings.lifecycle import RetrainingState
+from anew.core.rollouts.lifecycle import SERVING_ROLLOUT
 from anew.emulator.client import LocalAzure
 from anew.settings import load_settings
 

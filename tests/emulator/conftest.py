@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from .support import RunningAzure, make_ml_client, run_local_azure
+from tests.emulator.support import RunningAzure, make_ml_client, run_local_azure
 
 
 @pytest.fixture

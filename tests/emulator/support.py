@@ -17,9 +17,9 @@ import uvicorn
 import yaml
 
 from anew.emulator.app import create_app, make_server
+from anew.emulator.arm.credentials import Connection, connection
+from anew.emulator.base.cloud import Cloud
 from anew.emulator.client import LocalAzure
-from anew.emulator.cloud import Cloud
-from anew.emulator.credentials import Connection, connection
 from anew.emulator.workloads.model_io import Classifier, save_model
 from anew.emulator.workloads.table import Table
 from anew.emulator.workloads.train import fit

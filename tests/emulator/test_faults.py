@@ -10,11 +10,10 @@ import pytest
 from azure.core.exceptions import HttpResponseError, ServiceRequestError, ServiceResponseError
 from azure.mgmt.datafactory import DataFactoryManagementClient
 
+from anew.emulator.base.cloud import Cloud
 from anew.emulator.client import FaultRule
-from anew.emulator.cloud import Cloud
 from anew.emulator.faults import FaultPlan, Faults
-
-from .support import RESOURCE_GROUP, SUBSCRIPTION, WORKSPACE_ID, RunningAzure, run_local_azure, wait_until
+from tests.emulator.support import RESOURCE_GROUP, SUBSCRIPTION, WORKSPACE_ID, RunningAzure, run_local_azure, wait_until
 
 FACTORY = "adf-anew"
 CREATE_RUN: FaultRule = {"kind": "reset", "methods": ["POST"], "path": "/createRun$"}

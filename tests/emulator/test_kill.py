@@ -15,10 +15,9 @@ from typing import Any
 import httpx
 import pytest
 
+from anew.emulator.arm.credentials import EmulatorCredential
 from anew.emulator.client import LocalAzure
-from anew.emulator.credentials import EmulatorCredential
-
-from .support import RESOURCE_GROUP, SUBSCRIPTION, WORKSPACE_ID, free_port, wait_until
+from tests.emulator.support import RESOURCE_GROUP, SUBSCRIPTION, WORKSPACE_ID, free_port, wait_until
 
 FACTORY = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/{RESOURCE_GROUP}/providers/Microsoft.DataFactory/factories/f"
 START = {

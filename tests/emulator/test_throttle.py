@@ -8,10 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anew.emulator.credentials import EmulatorCredential
+from anew.emulator.arm.credentials import EmulatorCredential
 from anew.emulator.throttle import ANYONE, Bucket, Limit, principal_of, request_class
-
-from .support import SUBSCRIPTION, WORKSPACE_ID, RunningAzure
+from tests.emulator.support import SUBSCRIPTION, WORKSPACE_ID, RunningAzure
 
 FACTORY = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/rg/providers/Microsoft.DataFactory/factories/f"
 JOBS = f"{WORKSPACE_ID}/jobs"

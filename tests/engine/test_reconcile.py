@@ -2,10 +2,10 @@
 
 from datetime import timedelta
 
-from anew.core.retraining_lifecycle import RetrainingState
-from anew.core.rollout_lifecycle import RolloutState
-from anew.core.tags import deployment_name
-from anew.engine.ports import ModelVersion
+from anew.core.retrainings.lifecycle import RetrainingState
+from anew.core.rollouts.lifecycle import RolloutState
+from anew.core.rollouts.naming import deployment_name
+from anew.engine.base.ports import ModelVersion
 from tests.builders import (
     ENDPOINT,
     MODEL,

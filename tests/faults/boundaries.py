@@ -14,8 +14,8 @@ from functools import cache, wraps
 from pathlib import Path
 from typing import Any, NoReturn, Protocol, get_args, get_type_hints
 
-from anew.engine import ledger, ports
-from anew.engine.context import Engine
+from anew.engine.base import ledger, ports
+from anew.engine.base.context import Engine
 
 _HOME_OF_PORTS = (ledger.__name__, ports.__name__)
 

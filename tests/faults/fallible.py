@@ -4,8 +4,8 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
-from anew.adapters.memory import MemoryAzure
-from anew.engine.ledger import Ledger
+from anew.adapters.memory.azure import MemoryAzure
+from anew.engine.base.ledger import Ledger
 
 
 class FallibleLedger:

@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
-from anew.core.events import Event
-from anew.engine.ledger import Ledger
-from anew.engine.ports import Flows
-from anew.engine.relay import GRACE, relay_once
+from anew.core.events.event import Event
+from anew.engine.base.ledger import Ledger
+from anew.engine.base.ports import Flows
+from anew.engine.inbox.relay import GRACE, relay_once
 from anew.webhook.app import create_apps
 from anew.webhook.config import WebhookConfig
 from anew.webhook.server import serve

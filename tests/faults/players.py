@@ -10,12 +10,12 @@ from typing import Any
 with warnings.catch_warnings(action="ignore"):
     from azure.ai.ml.entities import Model
 
-from anew.adapters.azure_ml import load_named
+from anew.adapters.azure.machine_learning.workspace import load_named
 from anew.emulator.app import create_app, make_server
+from anew.emulator.base.cloud import Cloud
 from anew.emulator.client import LocalAzure
-from anew.emulator.cloud import Cloud
-from anew.engine.context import Engine
-from anew.engine.ports import News
+from anew.engine.base.context import Engine
+from anew.engine.base.ports import News
 from anew.wiring import azure_access, build_engine, data_factory_client, ml_client, open_ledger
 from tests.faults.all_stories import STORIES
 from tests.faults.boundaries import Killer, Recorder, Watch, die, watch_engine

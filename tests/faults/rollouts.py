@@ -6,12 +6,12 @@ from typing import Any
 with warnings.catch_warnings(action="ignore"):
     from azure.ai.ml.entities import Model
 
-from anew.core.rollout_lifecycle import RolloutState
-from anew.emulator import ml_events
+from anew.core.rollouts.lifecycle import RolloutState
 from anew.emulator.client import LocalAzure
-from anew.engine.deploy import deploy
-from anew.engine.ledger import Ledger
-from anew.engine.rollback import request_rollback
+from anew.emulator.machine_learning import events as ml_events
+from anew.engine.base.ledger import Ledger
+from anew.engine.rollouts.deploy import deploy
+from anew.engine.rollouts.rollback import request_rollback
 from anew.wiring import azure_access, ml_client
 from tests.faults.stories import TICK, Scene, Stage, Story, at_rest, live
 from tests.faults.world import ENDPOINT, MODEL, TAGS, WORKSPACE_ID, policy

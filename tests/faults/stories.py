@@ -9,20 +9,20 @@ from typing import Any
 
 import httpx
 
-from anew.core.deliveries import Deliver, Delivery, answer
-from anew.core.retraining_lifecycle import OPEN_RETRAINING, Retraining, RetrainingState
-from anew.core.rollout_lifecycle import OPEN_ROLLOUT, RolloutState
-from anew.emulator import ml_events
+from anew.core.events.deliveries import Deliver, Delivery, answer
+from anew.core.retrainings.lifecycle import OPEN_RETRAINING, Retraining, RetrainingState
+from anew.core.rollouts.lifecycle import OPEN_ROLLOUT, RolloutState
+from anew.emulator.base.state import Document
 from anew.emulator.client import LocalAzure
-from anew.emulator.state import Document
-from anew.engine import intake
-from anew.engine.context import Engine
-from anew.engine.deploy import deploy
-from anew.engine.ledger import Ledger
-from anew.engine.promote import promote
+from anew.emulator.machine_learning import events as ml_events
+from anew.engine.base.context import Engine
+from anew.engine.base.ledger import Ledger
+from anew.engine.decisions.decide_pending import retrain
+from anew.engine.inbox import intake
 from anew.engine.reconcile import reconcile
-from anew.engine.retrain import retrain
-from anew.engine.stopping import request_stop
+from anew.engine.retrainings.finished_runs import promote
+from anew.engine.rollouts.deploy import deploy
+from anew.engine.training.stopping import request_stop
 from tests.faults.world import MODEL, MONITOR, QUICK, SLOW, TAGS, WORKSPACE_ID, World, is_quiet, policy, wait_until
 
 TICK = timedelta(seconds=30)

@@ -10,7 +10,7 @@ from contextlib import nullcontext
 
 import pytest
 
-from anew.engine import ledger, ports
+from anew.engine.base import ledger, ports
 from tests.faults.all_stories import STORIES
 from tests.faults.boundaries import Call, distinct_gaps, gaps_around, is_port, methods_of, new_gaps, ports_of_engine
 from tests.faults.campaign import AzureCase, Case, Outcome, Stage, prepared_stage

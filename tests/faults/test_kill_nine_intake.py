@@ -7,10 +7,10 @@ from signal import SIGKILL
 
 import pytest
 
-from anew.adapters.event_grid import subscribe_webhook
+from anew.adapters.azure.event_grid.subscriptions import subscribe_webhook
 from anew.adapters.ledger import SqlLedger
 from anew.emulator.client import LocalAzure
-from anew.engine.ledger import Source
+from anew.engine.base.ledger import Source
 from anew.wiring import azure_access, event_grid_client
 from tests.builders import drift_event
 from tests.faults.boundaries import all_gaps, flawless_calls

@@ -16,16 +16,16 @@ from threading import Event as Flag
 from threading import RLock
 
 from anew.adapters.ledger import SqlLedger
-from anew.adapters.memory import MemoryAzure
-from anew.core.events import Event
-from anew.core.retraining_lifecycle import OPEN_RETRAINING, RetrainingState
-from anew.core.rollout_lifecycle import OPEN_ROLLOUT, RolloutState
-from anew.engine import intake
-from anew.engine.context import Engine
-from anew.engine.ledger import Ledger
-from anew.engine.promote import promote
+from anew.adapters.memory.azure import MemoryAzure
+from anew.core.events.event import Event
+from anew.core.retrainings.lifecycle import OPEN_RETRAINING, RetrainingState
+from anew.core.rollouts.lifecycle import OPEN_ROLLOUT, RolloutState
+from anew.engine.base.context import Engine
+from anew.engine.base.ledger import Ledger
+from anew.engine.decisions.decide_pending import retrain
+from anew.engine.inbox import intake
 from anew.engine.reconcile import reconcile
-from anew.engine.retrain import retrain
+from anew.engine.retrainings.finished_runs import promote
 from tests.builders import EVALUATE_JOB, deploy_rule, drift_event, evaluation, make_engine, policy, serve
 from tests.places import Place
 

@@ -13,11 +13,11 @@ import pytest
 import sqlalchemy as sa
 
 from anew.adapters.ledger.database import create_engine
-from anew.adapters.memory import Crash, Fault
-from anew.core.retraining_lifecycle import RetrainingState
-from anew.core.rollout_lifecycle import RolloutState
-from anew.core.tags import deployment_name
-from anew.engine.ledger import Ledger
+from anew.adapters.memory.azure import Crash, Fault
+from anew.core.retrainings.lifecycle import RetrainingState
+from anew.core.rollouts.lifecycle import RolloutState
+from anew.core.rollouts.naming import deployment_name
+from anew.engine.base.ledger import Ledger
 from tests.builders import ENDPOINT, MODEL, Play, drift_event, fresh_ledger, make_engine, serve
 from tests.faults.fallible import FallibleLedger
 

@@ -11,11 +11,11 @@ import pytest
 import sqlalchemy as sa
 
 from anew.adapters.ledger.database import create_engine
-from anew.adapters.memory import Crash
-from anew.adapters.memory_evidence import MemoryNotifier
-from anew.core.retraining_lifecycle import Answer, RetrainingState
-from anew.engine.approving import answer
-from anew.engine.ledger import Ledger
+from anew.adapters.memory.azure import Crash
+from anew.adapters.memory.evidence import MemoryNotifier
+from anew.core.retrainings.lifecycle import Answer, RetrainingState
+from anew.engine.base.ledger import Ledger
+from anew.engine.promotion.approving import answer
 from anew.errors import AzureUnavailable
 from tests.builders import EVALUATE_JOB, MODEL, Play, drift_event, evaluation, fresh_ledger, make_engine, policy, serve
 from tests.faults.fallible import FallibleLedger

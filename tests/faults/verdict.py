@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from anew.core.retraining_lifecycle import Retraining, RetrainingState
-from anew.core.tags import deployment_name
-from anew.core.traffic import nonzero
-from anew.engine.ledger import Ledger
-from anew.engine.story import tell
+from anew.core.retrainings.lifecycle import Retraining, RetrainingState
+from anew.core.rollouts.naming import deployment_name
+from anew.core.rollouts.traffic import nonzero
+from anew.engine.base.ledger import Ledger
+from anew.engine.history.trace import tell
 from anew.errors import NothingKnown
 from tests.faults.stories import Story, at_rest
 from tests.faults.world import ENDPOINT, MODEL

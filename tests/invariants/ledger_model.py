@@ -8,12 +8,12 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
-from anew.core.events import Cause, Event
-from anew.core.retraining_lifecycle import Retraining, RetrainingState
-from anew.core.rollout_lifecycle import Rollout, RolloutState
-from anew.core.token_bucket import Level, TokenBucket, take
-from anew.core.traffic import TrafficChange
-from anew.engine.ledger import (
+from anew.core.base.token_bucket import Level, TokenBucket, take
+from anew.core.events.event import Cause, Event
+from anew.core.retrainings.lifecycle import Retraining, RetrainingState
+from anew.core.rollouts.lifecycle import Rollout, RolloutState
+from anew.core.rollouts.traffic import TrafficChange
+from anew.engine.base.ledger import (
     AuditRow,
     Backlog,
     DeadLetter,

@@ -11,18 +11,19 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from anew.adapters.ledger.database import create_engine
-from anew.adapters.memory import Crash, Fault
-from anew.core.retraining_lifecycle import OPEN_RETRAINING
-from anew.core.rollout_lifecycle import OPEN_ROLLOUT, RolloutState
-from anew.core.tags import deployment_name, version_order
-from anew.core.traffic import Answers
-from anew.engine.deploy import deploy
-from anew.engine.ledger import Ledger
-from anew.engine.ports import ModelVersion
-from anew.engine.promote import promote
+from anew.adapters.memory.azure import Crash, Fault
+from anew.core.base.versions import version_order
+from anew.core.retrainings.lifecycle import OPEN_RETRAINING
+from anew.core.rollouts.lifecycle import OPEN_ROLLOUT, RolloutState
+from anew.core.rollouts.naming import deployment_name
+from anew.core.rollouts.traffic import Answers
+from anew.engine.base.ledger import Ledger
+from anew.engine.base.ports import ModelVersion
+from anew.engine.decisions.decide_pending import request_retraining, retrain
 from anew.engine.reconcile import reconcile
-from anew.engine.retrain import request_retraining, retrain
-from anew.engine.serving import served_version
+from anew.engine.retrainings.finished_runs import promote
+from anew.engine.rollouts.deploy import deploy
+from anew.engine.serving.champion import served_version
 from anew.errors import TemporaryError
 from tests.builders import (
     ENDPOINT,

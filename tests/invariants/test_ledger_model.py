@@ -25,13 +25,13 @@ from hypothesis.stateful import (
 )
 from msgspec import structs
 
-from anew.core.events import Cause, Event
-from anew.core.retraining_lifecycle import OPEN_RETRAINING, RETRAINING_TRANSITIONS, Retraining
-from anew.core.rollout_lifecycle import OPEN_ROLLOUT, ROLLOUT_TRANSITIONS, Rollout
-from anew.core.token_bucket import TokenBucket
-from anew.core.traffic import Share, TrafficChange
-from anew.engine.intake import ACTS_ON
-from anew.engine.ledger import AuditRow, DeadLetter, InboxEntry, Source, Waiting
+from anew.core.base.token_bucket import TokenBucket
+from anew.core.events.event import Cause, Event
+from anew.core.retrainings.lifecycle import OPEN_RETRAINING, RETRAINING_TRANSITIONS, Retraining
+from anew.core.rollouts.lifecycle import OPEN_ROLLOUT, ROLLOUT_TRANSITIONS, Rollout
+from anew.core.rollouts.traffic import Share, TrafficChange
+from anew.engine.base.ledger import AuditRow, DeadLetter, InboxEntry, Source, Waiting
+from anew.engine.inbox.intake import ACTS_ON
 from anew.errors import StaleWrite
 from tests.builders import MODEL, START, drift_event, run_event
 from tests.contract.rows import record, retraining, rollout

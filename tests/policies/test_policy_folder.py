@@ -10,9 +10,9 @@ import pytest
 import yaml
 
 from anew.adapters.policy_folder import PolicyFolder, load_policies
-from anew.core.policy import AzureMLLauncher
-from anew.core.policy_text import policy_schema, schema_text
-from anew.core.tags import matching_rules
+from anew.core.policies.policy import AzureMLLauncher
+from anew.core.policies.text import policy_schema, schema_text
+from anew.core.rollouts.matching import matching_rules
 from anew.errors import InvalidPolicy, UnknownModel
 
 SHIPPED = Path(__file__).parents[2] / "policies"

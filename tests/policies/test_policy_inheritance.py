@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from anew.adapters.policy_folder import load_policies
-from anew.core.policy import Policy
-from anew.core.policy_rules import Threshold
-from anew.core.policy_text import read_defaults, read_policies
+from anew.core.policies.policy import Policy
+from anew.core.policies.text import read_defaults, read_policies
+from anew.core.rules.documents import Threshold
 from anew.errors import InvalidPolicy
-from tests.core.policy_samples import MINIMAL
+from tests.core.policies.samples import MINIMAL
 
 
 def policies(text: str, defaults: str | None = None) -> list[Policy]:

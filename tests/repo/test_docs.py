@@ -11,12 +11,12 @@ from pydantic import BaseModel
 
 from anew.adapters.ledger.tables import metadata
 from anew.cli import app
-from anew.core.events import Cause, EventType
+from anew.core.events.event import Cause, EventType
 from anew.core.gate import GateOutcome
 from anew.core.lifecycle_diagram import lifecycle_page, mermaid
-from anew.core.policy_text import policy_schema
-from anew.core.retraining_lifecycle import RetrainingState
-from anew.core.rollout_lifecycle import RolloutState
+from anew.core.policies.text import policy_schema
+from anew.core.retrainings.lifecycle import RetrainingState
+from anew.core.rollouts.lifecycle import RolloutState
 from anew.settings import Settings
 from tests.repo.paths import ROOT
 

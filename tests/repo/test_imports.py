@@ -31,7 +31,7 @@ def test_help_imports_no_vendor(arguments: tuple[str, ...]) -> None:
 
 
 def test_webhook_needs_neither_prefect_nor_the_azure_sdks() -> None:
-    code = "import sys, anew.cli.serve, anew.webhook.app, anew.adapters.prefect_api; print(*sys.modules, sep='\\n')"
+    code = "import sys, anew.cli.serve, anew.webhook.app, anew.adapters.prefect.api; print(*sys.modules, sep='\\n')"
     ended = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60, cwd=ROOT
     )

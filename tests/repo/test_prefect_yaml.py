@@ -13,12 +13,12 @@ import yaml
 from prefect.client.schemas.schedules import CronSchedule
 from prefect.flows import Flow
 
-from anew.adapters.prefect_api import FLOW_LABEL
-from anew.adapters.prefect_news import news_event
-from anew.core.events import EventType
-from anew.engine.intake import ACTS_ON
-from anew.engine.news import APPROVAL_REQUESTED
-from anew.engine.ports import News
+from anew.adapters.prefect.api import FLOW_LABEL
+from anew.adapters.prefect.notifications import news_event
+from anew.core.events.event import EventType
+from anew.engine.base.ports import News
+from anew.engine.inbox.intake import ACTS_ON
+from anew.engine.notifications.notification import APPROVAL_REQUESTED
 from tests.repo.paths import ROOT
 
 FILE: dict[str, Any] = yaml.safe_load((ROOT / "prefect.yaml").read_text(encoding="utf-8"))

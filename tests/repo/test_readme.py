@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from anew.cli import app
-from anew.core.policy_text import parse_policy
+from anew.core.policies.text import parse_policy
 from tests.repo.paths import ROOT, markdown_files
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from anew.adapters.ledger import SqlLedger
-from anew.engine.ledger import Receipt
+from anew.engine.base.ledger import Receipt
 from anew.webhook.app import create_apps
 from anew.webhook.authentication import Authenticator
 from anew.webhook.config import WebhookConfig

@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from anew.engine.ledger import Ledger
+from anew.engine.base.ledger import Ledger
 from anew.webhook.app import Apps
 from tests.webhook.serving import apps_of
 

@@ -11,9 +11,9 @@ from typing import Any
 import httpx
 import uvicorn
 
-from anew.core.approval_links import ApprovalLinks
-from anew.engine.ledger import Ledger
-from anew.engine.ports import Flows
+from anew.core.retrainings.approval_links import ApprovalLinks
+from anew.engine.base.ledger import Ledger
+from anew.engine.base.ports import Flows
 from anew.webhook.app import Apps, create_apps
 from anew.webhook.approvals import ApprovalsEndpoint
 from anew.webhook.authentication import Authenticator

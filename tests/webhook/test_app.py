@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from anew.adapters.ledger import SqlLedger
-from anew.adapters.memory_flows import MemoryFlows
-from anew.core.token_bucket import TokenBucket
-from anew.engine.ledger import Receipt
+from anew.adapters.memory.flows import MemoryFlows
+from anew.core.base.token_bucket import TokenBucket
+from anew.engine.base.ledger import Receipt
 from anew.errors import LedgerUnavailable
 from anew.webhook.config import WebhookConfig
 from tests.event_data import DATA, WORKSPACE, load

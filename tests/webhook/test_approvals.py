@@ -15,11 +15,11 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 
 from anew.adapters.ledger import SqlLedger
-from anew.core.approval_links import PATH, Permit
 from anew.core.gate import GateOutcome, GateResult
-from anew.core.retraining_lifecycle import Retraining, RetrainingState
-from anew.engine.approving import answer
-from anew.engine.asking import LedgerAlone, question_of
+from anew.core.retrainings.approval_links import PATH, Permit
+from anew.core.retrainings.lifecycle import Retraining, RetrainingState
+from anew.engine.promotion.approving import answer
+from anew.engine.promotion.asking import LedgerAlone, question_of
 from anew.errors import LedgerUnavailable
 from anew.webhook.approvals import ApprovalsEndpoint
 from anew.webhook.failed_attempts import FailureLimit

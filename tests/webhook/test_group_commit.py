@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from anew.adapters.ledger import SqlLedger
-from anew.core.events import Event, Parsed, Rejected
-from anew.engine.ledger import Receipt
+from anew.core.events.event import Event, Parsed, Rejected
+from anew.engine.base.ledger import Receipt
 from anew.errors import LedgerUnavailable, WebhookBusy
 from anew.webhook.group_commit import GroupCommit
 from tests.event_data import NOW, drift

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, settings
 from schemathesis.specs.openapi.checks import ignored_auth, negative_data_rejection, positive_data_acceptance
 
 from anew.adapters.ledger import SqlLedger
-from anew.core.approval_links import Permit
+from anew.core.retrainings.approval_links import Permit
 from tests.approving import WAIT, awaiting
 from tests.event_data import NOW
 from tests.repo.paths import ROOT

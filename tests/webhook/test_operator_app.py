@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from anew.adapters.ledger import SqlLedger
-from anew.adapters.memory_flows import MemoryFlows
-from anew.engine.ledger import Backlog
+from anew.adapters.memory.flows import MemoryFlows
+from anew.engine.base.ledger import Backlog
 from anew.errors import LedgerUnavailable
 from anew.webhook.config import WebhookConfig
 from tests.event_data import NOW, load

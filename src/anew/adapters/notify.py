@@ -8,9 +8,9 @@ from secrets import token_hex
 
 from pydantic import SecretStr
 
-from anew.core.approval_links import ApprovalLinks, Permit
-from anew.engine.news import APPROVAL_REQUESTED
-from anew.engine.ports import News, Notifier
+from anew.core.retrainings.approval_links import ApprovalLinks, Permit
+from anew.engine.base.ports import News, Notifier
+from anew.engine.notifications.notification import APPROVAL_REQUESTED
 from anew.errors import InvalidSettings, NotificationFailed
 
 _REST = 60.0  # seconds

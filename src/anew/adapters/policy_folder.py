@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from anew.core.policies import Policies, Sourced
-from anew.core.policy import AzureMLLauncher, Policy
-from anew.core.policy_deploy import Deploy
-from anew.core.policy_evidence import DriftOfWindow, EvidenceSource, GainOfRetraining
-from anew.core.policy_layers import Layer, overlay
-from anew.core.policy_text import PolicyText, read_defaults, read_policies
-from anew.core.policy_types import Document
+from anew.core.base.document import Document
+from anew.core.decisions.policy_set import Policies, Sourced
+from anew.core.policies.deploy import Deploy
+from anew.core.policies.evidence import DriftOfWindow, EvidenceSource, GainOfRetraining
+from anew.core.policies.layers import Layer, overlay
+from anew.core.policies.policy import AzureMLLauncher, Policy
+from anew.core.policies.text import PolicyText, read_defaults, read_policies
 from anew.errors import InvalidPolicy
 
 DocumentT = TypeVar("DocumentT", bound=Document)

@@ -4,13 +4,13 @@
 and scores them against an oracle with perfect foresight. It needs the extra `local` (scikit-learn).
 """
 
-from anew.backtest.baselines import Contender, default_contenders, fixed_period
 from anew.backtest.benchmark import Benchmark, prepare
 from anew.backtest.contest import Report, run_backtest
+from anew.backtest.history.stream import Stream, read_stream, shuffled
 from anew.backtest.oracle import best_retrainings, lowest_cost
-from anew.backtest.replay import Decider, Moment, Replay, replay
 from anew.backtest.score import Score
-from anew.backtest.stream import Stream, read_stream, shuffled
+from anew.backtest.strategies.baselines import Contender, default_contenders, fixed_period
+from anew.backtest.strategies.replay import Decider, Moment, Replay, replay
 from anew.backtest.work import Progress, Work
 
 __all__ = [

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
 
-from anew.backtest.drifting import DriftMemory
+from anew.backtest.history.drifting import DriftMemory
+from anew.backtest.history.stream import DEFAULT_WINDOW, Stream
 from anew.backtest.matrix import Matrix, measure
-from anew.backtest.stream import DEFAULT_WINDOW, Stream
 from anew.backtest.windows import Windows
 from anew.backtest.work import Work, cached
-from anew.core.gain import GainMatrix
+from anew.core.gain.gain import GainMatrix
 
 _FORMAT = 2  # of what is cached: to be raised with every change of models, surrogates or matrices
 

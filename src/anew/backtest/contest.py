@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from anew.backtest.baselines import PERIODS, Contender, default_contenders, fixed_period, never
 from anew.backtest.benchmark import Benchmark, prepare
+from anew.backtest.history.stream import DEFAULT_WINDOW, Stream
 from anew.backtest.oracle import best_retrainings, lowest_cost
-from anew.backtest.replay import Replay, replay
 from anew.backtest.score import Score, mean_over_seeds, score, total_cost
-from anew.backtest.stream import DEFAULT_WINDOW, Stream
+from anew.backtest.strategies.baselines import PERIODS, Contender, default_contenders, fixed_period, never
+from anew.backtest.strategies.replay import Replay, replay
 from anew.backtest.work import Work
 
 COSTS: Final = (0.02, 0.05, 0.1, 0.2)

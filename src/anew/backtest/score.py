@@ -6,7 +6,7 @@ import numpy as np
 
 from anew.backtest.benchmark import Benchmark
 from anew.backtest.matrix import Matrix
-from anew.backtest.replay import Replay
+from anew.backtest.strategies.replay import Replay
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from anew.backtest.history.stream import Stream
 from anew.backtest.models import SURROGATES, fit_model, fit_surrogates
-from anew.backtest.stream import Stream
 from anew.backtest.work import Work
 
 Hits = npt.NDArray[np.uint8]

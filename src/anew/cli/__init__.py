@@ -24,27 +24,33 @@ app.command("anew.cli.history:history", name="history", help="Show which version
 app.command("anew.cli.lineage:lineage", name="lineage", help="Draw what an event, a version or a rollout came from.")
 
 policy = App(name="policy", help="Check policies, try them, and replay them over history.")
-policy.command("anew.cli.policy:check", name="check", help="Check policies: file, line, path and allowed values.")
-policy.command("anew.cli.policy_explain:explain", name="explain", help="Say what a policy would decide now.")
-policy.command("anew.cli.policy_backtest:backtest", name="backtest", help="Replay policies over your history.")
-policy.command("anew.cli.policy:schema", name="schema", help="Print the JSON Schema of a policy.")
+policy.command("anew.cli.policy.check:check", name="check", help="Check policies: file, line, path and allowed values.")
+policy.command("anew.cli.policy.explain:explain", name="explain", help="Say what a policy would decide now.")
+policy.command("anew.cli.policy.backtest:backtest", name="backtest", help="Replay policies over your history.")
+policy.command("anew.cli.policy.check:schema", name="schema", help="Print the JSON Schema of a policy.")
 app.command(policy)
 
 app.command("anew.cli.profile:profile", name="profile", help="Store the profile of reference rows, for drift.")
 
 gate = App(name="gate", help="Try the gate on rows that two models have scored.")
-gate.command("anew.cli.gate:compare_rows", name="compare", help="Compare two models as the gate would, and draw it.")
+gate.command(
+    "anew.cli.gate.compare:compare_rows", name="compare", help="Compare two models as the gate would, and draw it."
+)
 app.command(gate)
 
 events = App(name="events", help="Look at events, get back what was missed, and subscribe.")
-events.command("anew.cli.events:list_events", name="list", help="List events and dead letters, with their state.")
-events.command("anew.cli.events:show", name="show", help="Show all that is known of one event or dead letter.")
-events.command("anew.cli.events_recover:redrive_letters", name="redrive", help="Read dead letters again.")
-events.command("anew.cli.events_recover:ingest_path", name="ingest", help="Take in Event Grid's dead-letter blobs.")
-events.command("anew.cli.events_recover:replay_missed", name="replay", help="Take in drift no event told of.")
-events.command("anew.cli.event:parse", name="parse", help="Print the events of a file, normalised, one JSON line each.")
 events.command(
-    "anew.cli.event:subscribe", name="subscribe", help="Create the Event Grid subscription that feeds a webhook."
+    "anew.cli.events.listing:list_events", name="list", help="List events and dead letters, with their state."
+)
+events.command("anew.cli.events.listing:show", name="show", help="Show all that is known of one event or dead letter.")
+events.command("anew.cli.events.recover:redrive_letters", name="redrive", help="Read dead letters again.")
+events.command("anew.cli.events.recover:ingest_path", name="ingest", help="Take in Event Grid's dead-letter blobs.")
+events.command("anew.cli.events.recover:replay_missed", name="replay", help="Take in drift no event told of.")
+events.command(
+    "anew.cli.events.parse:parse", name="parse", help="Print the events of a file, normalised, one JSON line each."
+)
+events.command(
+    "anew.cli.events.parse:subscribe", name="subscribe", help="Create the Event Grid subscription that feeds a webhook."
 )
 app.command(events)
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from anew.cli.output import print_json
-from anew.core.retraining_lifecycle import Retraining
-from anew.engine.ledger import Ledger
+from anew.core.retrainings.lifecycle import Retraining
+from anew.engine.base.ledger import Ledger
 from anew.settings import load_settings
 from anew.wiring import open_ledger
 
@@ -32,8 +32,8 @@ def approve(about: str, *, reason: str, force: bool = False, json: bool = False)
     json
         Print one JSON object.
     """
-    from anew.engine.approving import answer
-    from anew.engine.approving import force as force_through
+    from anew.engine.promotion.approving import answer
+    from anew.engine.promotion.approving import force as force_through
 
     door, by, now = _Door(open_ledger(load_settings())), getpass.getuser(), datetime.now(UTC)
     answered = force_through(door, about, by, reason, now) if force else answer(door, about, True, by, reason, now)
@@ -52,7 +52,7 @@ def reject(about: str, *, reason: str, json: bool = False) -> None:
     json
         Print one JSON object.
     """
-    from anew.engine.approving import answer
+    from anew.engine.promotion.approving import answer
 
     door, by = _Door(open_ledger(load_settings())), getpass.getuser()
     _show(answer(door, about, False, by, reason, datetime.now(UTC)), json=json)

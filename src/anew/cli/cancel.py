@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from rich.console import Console
 
 from anew.cli.output import print_json
-from anew.core.retraining_lifecycle import Retraining
-from anew.engine.context import Engine
+from anew.core.retrainings.lifecycle import Retraining
+from anew.engine.base.context import Engine
 from anew.errors import TemporaryError
 from anew.settings import load_settings
 
@@ -30,7 +30,7 @@ def cancel(about: str, *, reason: str, wait: float = 60.0, json: bool = False) -
     json
         Print one JSON object.
     """
-    from anew.engine.stopping import request_stop
+    from anew.engine.training.stopping import request_stop
     from anew.wiring import build_engine
 
     actor = getpass.getuser()
@@ -48,7 +48,7 @@ def cancel(about: str, *, reason: str, wait: float = 60.0, json: bool = False) -
 
 
 def _until_ended(engine: Engine, retraining: Retraining, patience: float) -> Retraining:
-    from anew.engine.advance import advance_retraining
+    from anew.engine.retrainings.advance import advance_retraining
 
     until = time.monotonic() + patience
     while True:

@@ -56,7 +56,7 @@ def demo(*, folder: Path = Path(".anew/demo"), keep: bool = False, json: bool = 
 
 
 def _play(stack: Any, narrator: Any, width: int) -> dict[str, Any]:
-    from anew.adapters.prefect_api import PrefectFlows
+    from anew.adapters.prefect.api import PrefectFlows
     from anew.demo.azure_setup import AzureSetup
     from anew.demo.picture import draw_picture, save_picture
     from anew.demo.scenario import Scenario, flow_runs, shipped

@@ -8,11 +8,11 @@ from rich.text import Text
 
 from anew.cli.output import one_line, print_json, utc
 from anew.cli.trees import rich_tree
-from anew.core.event_json import event_line
-from anew.core.explain import from_json
-from anew.core.rollout_lifecycle import Rollout, RolloutKind
-from anew.engine.ledger import InboxEntry, Ledger
-from anew.engine.story import Story, tell, tell_of_model
+from anew.core.decisions.explain import from_json
+from anew.core.events.serialization import event_line
+from anew.core.rollouts.lifecycle import Rollout, RolloutKind
+from anew.engine.base.ledger import InboxEntry, Ledger
+from anew.engine.history.trace import Story, tell, tell_of_model
 from anew.errors import InvalidPolicy, UnknownModel
 from anew.settings import load_settings
 from anew.wiring import open_ledger

@@ -8,10 +8,10 @@ from rich.console import Console
 from rich.text import Text
 
 from anew.cli.output import moment_text, one_line, print_json, utc
-from anew.core.traffic import TrafficChange
-from anew.core.traffic_history import Cell, Period, bands, split_words
-from anew.engine.history import Chain, EndpointHistory, chain_of, traffic_history
-from anew.engine.ledger import Ledger
+from anew.core.rollouts.traffic import TrafficChange
+from anew.core.rollouts.traffic_history import Cell, Period, bands, split_words
+from anew.engine.base.ledger import Ledger
+from anew.engine.history.traffic import Chain, EndpointHistory, chain_of, traffic_history
 from anew.settings import load_settings
 from anew.wiring import open_ledger
 

@@ -5,9 +5,9 @@ from rich.text import Text
 from rich.tree import Tree
 
 from anew.cli.output import moment_text, one_line, print_json
-from anew.core.lineage import Lineage, LineageNode, NodeKind
-from anew.core.lineage import mermaid as as_mermaid
-from anew.engine.lineage import lineage as lineage_of
+from anew.core.history.graph import Lineage, LineageNode, NodeKind
+from anew.core.history.graph import mermaid as as_mermaid
+from anew.engine.history.lineage import lineage as lineage_of
 from anew.errors import InvalidRequest
 from anew.settings import load_settings
 from anew.wiring import open_ledger

@@ -18,7 +18,7 @@ def profile(reference: str, out: Path, *, json: bool = False) -> None:
     json
         Print one JSON object.
     """
-    from anew.adapters.drift_of_window import write_profile
+    from anew.adapters.evidence.window_drift import write_profile
 
     stored = write_profile(reference, out)
     features = {name: type(feature).__name__ for name, feature in stored.features}

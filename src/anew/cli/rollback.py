@@ -9,10 +9,10 @@ from itertools import takewhile
 from rich.console import Console
 
 from anew.cli.output import one_line, print_json
-from anew.core.rollout_lifecycle import SERVING_ROLLOUT, Rollout, RolloutKind, RolloutState
-from anew.core.traffic import TrafficChange
-from anew.core.traffic_history import split_words
-from anew.engine.context import Engine
+from anew.core.rollouts.lifecycle import SERVING_ROLLOUT, Rollout, RolloutKind, RolloutState
+from anew.core.rollouts.traffic import TrafficChange
+from anew.core.rollouts.traffic_history import split_words
+from anew.engine.base.context import Engine
 from anew.errors import StaleWrite
 from anew.settings import load_settings
 
@@ -84,7 +84,7 @@ def rollback(
 
 
 def _request(engine: Engine, model: str, why: str, to: str | None, endpoint: str | None) -> Rollout:
-    from anew.engine.rollback import request_rollback
+    from anew.engine.rollouts.rollback import request_rollback
 
     for _ in range(_TRIES - 1):
         try:
@@ -96,7 +96,7 @@ def _request(engine: Engine, model: str, why: str, to: str | None, endpoint: str
 
 def _until_there(engine: Engine, rollout: Rollout, until: float) -> tuple[Rollout, str | None]:
     """Advance what is open at the endpoint, what has begun first, until this rollout has gone back or time is up."""
-    from anew.engine.rolling_out import advance_rollouts
+    from anew.engine.rollouts.advance import advance_rollouts
 
     while True:
         advanced = advance_rollouts(engine, _now(), rollout.place)

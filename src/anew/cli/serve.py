@@ -4,7 +4,7 @@ import logging
 from datetime import UTC, datetime
 
 from anew.cli.output import print_json
-from anew.core.token_bucket import TokenBucket
+from anew.core.base.token_bucket import TokenBucket
 from anew.settings import Settings, load_settings
 from anew.webhook.config import WebhookConfig
 from anew.wiring import approval_links, open_ledger, prefect_flows, webhook_authenticator

@@ -6,10 +6,10 @@ from rich.console import Console
 from rich.table import Table
 
 from anew.cli.output import print_json
-from anew.core.events import Cause
-from anew.core.retraining_lifecycle import OPEN_RETRAINING, RetrainingState
-from anew.core.rollout_lifecycle import OPEN_ROLLOUT
-from anew.engine.ledger import Ledger
+from anew.core.events.event import Cause
+from anew.core.retrainings.lifecycle import OPEN_RETRAINING, RetrainingState
+from anew.core.rollouts.lifecycle import OPEN_ROLLOUT
+from anew.engine.base.ledger import Ledger
 from anew.settings import load_settings
 from anew.wiring import open_ledger
 

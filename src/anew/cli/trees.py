@@ -3,7 +3,7 @@
 from rich.markup import escape
 from rich.tree import Tree
 
-from anew.core.decision import Node, Verdict
+from anew.core.evidence.tree import Node, Verdict
 
 _MARK = {
     Verdict.YES: "[green]✓[/]",

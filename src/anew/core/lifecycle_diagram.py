@@ -4,8 +4,8 @@ from collections.abc import Collection, Mapping
 from enum import StrEnum
 from typing import TypeVar
 
-from anew.core.retraining_lifecycle import CLAIMED, OPEN_RETRAINING, RETRAINING_TRANSITIONS, RetrainingState
-from anew.core.rollout_lifecycle import OPEN_ROLLOUT, ROLLOUT_TRANSITIONS, RolloutState
+from anew.core.retrainings.lifecycle import CLAIMED, OPEN_RETRAINING, RETRAINING_TRANSITIONS, RetrainingState
+from anew.core.rollouts.lifecycle import OPEN_ROLLOUT, ROLLOUT_TRANSITIONS, RolloutState
 
 State = TypeVar("State", bound=StrEnum)
 Move = TypeVar("Move", bound=StrEnum)

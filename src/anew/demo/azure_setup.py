@@ -56,7 +56,7 @@ class AzureSetup:
 
     def subscribe(self, webhook_url: str) -> str:
         """Create the Event Grid subscription; the webhook answers its handshake meanwhile."""
-        from anew.adapters.event_grid import subscribe_webhook
+        from anew.adapters.azure.event_grid.subscriptions import subscribe_webhook
 
         client = event_grid_client(self._settings, self._access)
         return subscribe_webhook(client, self._settings.workspace, webhook_url, "anew-demo")
@@ -65,7 +65,7 @@ class AzureSetup:
         """Train and register version 1, as somebody did long ago."""
         from azure.ai.ml.entities import Model
 
-        from anew.adapters.azure_ml import load_named
+        from anew.adapters.azure.machine_learning.workspace import load_named
 
         name = f"{first.model}-first"
         job = load_named(definition, name, {"data": first.data, "train_rows": first.train_rows}, {})

@@ -7,17 +7,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
-from anew.adapters.prefect_api import PrefectFlows
-from anew.core.explain import from_json, tree_lines
-from anew.core.retraining_lifecycle import OPEN_RETRAINING, Retraining, RetrainingState
-from anew.core.rollout_lifecycle import SERVING_ROLLOUT, Rollout, RolloutState
+from anew.adapters.prefect.api import PrefectFlows
+from anew.core.decisions.explain import from_json, tree_lines
+from anew.core.retrainings.lifecycle import OPEN_RETRAINING, Retraining, RetrainingState
+from anew.core.rollouts.lifecycle import SERVING_ROLLOUT, Rollout, RolloutState
 from anew.demo.azure_setup import AzureSetup, FirstModel
 from anew.demo.narrator import Narrator
 from anew.demo.stack import Stack
 from anew.emulator.client import Batch, LocalAzure, Monitor
-from anew.engine.context import Engine
-from anew.engine.ledger import DecisionRecord, InboxEntry
-from anew.engine.serving import served_version
+from anew.engine.base.context import Engine
+from anew.engine.base.ledger import DecisionRecord, InboxEntry
+from anew.engine.serving.champion import served_version
 from anew.errors import DemoFailed
 
 Value = TypeVar("Value")

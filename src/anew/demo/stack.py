@@ -9,7 +9,7 @@ from pathlib import Path
 
 import httpx
 
-from anew.adapters.prefect_api import PrefectFlows
+from anew.adapters.prefect.api import PrefectFlows
 from anew.demo.narrator import Narrator
 from anew.demo.processes import Processes, free_port
 from anew.settings import SETTINGS_VARIABLE
@@ -115,7 +115,7 @@ class Stack:
         """
         port = self.addresses.local_azure.rpartition(":")[2]
         emulator = ["emulator", "--port", port, "--folder", str(self.folder / "local-azure")]
-        self.processes.start("prefect server", [sys.executable, "-m", "anew.adapters.prefect_server"])
+        self.processes.start("prefect server", [sys.executable, "-m", "anew.adapters.prefect.in_process.server"])
         self.processes.start("local azure", [str(_BIN / "anew"), *emulator])
         self.processes.start("webhook", [str(_BIN / "anew"), "serve"])
         with ThreadPoolExecutor(1) as beside:

@@ -15,32 +15,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from anew.emulator import (
-    batch_deployments,
-    batch_endpoints,
-    control,
-    data_factory,
-    entra,
-    event_grid,
-    faults,
-    job_runner,
-    jobs,
-    log_analytics,
-    mlflow,
-    models,
-    observations,
-    online_deployments,
-    online_endpoints,
-    operations,
-    scoring,
-    simulated_traffic,
-    streams,
-    throttle,
-    workspaces,
-)
-from anew.emulator.arm import ArmError, arm_error, require_bearer
-from anew.emulator.cloud import Cloud
-from anew.emulator.connections import ResettableProtocol
+from anew.emulator import control, faults, throttle
+from anew.emulator.arm import entra, operations
+from anew.emulator.arm.protocol import ArmError, arm_error, require_bearer
+from anew.emulator.base.cloud import Cloud
+from anew.emulator.base.connections import ResettableProtocol
+from anew.emulator.data_factory import factory as data_factory
+from anew.emulator.endpoints import batch_deployments, batch_endpoints, online_deployments, online_endpoints, scoring
+from anew.emulator.event_grid import subscriptions as event_grid
+from anew.emulator.log_analytics import queries as log_analytics
+from anew.emulator.machine_learning import job_runner, jobs, mlflow, models, workspaces
+from anew.emulator.scenarios import observations, simulated_traffic, streams
 
 SERVICES: Final = (
     workspaces,

@@ -6,7 +6,7 @@ from typing import Any, Literal, NotRequired, Self, TypedDict, cast
 
 import httpx
 
-from anew.emulator.state import Document
+from anew.emulator.base.state import Document
 
 
 class JournalEntry(TypedDict):

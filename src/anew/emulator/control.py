@@ -5,10 +5,10 @@ has it, and it asks for no token.
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from anew.emulator import runs
-from anew.emulator.arm import ArmCall, arm_route, not_found
-from anew.emulator.cloud import MODES, Cloud, timestamp
-from anew.emulator.state import Document
+from anew.emulator.arm.protocol import ArmCall, arm_route, not_found
+from anew.emulator.base.cloud import MODES, Cloud, timestamp
+from anew.emulator.base.state import Document
+from anew.emulator.machine_learning import runs
 
 
 def routes(cloud: Cloud) -> list[Route]:

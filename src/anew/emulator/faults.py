@@ -19,9 +19,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from anew.emulator import connections
-from anew.emulator.arm import ArmCall, ArmError, arm_error, arm_route
-from anew.emulator.cloud import Cloud
+from anew.emulator.arm.protocol import ArmCall, ArmError, arm_error, arm_route
+from anew.emulator.base import connections
+from anew.emulator.base.cloud import Cloud
 
 CONTROL_PATH: Final = "/emulator/"
 _KIND: Final = "faults"

@@ -22,9 +22,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from anew.emulator.arm import ArmCall, ArmError, arm_error, arm_route
-from anew.emulator.cloud import Cloud
-from anew.emulator.state import Document
+from anew.emulator.arm.protocol import ArmCall, ArmError, arm_error, arm_route
+from anew.emulator.base.cloud import Cloud
+from anew.emulator.base.state import Document
 
 RequestClass = Literal["reads", "writes", "deletes", "queries"]
 ARM_PATH: Final = "/subscriptions/"

@@ -6,17 +6,17 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from anew.core.events import Event
-from anew.core.retraining_lifecycle import Retraining
-from anew.engine.context import Engine
-from anew.engine.deploy import DeployReport, deploy, follow_tags
-from anew.engine.ledger import Source
-from anew.engine.missed import claimable_runs, watched_drift
-from anew.engine.promote import PromoteReport, promote
-from anew.engine.redrive import compare, keep
-from anew.engine.retrain import RetrainReport, retrain
-from anew.engine.traffic_seen import note_moves_of_others
-from anew.engine.waiting import advance_open
+from anew.core.events.event import Event
+from anew.core.retrainings.lifecycle import Retraining
+from anew.engine.base.context import Engine
+from anew.engine.base.ledger import Source
+from anew.engine.decisions.decide_pending import RetrainReport, retrain
+from anew.engine.inbox.missed import claimable_runs, watched_drift
+from anew.engine.inbox.redrive import compare, keep
+from anew.engine.retrainings.finished_runs import PromoteReport, promote
+from anew.engine.retrainings.polling import advance_open
+from anew.engine.rollouts.deploy import DeployReport, deploy, follow_tags
+from anew.engine.serving.external_changes import note_moves_of_others
 from anew.errors import PermanentError, TemporaryError
 
 

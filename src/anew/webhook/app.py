@@ -10,9 +10,9 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.routing import Route
 
-from anew.core.approval_links import PATH
-from anew.engine.ledger import Ledger
-from anew.engine.ports import Flows
+from anew.core.retrainings.approval_links import PATH
+from anew.engine.base.ledger import Ledger
+from anew.engine.base.ports import Flows
 from anew.webhook.approvals import ApprovalsEndpoint
 from anew.webhook.authentication import Authenticator
 from anew.webhook.config import WebhookConfig

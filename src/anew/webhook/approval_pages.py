@@ -4,8 +4,8 @@ from html import escape
 
 from starlette.responses import HTMLResponse
 
-from anew.core.approval_links import Permit
-from anew.core.retraining_lifecycle import Retraining
+from anew.core.retrainings.approval_links import Permit
+from anew.core.retrainings.lifecycle import Retraining
 
 MOST_NAME = 100  # characters
 MOST_REASON = 1000

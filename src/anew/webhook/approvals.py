@@ -19,12 +19,12 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from anew.core.approval_links import ApprovalLinks, Permit
-from anew.core.explain import one_line
-from anew.core.retraining_lifecycle import Retraining, RetrainingState
-from anew.engine.approving import answer
-from anew.engine.asking import LedgerAlone, question_of
-from anew.engine.ledger import Ledger
+from anew.core.decisions.explain import one_line
+from anew.core.retrainings.approval_links import ApprovalLinks, Permit
+from anew.core.retrainings.lifecycle import Retraining, RetrainingState
+from anew.engine.base.ledger import Ledger
+from anew.engine.promotion.approving import answer
+from anew.engine.promotion.asking import LedgerAlone, question_of
 from anew.errors import (
     AnewError,
     BodyTooLarge,

@@ -4,10 +4,10 @@ import ipaddress
 from dataclasses import dataclass
 from datetime import timedelta
 
-from anew.core.deliveries import MAX_BODY, MAX_EVENTS
-from anew.core.events import Workspace
-from anew.core.token_bucket import TokenBucket
-from anew.engine.relay import GRACE, LONGEST_WAIT
+from anew.core.base.token_bucket import TokenBucket
+from anew.core.events.deliveries import MAX_BODY, MAX_EVENTS
+from anew.core.events.event import Workspace
+from anew.engine.inbox.relay import GRACE, LONGEST_WAIT
 
 MIN_SECRET = 16  # characters
 RATE = TokenBucket(burst=10_000, per_second=5_000)

@@ -17,10 +17,10 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from anew.core.deliveries import Acknowledge, Action, Consent, Deliver, Delivery, Refuse, Validate, answer
-from anew.core.event_fields import shown
-from anew.core.events import Event, Parsed, Rejected
-from anew.core.token_bucket import Level, take
+from anew.core.base.token_bucket import Level, take
+from anew.core.events.deliveries import Acknowledge, Action, Consent, Deliver, Delivery, Refuse, Validate, answer
+from anew.core.events.event import Event, Parsed, Rejected
+from anew.core.events.fields import shown
 from anew.errors import AnewError, BodyTooLarge, TemporaryError, WebhookBusy
 from anew.webhook.authentication import Authenticator
 from anew.webhook.bodies import Bodies

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain
 
-from anew.core.events import Parsed
-from anew.engine.intake import receive
-from anew.engine.ledger import Ledger
+from anew.core.events.event import Parsed
+from anew.engine.base.ledger import Ledger
+from anew.engine.inbox.intake import receive
 from anew.errors import AnewError, WebhookBusy
 
 MOST_WAITING = 20_000  # elements

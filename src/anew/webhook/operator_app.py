@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from anew.engine.ledger import Ledger
+from anew.engine.base.ledger import Ledger
 from anew.errors import AnewError
 from anew.webhook.health import Health
 

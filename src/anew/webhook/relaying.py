@@ -8,9 +8,9 @@ import logging
 from collections.abc import Callable
 from datetime import datetime
 
-from anew.engine.ledger import Ledger
-from anew.engine.ports import Flows
-from anew.engine.relay import RelayReport, relay_once
+from anew.engine.base.ledger import Ledger
+from anew.engine.base.ports import Flows
+from anew.engine.inbox.relay import RelayReport, relay_once
 from anew.errors import LedgerUnavailable
 from anew.webhook.config import WebhookConfig
 from anew.webhook.health import Health

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from anew.core.drift import DriftValue, Metric, NotMeasurable, Rows, azure_table
 from anew.core.drift.azure_formulas import histogram_counts
-from anew.emulator import monitors
+from anew.emulator.monitors import monitors
 from anew.errors import InvalidTable
 from tests.core.drift import straightforward
 from tests.core.drift.samples import DISTRIBUTIONS, reasons

@@ -12,14 +12,7 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 from scipy import stats
 
-from anew.core.drift import (
-    CategoricalProfile,
-    NumericProfile,
-    Unusable,
-    from_json,
-    profile_reference,
-    to_json,
-)
+from anew.core.drift import CategoricalProfile, NumericProfile, Unusable, from_json, profile_reference, to_json
 from anew.errors import InvalidTable
 from tests.core.drift.samples import DISTRIBUTIONS
 

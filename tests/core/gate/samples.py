@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anew.core.gate import EvaluationResult, Interval, Method, PairedCounts, evaluation_of_counts
-from anew.core.policy_gate import Gate
+from anew.core.policies.gate import Gate
 
 GATE = Gate(kind="non_inferiority", margin=0.01, min_rows=300)
 

@@ -19,7 +19,7 @@ from anew.core.gate import (
     parse_gate,
     report_text,
 )
-from anew.core.policy_gate import Gate
+from anew.core.policies.gate import Gate
 from anew.errors import InvalidEvaluation, InvalidPolicy, PermanentError
 from tests.core.gate.samples import classified, gate, predicted
 

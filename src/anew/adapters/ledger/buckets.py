@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from anew.adapters.ledger import tables as t
 from anew.adapters.ledger.store import Store, upsert
-from anew.core.token_bucket import Level, TokenBucket, take
+from anew.core.base.token_bucket import Level, TokenBucket, take
 
 
 class Buckets(Store):

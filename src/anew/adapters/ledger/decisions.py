@@ -7,14 +7,10 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from anew.adapters.ledger import tables as t
-from anew.adapters.ledger.rows import (
-    from_decision,
-    from_retraining,
-    to_decision,
-)
+from anew.adapters.ledger.rows import from_decision, from_retraining, to_decision
 from anew.adapters.ledger.store import Store, locked, note, settle, update_inbox
-from anew.core.retraining_lifecycle import Retraining
-from anew.engine.ledger import DecisionRecord
+from anew.core.retrainings.lifecycle import Retraining
+from anew.engine.base.ledger import DecisionRecord
 from anew.errors import StaleWrite
 
 

@@ -11,8 +11,8 @@ from anew.adapters.ledger import tables as t
 from anew.adapters.ledger.receiving import keep_dead_letters, keep_events
 from anew.adapters.ledger.rows import to_dead_letter, to_entry, to_waiting
 from anew.adapters.ledger.store import Store, among, batched, lease_is_over, newest, settle, update_inbox, upsert
-from anew.core.events import Cause, Event
-from anew.engine.ledger import Backlog, DeadLetter, IgnoredCount, InboxEntry, Receipt, Source, Waiting
+from anew.core.events.event import Cause, Event
+from anew.engine.base.ledger import Backlog, DeadLetter, IgnoredCount, InboxEntry, Receipt, Source, Waiting
 
 
 def _waits(causes: Collection[Cause]) -> sa.ColumnElement[bool]:

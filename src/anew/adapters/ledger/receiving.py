@@ -17,9 +17,9 @@ import sqlalchemy as sa
 
 from anew.adapters.ledger import tables as t
 from anew.adapters.ledger.store import insert
-from anew.core.event_json import dump_event
-from anew.core.events import Event
-from anew.engine.ledger import DeadLetter, Source
+from anew.core.events.event import Event
+from anew.core.events.serialization import dump_event
+from anew.engine.base.ledger import DeadLetter, Source
 
 _COLUMNS = ("key", "event_id", "cause", "source", "event", "received_at", "deliveries", "settled_at", "outcome")
 _SIZES = (1250, 250, 50, 10, 1)  # rows in one statement: few sizes, so that each is prepared once

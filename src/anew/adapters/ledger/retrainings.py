@@ -8,12 +8,9 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from anew.adapters.ledger import tables as t
-from anew.adapters.ledger.rows import (
-    from_retraining,
-    to_retraining,
-)
+from anew.adapters.ledger.rows import from_retraining, to_retraining
 from anew.adapters.ledger.store import Store, among, batched, filtered
-from anew.core.retraining_lifecycle import OPEN_RETRAINING, Retraining, RetrainingState
+from anew.core.retrainings.lifecycle import OPEN_RETRAINING, Retraining, RetrainingState
 from anew.errors import StaleWrite
 
 _IS_OPEN = t.retrainings.c.state.in_(sorted(OPEN_RETRAINING))

@@ -10,8 +10,8 @@ from sqlalchemy.exc import IntegrityError
 from anew.adapters.ledger import tables as t
 from anew.adapters.ledger.rows import from_rollout, from_traffic, to_rollout, to_traffic
 from anew.adapters.ledger.store import Store, filtered, insert, lease_is_over, note
-from anew.core.rollout_lifecycle import Rollout, RolloutState
-from anew.core.traffic import TrafficChange
+from anew.core.rollouts.lifecycle import Rollout, RolloutState
+from anew.core.rollouts.traffic import TrafficChange
 
 
 class Rollouts(Store):

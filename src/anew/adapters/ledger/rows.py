@@ -6,13 +6,13 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from anew.core.event_json import load_event
-from anew.core.events import Cause
+from anew.core.events.event import Cause
+from anew.core.events.serialization import load_event
 from anew.core.gate import gate_result_of
-from anew.core.retraining_lifecycle import Answer, Retraining, RetrainingState, StopCause
-from anew.core.rollout_lifecycle import Rollout, RolloutKind, RolloutState
-from anew.core.traffic import Share, TrafficChange
-from anew.engine.ledger import AuditRow, DeadLetter, DecisionRecord, InboxEntry, Source, Waiting
+from anew.core.retrainings.lifecycle import Answer, Retraining, RetrainingState, StopCause
+from anew.core.rollouts.lifecycle import Rollout, RolloutKind, RolloutState
+from anew.core.rollouts.traffic import Share, TrafficChange
+from anew.engine.base.ledger import AuditRow, DeadLetter, DecisionRecord, InboxEntry, Source, Waiting
 
 _RETRAINING = tuple(field.name for field in fields(Retraining))
 _ROLLOUT = tuple(field.name for field in fields(Rollout))

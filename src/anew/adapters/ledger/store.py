@@ -12,9 +12,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from anew.adapters.ledger import tables as t
 from anew.adapters.ledger.database import translated
-from anew.adapters.ledger.rows import (
-    json_ready,
-)
+from anew.adapters.ledger.rows import json_ready
 from anew.errors import StaleWrite
 
 _LENGTHS = (1, 4, 16, 64, 256, 1024)  # of lists in a statement

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import sqlalchemy as sa
 
-from anew.core.retraining_lifecycle import OPEN_RETRAINING
+from anew.core.retrainings.lifecycle import OPEN_RETRAINING
 
 
 class UtcDateTime(sa.types.TypeDecorator[datetime]):

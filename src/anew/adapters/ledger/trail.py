@@ -5,11 +5,9 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from anew.adapters.ledger import tables as t
-from anew.adapters.ledger.rows import (
-    to_audit,
-)
+from anew.adapters.ledger.rows import to_audit
 from anew.adapters.ledger.store import Store, newest, upsert
-from anew.engine.ledger import AuditRow
+from anew.engine.base.ledger import AuditRow
 
 
 class Trail(Store):

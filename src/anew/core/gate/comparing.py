@@ -7,22 +7,13 @@ import numpy as np
 
 from anew.core.gate.evaluation import EvaluationResult, Interval, Method, PairedCounts
 from anew.core.gate.metric import Metric, better_sign, metric_named, same_metric
-from anew.core.gate.paired import (
-    Auc,
-    Booleans,
-    Means,
-    Resampled,
-    checked_auc,
-    paired_errors,
-    paired_f1,
-    standard_error,
-)
+from anew.core.gate.paired import Auc, Booleans, Means, Resampled, checked_auc, paired_errors, paired_f1, standard_error
 from anew.core.gate.report import parse_evaluation, report_text
 from anew.core.gate.resampling import resample, seed_of
 from anew.core.gate.scored import CHALLENGER, CHAMPION, LABEL, Columns, Ints, ScoredRows
 from anew.core.gate.slicing import WORST_TOLD, report_slices
 from anew.core.gate.tails import student_quantile
-from anew.core.policy_gate import Gate
+from anew.core.policies.gate import Gate
 from anew.errors import InvalidTable
 
 Measured = Resampled | Auc

@@ -3,7 +3,7 @@
 from anew.core.gate.evaluation import EvaluationResult, SliceFigure, SliceReport
 from anew.core.gate.metric import same_metric
 from anew.core.gate.result import FloorState, FloorVerdict, SliceState, SliceVerdict
-from anew.core.policy_gate import Floor, Gate
+from anew.core.policies.gate import Floor, Gate
 
 
 def judge_slices(gate: Gate, told: SliceReport | None) -> tuple[SliceVerdict, ...]:

@@ -14,7 +14,7 @@ from anew.core.gate.metric import better_sign, same_metric
 from anew.core.gate.result import FloorState, GateOutcome, GateResult, SliceState
 from anew.core.gate.tails import mcnemar_p, normal_quantile, normal_tail, paired_bounds
 from anew.core.gate.words import edge, floors_in_words, metrics_cannot_tell, slices_in_words, whole_in_words
-from anew.core.policy_gate import Gate
+from anew.core.policies.gate import Gate
 from anew.errors import InvalidEvaluation
 
 POWER: Final = 0.8  # the chance of a promotion that `required_rows` aims at

@@ -2,7 +2,7 @@
 
 import math
 
-from anew.core.policy_gate import Gate
+from anew.core.policies.gate import Gate
 
 
 def most_looks(gate: Gate) -> int:

@@ -2,8 +2,8 @@
 
 from enum import StrEnum
 
-from anew.core.metrics import Worse, canonical_metric
-from anew.core.policy_gate import Gate
+from anew.core.base.metrics import Worse, canonical_metric
+from anew.core.policies.gate import Gate
 
 
 class Metric(StrEnum):

@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from typing import Final
 
+from anew.core.base.metrics import canonical_metric
 from anew.core.gate.evaluation import EvaluationResult, Interval, Method, PairedCounts
 from anew.core.gate.metric import Metric, better_sign, metric_named
 from anew.core.gate.tails import normal_quantile
-from anew.core.metrics import canonical_metric
-from anew.core.policy_gate import Gate
+from anew.core.policies.gate import Gate
 from anew.errors import InvalidEvaluation
 
 _CHALLENGER: Final = "challenger_"

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from anew.core.gate.evaluation import EvaluationResult, Interval, Method, PairedCounts, SliceFigure, SliceReport
 from anew.core.gate.metric import Metric, metric_named
-from anew.core.policy_gate import Gate
+from anew.core.policies.gate import Gate
 from anew.errors import InvalidEvaluation, InvalidPolicy
 
 _DIGITS = 9  # of every figure: more would only make the tag longer

@@ -10,7 +10,7 @@ from anew.core.gate.evaluation import SliceFigure, SliceReport
 from anew.core.gate.paired import Means, Paired, standard_error
 from anew.core.gate.scored import Ints, ScoredRows
 from anew.core.gate.tails import adjusted_difference, normal_tail, student_to_normal
-from anew.core.policy_gate import Slices
+from anew.core.policies.gate import Slices
 from anew.errors import InvalidTable
 
 WORST_TOLD: Final = 8  # slices in a report: it travels in a tag

@@ -3,7 +3,7 @@
 from anew.core.gate.evaluation import EvaluationResult
 from anew.core.gate.metric import tell
 from anew.core.gate.result import FloorState, FloorVerdict, GateOutcome, GateResult, SliceState
-from anew.core.policy_gate import Gate
+from anew.core.policies.gate import Gate
 
 _SLICES_SAID = 3
 

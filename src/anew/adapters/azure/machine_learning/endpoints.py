@@ -1,0 +1,84 @@
+"""What online and batch endpoints have in common: how far Azure is, and how a write to one may end."""
+
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+from azure.ai.ml.entities import CodeConfiguration
+from azure.core.polling import LROPoller
+
+from anew.adapters.azure.errors import translated
+from anew.core.policies.deploy import Deploy
+from anew.core.rollouts.traffic import nonzero
+from anew.engine.base.ports import DeploymentState
+from anew.errors import AzureNotFound, AzureRefused, AzureUnavailable, TrafficMoved
+
+_STATES: Mapping[str, DeploymentState] = {
+    "succeeded": DeploymentState.READY,
+    "failed": DeploymentState.FAILED,
+    "canceled": DeploymentState.FAILED,
+}
+
+
+def state_of(entity: Any) -> DeploymentState:
+    """How far an endpoint or a deployment of the SDK is; Azure changing one that is there counts as creating it."""
+    # The SDK gives an enum whose str() is its own name, or a plain string.
+    state = getattr(entity.provisioning_state, "value", entity.provisioning_state)
+    return _STATES.get(str(state or "").casefold(), DeploymentState.CREATING)
+
+
+@contextmanager
+def changing(what: str, read_endpoint: Callable[[], Any]) -> Generator[None]:
+    """Around a write to an endpoint: as `translated`, but a refusal while Azure still changes the endpoint will pass.
+
+    Besides 409, Azure has been seen to refuse with "because it is in Updating provisioning state" under a status that
+    was not told (azure-sdk-for-net#36961): only looking tells what such a refusal means.
+    """
+    try:
+        with translated(what):
+            yield
+    except AzureNotFound:
+        raise
+    except AzureRefused as error:
+        if state_of(read_endpoint()) is DeploymentState.CREATING:
+            raise AzureUnavailable(f"{what}: Azure is still changing the endpoint") from error
+        raise
+
+
+def finish(what: str, poller: LROPoller[Any], within: timedelta) -> None:
+    """Wait for what Azure began, but not for long. Raises AzureUnavailable when it goes on, and what the SDK raises."""
+    poller.wait(within.total_seconds())
+    if not poller.done():
+        raise AzureUnavailable(f"{what}: Azure has begun it, and is not done yet")
+
+
+def refuse_if_moved(endpoint: str, seen: Mapping[str, int], expected: Mapping[str, int] | None) -> None:
+    """Raises TrafficMoved when the live traffic is not the expected one."""
+    if expected is not None and nonzero(seen) != nonzero(expected):
+        raise TrafficMoved(
+            f"{endpoint} has the traffic {nonzero(seen)}, and had {nonzero(expected)} when last looked at"
+        )
+
+
+def refuse_unless_written(
+    endpoint: str,
+    live: tuple[Mapping[str, int], Mapping[str, int]],
+    mirror: tuple[Mapping[str, int], Mapping[str, int]],
+) -> None:
+    """Compare what was (written, read back). Raises AzureUnavailable when they differ."""
+    if any(nonzero(written) != nonzero(read) for written, read in (live, mirror)):
+        raise AzureUnavailable(f"{endpoint} does not show the traffic just written; somebody else may have moved it")
+
+
+def refuse_if_live(endpoint: str, deployment: str, traffic: Mapping[str, int]) -> None:
+    """Raises AzureRefused for a deployment that requests go to."""
+    if share := traffic.get(deployment):
+        raise AzureRefused(f"{endpoint}/{deployment} takes {share} percent of the live traffic: it is not deleted")
+
+
+def scoring_code(rule: Deploy) -> CodeConfiguration | None:
+    """The policy's own scoring code, which MLflow models do without."""
+    if rule.code is None or rule.scoring_script is None:
+        return None
+    return CodeConfiguration(code=rule.code, scoring_script=rule.scoring_script)

@@ -1,0 +1,149 @@
+"""What Azure ML's model monitors measured before: the series of values and thresholds they keep as run metrics.
+
+Events cannot be counted: a monitor's run announces a breach, and nobody announces that there was none. But each v2
+monitor keeps one long-lived run for each feature and metric, named by tags, with the metrics `value` and `threshold`
+and the time of the monitor's run as step (Azure/azureml-assets, model_monitoring components,
+`shared_utilities/run_metrics_utils.py` and `model_monitor_metric_outputter/runmetric_client.py`).
+
+Unverified, because no public source states it:
+
+- that the hosted component keeps those runs. Of the public versions of `run_metrics_utils.py` one leaves a series
+  without tags, by which nobody finds it again, and one fails to make the run of a series at all (it names `self` in a
+  function). Keeping a series is tried three times, then given up silently.
+- the name of a monitor's experiment. If no experiment has the policy's name, all are searched by the tags.
+- that a run search in MLflow's REST API tells the last point's step, and how a NaN is written; either is coped with.
+
+The same numbers are in the JSON files of a monitor run's output `signal_output`. They would have to be downloaded from
+the workspace's blob storage over https (`MLClient.jobs.download`): that takes more permissions, local Azure has no such
+storage, and they are not read.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from functools import cache, partial
+
+from anew.adapters.azure.machine_learning.mlflow_rest import MlflowApi, Run
+from anew.adapters.azure.machine_learning.mlflow_tracking import MlflowTracking
+from anew.core.evidence.history import History
+from anew.core.evidence.signals import Signal
+from anew.core.policies.evidence import EvidenceSource, MonitorHistory
+from anew.core.policies.policy import Policy
+
+SOURCE = "monitor_history"
+
+_MONITOR = "azureml.monitor_name"
+_SIGNAL = "azureml.signal_name"
+_METRIC = "azureml.metric_name"
+_FEATURE = ("azureml.feature_name",)  # drift and quality
+_GROUPS = ("azureml.group_0", "azureml.group_1")  # performance, custom and generation signals
+_PARENT = "azureml.metrics"  # the metric name of the run above a monitor's series
+_AT_ONCE = 4  # of a monitor's series; one has two requests, and a monitor may have hundreds
+
+
+class AzureMonitorHistory:
+    """Implements EvidenceSource for `monitor_history`."""
+
+    def __init__(self, tracking: MlflowTracking) -> None:
+        self._tracking = tracking
+
+    def read(self, source: EvidenceSource, policy: Policy, history: History, now: datetime) -> list[Signal]:
+        """Every reading of the policy's monitors in the window, oldest first; none for monitors nobody knows.
+
+        Names are compared as they are spelled. A metric that could not be computed is a signal without a value.
+        Raises AzureUnavailable, and AzureRefused also for an answer that cannot be read.
+        """
+        assert isinstance(source, MonitorHistory)
+        since, until = (now - source.window).timestamp(), now.timestamp()
+        with self._tracking.api() as api:
+            series = [run for run in _series_of(api, policy.monitors) if _may_reach(run, since)]
+            with ThreadPoolExecutor(_AT_ONCE) as pool:
+                found = list(pool.map(partial(_readings, api, since, until), series))
+        # Two runs of one series, which a race of the component leaves, are one series to us.
+        told = {_key(run, signal): signal for run, signals in zip(series, found, strict=True) for signal in signals}
+        return sorted(told.values(), key=lambda signal: signal.at)
+
+    def experiment_id(self, name: str) -> str | None:
+        """The id of the experiment of this name. Raises AzureUnavailable and AzureRefused."""
+        with self._tracking.api() as api:
+            return api.experiment(name)
+
+
+# --- which runs -------------------------------------------------------------------------------------------
+
+
+def _series_of(api: MlflowApi, names: Sequence[str]) -> list[Run]:
+    everywhere = cache(api.experiments)
+    found: dict[str, Run] = {}
+    for name in names:
+        for run in _in_experiment(api, name) or _by_tag(api, name, everywhere()):
+            found[run.info.run_id] = run
+    return list(found.values())
+
+
+def _in_experiment(api: MlflowApi, name: str) -> list[Run]:
+    # Mostly a monitor's experiment has its name. If not, the runs above the series tell which monitors are in it.
+    experiment = api.experiment(name)
+    if experiment is None:
+        return []
+    if found := _series(api.runs([experiment], {_MONITOR: name})):
+        return found
+    parents = api.runs([experiment], {_METRIC: _PARENT})
+    monitors = sorted({run.tags.get(_MONITOR, "") for run in parents} - {""})
+    return [run for monitor in monitors for run in _series(api.runs([experiment], {_MONITOR: monitor}))]
+
+
+def _by_tag(api: MlflowApi, name: str, experiments: Sequence[str]) -> list[Run]:
+    return _series(api.runs(experiments, {_SIGNAL: name})) or _series(api.runs(experiments, {_MONITOR: name}))
+
+
+def _series(runs: Iterable[Run]) -> list[Run]:
+    return [run for run in runs if run.tags.get(_METRIC, _PARENT) != _PARENT]
+
+
+def _may_reach(run: Run, since: float) -> bool:
+    # A search tells the last point of each metric: a series that ended before the window need not be read.
+    last = run.last.get("value")
+    return last is None or last.step <= 0 or last.step >= since
+
+
+# --- their points -----------------------------------------------------------------------------------------
+
+
+def _readings(api: MlflowApi, since: float, until: float, run: Run) -> list[Signal]:
+    values = {step: value for step, value in _by_step(api, run, "value").items() if since <= step <= until}
+    thresholds = _by_step(api, run, "threshold") if values and _has_threshold(run) else {}
+    feature = "/".join(run.tags[name] for name in (*_FEATURE, *_GROUPS) if run.tags.get(name)) or None
+    # An event names the signal, so that this is what a policy's rules know a monitor by.
+    monitor = run.tags.get(_SIGNAL) or run.tags.get(_MONITOR)
+    return [
+        Signal(
+            metric=run.tags[_METRIC],
+            value=value,
+            source=SOURCE,
+            at=datetime.fromtimestamp(step, UTC),
+            feature=feature,
+            threshold=thresholds.get(step),
+            monitor=monitor,
+        )
+        for step, value in values.items()
+    ]
+
+
+def _has_threshold(run: Run) -> bool:
+    return not run.last or "threshold" in run.last
+
+
+def _by_step(api: MlflowApi, run: Run, metric: str) -> dict[int, float | None]:
+    # A component that tries again logs the same step again: the last one counts.
+    points = sorted(api.history(run.info.run_id, metric), key=lambda point: point.timestamp)
+    return {point.step: _finite(point.value) for point in points}
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
+
+
+def _key(run: Run, signal: Signal) -> tuple[object, ...]:
+    return run.tags.get(_MONITOR), signal.monitor, signal.metric, signal.feature, signal.at

@@ -1,0 +1,57 @@
+"""What deployments answered, in memory: rows are put in, and counted in the same buckets as Log Analytics counts."""
+
+import math
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from anew.adapters.memory.azure import MemoryAzure
+from anew.core.rollouts.histograms import latency_bound, latency_index, score_bound, score_index
+from anew.core.rollouts.traffic import Answers
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One request that a deployment answered, live or mirrored, and the scores it printed."""
+
+    endpoint: str
+    deployment: str
+    at: datetime
+    milliseconds: int
+    code: int = 200
+    scores: Sequence[float] = ()
+
+    @property
+    def is_error(self) -> bool:
+        """Whether the deployment is to blame."""
+        return self.code >= 500 or self.code in (408, 424, 429)
+
+
+class MemoryTrafficLog:
+    """Implements TrafficLog over the answers put in."""
+
+    def __init__(self, azure: MemoryAzure) -> None:
+        self._azure = azure
+        self.answers: list[Answer] = []
+
+    def read(
+        self, endpoint: str, deployments: Collection[str], since: datetime, until: datetime, *, scores: bool
+    ) -> Mapping[str, Answers]:
+        with self._azure.call("traffic_log.read"):
+            seen = [each for each in self.answers if each.endpoint == endpoint and since <= each.at < until]
+            return {
+                name: _counted([each for each in seen if each.deployment == name], scores=scores)
+                for name in deployments
+            }
+
+
+def _counted(answers: Sequence[Answer], *, scores: bool) -> Answers:
+    latencies = Counter(latency_bound(latency_index(each.milliseconds)) for each in answers if each.code < 400)
+    given = [score for each in answers if scores for score in each.scores if math.isfinite(score)]
+    return Answers(
+        requests=len(answers),
+        errors=sum(each.is_error for each in answers),
+        latencies=dict(latencies),
+        scores=dict(Counter(score_bound(score_index(score)) for score in given)),
+    )

@@ -1,0 +1,255 @@
+"""`anew events list` and `anew events show`."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from json import dumps, loads
+from typing import Annotated, Any, cast
+
+from cyclopts import Group, Parameter
+from cyclopts.validators import MutuallyExclusive, Number
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from anew.cli.output import print_json
+from anew.core.events.event import Event
+from anew.core.events.fields import Fields
+from anew.core.events.serialization import event_line
+from anew.engine.base.ledger import DeadLetter, InboxEntry, Ledger
+from anew.engine.history.trace import Story, tell
+from anew.engine.inbox.redrive import read_again
+from anew.errors import NothingKnown
+from anew.settings import Settings, load_settings
+from anew.wiring import ledger_to_read
+
+_ONE_OF = Parameter(negative=(), group=Group("Which", validator=MutuallyExclusive()))
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One event or dead letter as a line of the list."""
+
+    at: datetime
+    id: str
+    type: str
+    about: str
+    source: str
+    deliveries: int
+    state: str
+
+
+def list_events(
+    *,
+    waiting: Annotated[bool, _ONE_OF] = False,
+    dead: Annotated[bool, _ONE_OF] = False,
+    ignored: Annotated[bool, _ONE_OF] = False,
+    limit: Annotated[int, Parameter(validator=Number(gte=1))] = 50,
+    json: bool = False,
+) -> None:
+    """List events and dead letters, newest first: what they are about, and what became of them.
+
+    Parameters
+    ----------
+    waiting
+        Only events that wait, or are being worked on.
+    dead
+        Only dead letters: what was delivered and could not be read.
+    ignored
+        Only how often something was knowingly ignored, by type and reason.
+    limit
+        How many at most.
+    json
+        Print one JSON object a line.
+    """
+    ledger, now = ledger_to_read(load_settings()), datetime.now(UTC)
+    console = Console(highlight=False)
+    if ignored:
+        _show_ignored(ledger, console, limit, json=json)
+        return
+    entries = [] if dead else ledger.entries(limit, waiting=waiting)
+    letters = [] if waiting else ledger.dead_letters(limit)
+    items = sorted([*entries, *letters], key=lambda item: item.received_at, reverse=True)[:limit]
+    if json:
+        for item in items:
+            print_json(_entry_json(item, now) if isinstance(item, InboxEntry) else _letter_json(item))
+    else:
+        _show_lines([_line(item, now) for item in items], console)
+
+
+def _show_ignored(ledger: Ledger, console: Console, limit: int, *, json: bool) -> None:
+    counts = sorted(ledger.ignored_counts(), key=lambda count: count.last_at, reverse=True)[:limit]
+    table = _table("last", "count", "type", "reason")
+    for count in counts:
+        if json:
+            print_json(count)
+        table.add_row(_moment(count.last_at), str(count.count), escape(count.type), escape(count.reason))
+    if not json:
+        console.print(table if counts else "nothing was ignored")
+
+
+def _show_lines(lines: list[Line], console: Console) -> None:
+    table = _table("received", "id", "event")
+    for line in lines:
+        deliveries = f"{line.deliveries} deliver{'y' if line.deliveries == 1 else 'ies'}"
+        what = f"{line.type} {line.about} ({line.source}, {deliveries})\n{line.state}"
+        table.add_row(_moment(line.at), escape(line.id), escape(what))
+    console.print(table if lines else "no events")
+    if lines:
+        console.print("More: anew events show ID")
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False)
+    # What a person copies stays in one piece in a narrow terminal: only the last column gives way.
+    for column in columns:
+        table.add_column(column, overflow="fold", no_wrap=column != columns[-1])
+    return table
+
+
+def _line(item: InboxEntry | DeadLetter, now: datetime) -> Line:
+    if isinstance(item, InboxEntry):
+        event = item.event
+        return Line(item.received_at, event.id, _short(event.type), _about(event), item.source, item.deliveries,
+                    state_of(item, now))  # fmt: skip
+    fields = _fields(loads(item.raw))
+    kind = fields.optional_text("eventType") or fields.optional_text("type") or ""
+    about = fields.optional_text("subject") or ""
+    return Line(item.received_at, item.id, _short(kind), about, item.source, item.deliveries, f"dead: {item.reason}")
+
+
+def _fields(raw: object) -> Fields:
+    return Fields(cast(dict[Any, Any], raw) if isinstance(raw, dict) else {})
+
+
+def state_of(entry: InboxEntry, now: datetime) -> str:
+    """Where an entry is between received and settled, in words."""
+    if entry.settled_at is not None:
+        return f"settled: {entry.outcome}"
+    if entry.claimed_until is not None and entry.claimed_until > now:
+        return f"claimed until {_moment(entry.claimed_until)}"
+    return f"waiting since {_moment(entry.received_at)}"
+
+
+def _about(event: Event) -> str:
+    if event.model:
+        return f"{event.model}:{event.version}" if event.version else event.model
+    if event.drift and event.drift.monitor:
+        return event.drift.monitor
+    return event.run_id or event.service or event.subject
+
+
+def _short(kind: str) -> str:
+    return kind.rpartition(".")[2]
+
+
+def _moment(at: datetime) -> str:
+    return f"{at:%Y-%m-%d %H:%M:%S}Z"
+
+
+def _entry_json(entry: InboxEntry, now: datetime) -> dict[str, Any]:
+    names = (
+        "key",
+        "cause",
+        "source",
+        "deliveries",
+        "received_at",
+        "hinted_at",
+        "claimed_until",
+        "decided_for",
+        "settled_at",
+        "outcome",
+    )
+    told = {name: getattr(entry, name) for name in (*names, "subject_id")}
+    return {**event_line(entry.event), **told, "state": state_of(entry, now)}
+
+
+def _letter_json(letter: DeadLetter) -> dict[str, Any]:
+    names = ("id", "reason", "source", "deliveries", "received_at", "redriven_at")
+    return {**{name: getattr(letter, name) for name in names}, "raw": loads(letter.raw)}
+
+
+# --- one of them ------------------------------------------------------------------------------------------
+
+
+def show(id: str, *, json: bool = False) -> None:
+    """Show all that is known of one event or dead letter, and what it led to.
+
+    Parameters
+    ----------
+    id
+        An event's id or inbox key, or a dead letter's id (x-).
+    json
+        Print one JSON object.
+    """
+    settings = load_settings()
+    ledger = ledger_to_read(settings)
+    entry, letter = ledger.entry(id), ledger.dead_letter(id)
+    if entry is not None:
+        _show_entry(ledger, entry, datetime.now(UTC), json=json)
+    elif letter is not None:
+        _show_letter(settings, letter, json=json)
+    else:
+        raise NothingKnown(f"the ledger knows no event or dead letter called {id}", advice="Run: anew events list")
+
+
+def _show_entry(ledger: Ledger, entry: InboxEntry, now: datetime, *, json: bool) -> None:
+    led_to = _led_to(tell(ledger, entry.key))
+    if json:
+        print_json({**_entry_json(entry, now), "led_to": [name for name, _ in led_to]})
+        return
+    console = Console(highlight=False)
+    _show_facts(
+        console,
+        ("event", entry.event.id),
+        ("key", entry.key),
+        ("cause", entry.cause),
+        ("source", f"{entry.source}, deliveries: {entry.deliveries}"),
+        ("received", _moment(entry.received_at)),
+        ("hinted", _moment(entry.hinted_at) if entry.hinted_at else "not yet"),
+        ("state", state_of(entry, now)),
+    )
+    _show_raw(console, event_line(entry.event))
+    for name, sentence in led_to:
+        console.print(f"{escape(sentence)}\nWhy: anew explain {name}", soft_wrap=True)
+
+
+def _led_to(story: Story) -> list[tuple[str, str]]:
+    """What an event led to: ids, each with a sentence."""
+    found: list[tuple[str, str]] = []
+    if story.decision:
+        found.append((story.decision.id, f"led to the decision {story.decision.id}: {story.decision.outcome}"))
+    if story.retraining:
+        found.append((story.retraining.id, f"led to the retraining {story.retraining.id}: {story.retraining.state}"))
+    found.extend((rollout.id, f"led to the rollout {rollout.id}: {rollout.state}") for rollout in story.rollouts)
+    return found
+
+
+def _show_letter(settings: Settings, letter: DeadLetter, *, json: bool) -> None:
+    reading = read_again(letter, {settings.workspace})
+    today = {"key": reading.key} if isinstance(reading, Event) else {"reason": reading.reason}
+    if json:
+        print_json({**_letter_json(letter), "today": today})
+        return
+    console = Console(highlight=False)
+    _show_facts(
+        console,
+        ("dead letter", letter.id),
+        ("reason", letter.reason),
+        ("source", f"{letter.source}, deliveries: {letter.deliveries}"),
+        ("received", _moment(letter.received_at)),
+        ("redriven", _moment(letter.redriven_at) if letter.redriven_at else "not yet"),
+        ("today", f"is the event {reading.key}" if isinstance(reading, Event) else reading.reason),
+    )
+    _show_raw(console, loads(letter.raw))
+    if isinstance(reading, Event):
+        told = f"events show '{reading.key}'" if letter.redriven_at else f"events redrive {letter.id}"
+        console.print(f"Run: anew {escape(told)}", soft_wrap=True)
+
+
+def _show_facts(console: Console, *facts: tuple[str, str]) -> None:
+    for name, value in facts:
+        console.print(f"{name:12} {escape(value)}", soft_wrap=True)
+
+
+def _show_raw(console: Console, value: object) -> None:
+    console.print(escape(dumps(value, indent=2, ensure_ascii=False)), soft_wrap=True)

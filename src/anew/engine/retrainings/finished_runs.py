@@ -1,0 +1,60 @@
+"""Taking retrainings on when their runs end."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from anew.core.events.event import Event
+from anew.core.retrainings.lifecycle import Retraining
+from anew.core.retrainings.lineage_tags import RETRAINING_TAG
+from anew.core.retrainings.polling import SOONEST
+from anew.engine.base.context import Engine
+from anew.engine.base.ledger import InboxEntry
+from anew.engine.inbox.draining import drain
+from anew.engine.retrainings.adopting import NobodysRun, NotYet, claim_run
+from anew.engine.retrainings.advance import advance_retraining
+
+
+@dataclass(frozen=True, slots=True)
+class PromoteReport:
+    """Retrainings looked at in this pass, as they stand now; how many runs are nothing to us; what must wait."""
+
+    retrainings: tuple[Retraining, ...] = ()
+    others: int = 0
+    deferred: tuple[str, ...] = ()
+
+
+def promote(engine: Engine, now: datetime) -> PromoteReport:
+    """Advance the retrainings whose runs ended, and take on runs that a policy claims. Others are settled."""
+    ours: dict[str, Retraining] = {}
+    others: list[str] = []
+
+    def answer(entry: InboxEntry) -> str | None:
+        match _ours(engine, entry.event) or claim_run(engine, entry, now):
+            case Retraining() as found:
+                ours[found.id] = _advance(engine, found, entry, now)
+            case NobodysRun(reason):
+                others.append(entry.key)
+                engine.ledger.settle([entry.key], reason, now)
+            case NotYet(reason):
+                return reason
+        return None
+
+    deferred = drain(engine, "promote", answer, now)
+    return PromoteReport(tuple(ours.values()), len(others), deferred)
+
+
+def _advance(engine: Engine, retraining: Retraining, entry: InboxEntry, now: datetime) -> Retraining:
+    moved = advance_retraining(engine, retraining, now)
+    if moved.is_open and moved.revision == retraining.revision:
+        # Azure may tell of an end before it shows it.
+        engine.ledger.postpone({moved.id: now + SOONEST})
+    engine.ledger.settle([entry.key], f"advanced retraining {retraining.id}", now, retraining.id)
+    return moved
+
+
+def _ours(engine: Engine, event: Event) -> Retraining | None:
+    by_job = engine.ledger.retraining_by_job(event.run_id or "")
+    if by_job is not None:
+        return by_job
+    claimed = (event.tags or {}).get(RETRAINING_TAG)
+    return engine.ledger.retraining(claimed) if claimed else None

@@ -1,0 +1,273 @@
+"""The in-process worker and the Prefect adapter against a real Prefect server."""
+
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+
+from anew.adapters.prefect.api import FlowRunView, PrefectFlows
+from tests.event_data import drift
+from tests.prefect_server import PrefectServer
+
+pytestmark = pytest.mark.timeout(240)
+
+FLOWS = """
+import asyncio
+from pathlib import Path
+from prefect import flow, runtime
+from prefect.client.orchestration import get_client
+
+@flow
+async def hinted(event: dict | None = None) -> str:
+    return (event or {}).get("run_id", "nothing")
+
+@flow
+def synchronous() -> str:
+    assert Path("prefect.yaml").is_file(), "the working directory is not the project's"
+    return "done"
+
+@flow
+async def failing() -> None:
+    raise ValueError("the flow's own fault")
+
+@flow
+async def exiting() -> None:
+    raise SystemExit(3)
+
+@flow
+async def sharing() -> None:
+    tls = [client._client._transport._pool._ssl_context for client in (get_client(), get_client(sync_client=True))]
+    assert tls[0] is tls[1]
+
+@flow
+async def knowing() -> None:
+    assert runtime.deployment.name == "default"
+    assert runtime.flow_run.id is not None
+
+@flow
+async def slow() -> None:
+    await asyncio.sleep(3)
+
+@flow
+async def endless() -> None:
+    await asyncio.sleep(3600)
+"""
+
+DEPLOYMENTS = """
+name: tiny
+pull:
+  - prefect.deployments.steps.set_working_directory: {directory: "{{ $PWD }}"}
+deployments:
+  - name: default
+    entrypoint: tinyflows.tiny:hinted
+    work_pool: {name: tiny}
+    triggers:
+      - type: event
+        match: {prefect.resource.id: "azureml.workspace.*", anew.flow: retrain}
+        expect: [Microsoft.MachineLearningServices.DatasetDriftDetected]
+        threshold: 1
+        within: 0
+        parameters: {event: "{{ event.payload }}"}
+  - {name: default, entrypoint: "tinyflows/tiny.py:synchronous", work_pool: {name: tiny}}
+  - {name: default, entrypoint: "tinyflows.tiny:failing", work_pool: {name: tiny}}
+  - {name: default, entrypoint: "tinyflows.tiny:exiting", work_pool: {name: tiny}}
+  - {name: default, entrypoint: "tinyflows.tiny:sharing", work_pool: {name: tiny}}
+  - {name: default, entrypoint: "tinyflows.tiny:knowing", work_pool: {name: tiny}}
+  - {name: default, entrypoint: "tinyflows.tiny:slow", work_pool: {name: tiny}}
+  - {name: default, entrypoint: "tinyflows.tiny:endless", work_pool: {name: tiny}}
+  - {name: default, entrypoint: "tinyflows.vanishing:vanishing", work_pool: {name: tiny}}
+"""
+
+
+@pytest.fixture(scope="module")
+def project(prefect_api: PrefectServer, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("project")
+    package = folder / "tinyflows"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "tiny.py").write_text(FLOWS)
+    vanishing = package / "vanishing.py"
+    vanishing.write_text("from prefect import flow\n\n@flow\ndef vanishing(): ...\n")
+    (folder / "prefect.yaml").write_text(DEPLOYMENTS)
+    prefect_api.cli("work-pool", "create", "tiny", "--type", "anew-in-process", cwd=folder)
+    prefect_api.cli("--no-prompt", "deploy", "--all", cwd=folder)
+    vanishing.unlink()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def flows(prefect_api: PrefectServer, project: Path) -> Iterator[PrefectFlows]:
+    with prefect_api.worker("tiny", cwd=project), PrefectFlows(prefect_api.api_url, attempts=10) as client:
+        yield client
+
+
+def runs_of(flows: PrefectFlows, flow: str) -> list[FlowRunView]:
+    return flows.flow_runs([f"{flow}/default"], datetime.now(UTC) - timedelta(hours=1))
+
+
+def wait_for(flows: PrefectFlows, flow: str, holds: Callable[[FlowRunView], bool]) -> FlowRunView:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        found = [run for run in runs_of(flows, flow) if holds(run)]
+        if found:
+            return found[0]
+        time.sleep(0.1)
+    raise AssertionError(f"{flow}: {runs_of(flows, flow)}")
+
+
+def test_hint_starts_the_triggered_flow_which_completes_in_the_worker(flows: PrefectFlows) -> None:
+    flows.hint(drift("run-42", datetime.now(UTC)))
+
+    run = wait_for(flows, "hinted", lambda run: run.state == "Completed")
+
+    assert run.parameters["event"]["run_id"] == "run-42"
+    assert run.created is not None
+    assert run.started is not None
+    assert run.ended is not None
+
+
+def test_start_twice_with_one_key_makes_one_run(flows: PrefectFlows) -> None:
+    first = flows.start("synchronous/default", "synchronous/1/0", {})
+    second = flows.start("synchronous/default", "synchronous/1/0", {})
+
+    assert first == second
+    assert [run.id for run in runs_of(flows, "synchronous")] == [first]
+
+
+def test_sync_flow_from_a_file_completes_in_the_projects_folder(flows: PrefectFlows) -> None:
+    run_id = flows.start("synchronous/default", "synchronous/2/0", {})
+
+    assert wait_for(flows, "synchronous", lambda run: run.id == run_id and run.ended is not None).state == "Completed"
+
+
+def test_clients_of_a_run_share_one_tls_context(flows: PrefectFlows) -> None:
+    run_id = flows.start("sharing/default", "sharing", {})
+
+    assert wait_for(flows, "sharing", lambda run: run.id == run_id and run.ended is not None).state == "Completed"
+
+
+def test_run_goes_from_pending_straight_to_running(flows: PrefectFlows, prefect_api: PrefectServer) -> None:
+    run_id = flows.start("synchronous/default", "synchronous/3/0", {})
+    wait_for(flows, "synchronous", lambda run: run.id == run_id and run.ended is not None)
+
+    states = httpx.get(f"{prefect_api.api_url}/flow_run_states/", params={"flow_run_id": run_id}).json()
+
+    in_order = sorted(states, key=lambda state: state["timestamp"])
+    assert [state["name"] for state in in_order] == ["Scheduled", "Pending", "Running", "Completed"]
+
+
+def test_flow_knows_its_deployment(flows: PrefectFlows) -> None:
+    run_id = flows.start("knowing/default", "knowing", {})
+
+    assert wait_for(flows, "knowing", lambda run: run.id == run_id and run.ended is not None).state == "Completed"
+
+
+def test_run_that_ended_is_labelled_with_its_worker(flows: PrefectFlows, prefect_api: PrefectServer) -> None:
+    run_id = flows.start("synchronous/default", "synchronous/4/0", {})
+
+    def labels() -> dict[str, str]:
+        return httpx.get(f"{prefect_api.api_url}/flow_runs/{run_id}").json()["labels"]
+
+    until(lambda: "prefect.worker.name" in labels())
+    assert labels()["prefect.worker.type"] == "anew-in-process"
+
+
+def test_run_that_a_person_suspends_while_it_runs_goes_to_its_end(
+    flows: PrefectFlows, prefect_api: PrefectServer
+) -> None:
+    run_id = flows.start("slow/default", "slow", {})
+    wait_for(flows, "slow", lambda run: run.id == run_id and run.state == "Running")
+
+    suspended = {"state": {"type": "PAUSED", "name": "Suspended", "state_details": {"pause_reschedule": True}}}
+    httpx.post(f"{prefect_api.api_url}/flow_runs/{run_id}/set_state", json=suspended).raise_for_status()
+
+    assert wait_for(flows, "slow", lambda run: run.id == run_id and run.state == "Completed")
+
+
+def test_failing_flow_is_failed(flows: PrefectFlows) -> None:
+    flows.start("failing/default", "failing", {})
+
+    assert wait_for(flows, "failing", lambda run: run.ended is not None).state == "Failed"
+
+
+def test_flow_that_exits_is_crashed_and_the_worker_lives_on(flows: PrefectFlows) -> None:
+    flows.start("exiting/default", "exiting", {})
+    assert wait_for(flows, "exiting", lambda run: run.state == "Crashed")
+
+    after = flows.start("hinted/default", "after-exit", {})
+
+    assert wait_for(flows, "hinted", lambda run: run.id == after and run.state == "Completed")
+
+
+def test_flow_that_cannot_be_loaded_is_crashed(flows: PrefectFlows) -> None:
+    flows.start("vanishing/default", "vanishing", {})
+
+    assert wait_for(flows, "vanishing", lambda run: run.state == "Crashed")
+
+
+def test_cancelled_run_stops_and_is_cancelled(flows: PrefectFlows, prefect_api: PrefectServer) -> None:
+    run_id = flows.start("endless/default", "to-cancel", {})
+    wait_for(flows, "endless", lambda run: run.id == run_id and run.state == "Running")
+
+    cancelling = {"state": {"type": "CANCELLING", "name": "Cancelling"}, "force": False}
+    httpx.post(f"{prefect_api.api_url}/flow_runs/{run_id}/set_state", json=cancelling).raise_for_status()
+
+    assert wait_for(flows, "endless", lambda run: run.id == run_id and run.state == "Cancelled")
+
+
+def test_start_of_an_unknown_deployment_says_how_to_deploy(flows: PrefectFlows) -> None:
+    with pytest.raises(Exception, match="no deployment") as caught:
+        flows.start("nothing/default", "key", {})
+
+    assert "deploy --all" in getattr(caught.value, "advice", "")
+
+
+def test_stopped_worker_leaves_no_run_running(prefect_api: PrefectServer, flows: PrefectFlows, project: Path) -> None:
+    prefect_api.cli("work-pool", "create", "short-lived", "--type", "anew-in-process", cwd=project)
+    deployment = DEPLOYMENTS.split("deployments:", maxsplit=1)[0] + (
+        'deployments:\n  - {name: short, entrypoint: "tinyflows.tiny:endless", work_pool: {name: short-lived}}\n'
+    )
+    (project / "short.yaml").write_text(deployment)
+    prefect_api.cli("--no-prompt", "deploy", "--all", "--prefect-file", "short.yaml", cwd=project)
+    since = datetime.now(UTC) - timedelta(hours=1)
+
+    with prefect_api.worker("short-lived", cwd=project):
+        flows.start("endless/short", "interrupted", {})
+        deadline = time.monotonic() + 60
+        while [run.state for run in flows.flow_runs(["endless/short"], since)] != ["Running"]:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+
+    assert [run.state for run in flows.flow_runs(["endless/short"], since)] == ["Crashed"]
+
+
+def test_run_is_begun_when_the_server_tells_of_it_and_not_only_when_the_worker_polls(
+    prefect_api: PrefectServer, flows: PrefectFlows, project: Path
+) -> None:
+    prefect_api.cli("work-pool", "create", "seldom", "--type", "anew-in-process", cwd=project)
+    deployment = DEPLOYMENTS.split("deployments:", maxsplit=1)[0] + (
+        'deployments:\n  - {name: seldom, entrypoint: "tinyflows.tiny:hinted", work_pool: {name: seldom}}\n'
+    )
+    (project / "seldom.yaml").write_text(deployment)
+    prefect_api.cli("--no-prompt", "deploy", "--all", "--prefect-file", "seldom.yaml", cwd=project)
+    since = datetime.now(UTC) - timedelta(hours=1)
+
+    def completed(run_id: str) -> bool:
+        runs = flows.flow_runs(["hinted/seldom"], since)
+        return any(run.id == run_id and run.state == "Completed" for run in runs)
+
+    first = flows.start("hinted/seldom", "polled", {})
+    with prefect_api.worker("seldom", cwd=project, PREFECT_WORKER_QUERY_SECONDS="600"):
+        until(lambda: completed(first))  # by the one poll there will be
+        second = flows.start("hinted/seldom", "told", {})
+        until(lambda: completed(second))
+
+
+def until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)

@@ -1,0 +1,204 @@
+"""The form of an approval on a real Prefect server: the shipped deployment, its trigger, and the in-process worker."""
+
+import time
+from collections.abc import Callable, Generator, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import httpx
+import pytest
+
+from anew.adapters.ledger import SqlLedger
+from anew.adapters.prefect.api import FlowRunView, PrefectFlows
+from anew.adapters.prefect.forms import DEPLOYMENT, PrefectForms
+from anew.adapters.prefect.notifications import PrefectNews
+from anew.core.retrainings.lifecycle import Retraining, RetrainingState
+from anew.engine.notifications.notification import retraining_news
+from anew.engine.promotion.approving import answer
+from anew.engine.promotion.asking import FormsKept, keep_forms
+from anew.errors import PrefectUnavailable
+from tests.approving import WAIT, awaiting
+from tests.prefect_server import PrefectServer
+from tests.repo.paths import ROOT
+
+Value = TypeVar("Value")
+pytestmark = pytest.mark.timeout(240)
+
+SETTINGS = """
+ledger = "{ledger}"
+[azure]
+subscription_id = "00000000-0000-0000-0000-000000000001"
+resource_group = "rg"
+workspace = "ws"
+data_factory = "factory"
+"""
+
+
+@dataclass(frozen=True)
+class Office:
+    """A ledger, Prefect, a worker between them, and a person who fills forms in."""
+
+    ledger: SqlLedger
+    prefect: PrefectFlows
+    api: httpx.Client
+
+    def asked(self, name: str) -> Retraining:
+        """A retraining that has begun to wait, and of which Prefect was told."""
+        waiting = awaiting(self.ledger, name, model=f"model-{name}", at=datetime.now(UTC))
+        news = retraining_news(waiting)
+        assert news is not None
+        PrefectNews(self.prefect).tell(news)
+        return waiting
+
+    def form_of(self, retraining: Retraining, state: str = "Suspended") -> FlowRunView:
+        """The form of a retraining, once it is in this state."""
+        return _until(lambda: next((run for run in self.forms(retraining) if run.state == state), None))
+
+    def fill_in(self, form: FlowRunView, **values: Any) -> str:
+        """What Prefect says to a form that was sent. A server on SQLite that is busy says 503, to be asked again."""
+        sent = _until(lambda: self._send(form, values))
+        return str(sent.raise_for_status().json()["status"])
+
+    def _send(self, form: FlowRunView, values: dict[str, Any]) -> httpx.Response | None:
+        sent = self.api.post(f"/flow_runs/{form.id}/resume", json={"run_input": values})
+        return None if sent.status_code == 503 else sent
+
+    def now_is(self, retraining: Retraining) -> Retraining:
+        found = self.ledger.retraining(retraining.id)
+        assert found is not None
+        return found
+
+    def forms(self, retraining: Retraining) -> list[FlowRunView]:
+        """All there are, none of which has failed."""
+        runs = self.prefect.flow_runs([DEPLOYMENT], retraining.created_at)
+        found = [run for run in runs if run.parameters.get("retraining_id") == retraining.id]
+        assert not [run for run in found if run.state in {"Failed", "Crashed"}], found
+        return found
+
+
+@pytest.fixture(scope="module")
+def office(prefect_api: PrefectServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
+    folder = tmp_path_factory.mktemp("office")
+    url = f"sqlite:///{folder / 'ledger.db'}"
+    (folder / "anew.toml").write_text(SETTINGS.format(ledger=url))
+    prefect_api.cli("work-pool", "create", "anew", "--type", "anew-in-process", cwd=ROOT)
+    prefect_api.cli("--no-prompt", "deploy", "--name", DEPLOYMENT, cwd=ROOT)
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        PrefectFlows(prefect_api.api_url, attempts=10) as prefect,
+        httpx.Client(base_url=prefect_api.api_url) as api,
+    ):
+        patch.setenv("ANEW_SETTINGS", str(folder / "anew.toml"))  # the worker inherits it
+        with prefect_api.worker("anew", cwd=ROOT):
+            ledger = SqlLedger.open(url)
+            yield Office(ledger, prefect, api)
+            ledger.close()
+
+
+def _patiently(ask: Callable[[], FormsKept]) -> FormsKept:
+    """What the next ticks do when a server on SQLite is too busy to answer."""
+    for _ in range(5):
+        with suppress(PrefectUnavailable):
+            return ask()
+    return ask()
+
+
+def _until(look: Callable[[], Value | None], seconds: float = 60) -> Value:
+    deadline = time.monotonic() + seconds
+    while (found := look()) is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    return found
+
+
+@pytest.fixture(autouse=True)
+def _every_form_ends(office: Office) -> Generator[None]:
+    yield
+    for form in office.prefect.unfinished_runs(DEPLOYMENT):
+        office.prefect.cancel_suspended(form.id, "the test is over")
+
+
+def test_news_opens_a_form_whose_answer_is_written_down(office: Office) -> None:
+    waiting = office.asked("yes")
+    form = office.form_of(waiting)
+
+    said = _until_accepted(office, form, approve=True, reason="looks right", your_name="Ada")
+
+    office.form_of(waiting, "Completed")
+    answered = office.now_is(waiting)
+    assert said == "ACCEPT"
+    assert answered.state is RetrainingState.REGISTERING
+    assert (answered.answered_by, answered.answer_reason) == ("Ada (Prefect)", "looks right")
+
+
+def test_form_that_is_not_filled_in_answers_nothing(office: Office) -> None:
+    waiting = office.asked("empty")
+    form = office.form_of(waiting)
+    time.sleep(0.5)
+    incomplete = [{}, {"approve": True}, {"approve": True, "reason": " ", "your_name": "Ada"}, {"approve": "maybe"}]
+
+    assert {office.fill_in(form, **values) for values in incomplete} == {"REJECT"}
+
+    assert office.form_of(waiting).id == form.id
+    assert office.now_is(waiting).state is RetrainingState.AWAITING_APPROVAL
+
+
+def test_form_says_no_answer_of_its_own_after_another_door(office: Office) -> None:
+    waiting = office.asked("late")
+    form = office.form_of(waiting)
+    answer(office, waiting.id, False, "Grace", "seen worse", datetime.now(UTC))
+    rejected = office.now_is(waiting)
+
+    _until_accepted(office, form, approve=True, reason="looks right", your_name="Ada")
+
+    office.form_of(waiting, "Completed")
+    assert office.now_is(waiting) == rejected
+
+
+def test_form_can_be_filled_in_as_long_as_an_answer_is_taken(office: Office) -> None:
+    waiting = office.asked("timeout")
+    form = office.form_of(waiting)
+
+    details = office.api.get(f"/flow_runs/{form.id}").json()["state"]["state_details"]
+
+    until = datetime.fromisoformat(details["pause_timeout"])
+    assert waiting.answer_until is not None
+    assert abs((until - waiting.answer_until).total_seconds()) < 10
+
+
+def test_form_that_no_event_opened_is_opened_once(office: Office) -> None:
+    waiting = awaiting(office.ledger, "lost", model="model-lost", at=datetime.now(UTC))
+    forms = PrefectForms(office.prefect)
+    later = waiting.state_since + WAIT / 2
+
+    # A pass that Prefect cut short may have opened it already: what counts are the forms there are.
+    _patiently(lambda: keep_forms(office, forms, later))
+    second = _patiently(lambda: keep_forms(office, forms, later))
+
+    assert waiting.id not in second.asked
+    assert office.form_of(waiting)
+    assert len(office.forms(waiting)) == 1
+
+
+def test_form_answered_elsewhere_is_withdrawn(office: Office) -> None:
+    waiting = office.asked("elsewhere")
+    office.form_of(waiting)
+    answer(office, waiting.id, True, "Grace", "better", datetime.now(UTC))
+
+    forms = PrefectForms(office.prefect)
+    _patiently(lambda: keep_forms(office, forms, datetime.now(UTC)))
+
+    assert office.form_of(waiting, "Cancelled")
+    assert not _patiently(lambda: keep_forms(office, forms, datetime.now(UTC))).withdrawn
+
+
+def _until_accepted(office: Office, form: FlowRunView, **values: Any) -> str:
+    # Prefect makes the run suspended before it has stored what its form looks like.
+    said = ""
+    for _ in range(50):
+        if (said := office.fill_in(form, **values)) == "ACCEPT":
+            break
+        time.sleep(0.1)
+    return said

@@ -1,0 +1,174 @@
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from anew.core.gain.gain import (
+    AdaptiveGain,
+    GainEvidence,
+    GainMatrix,
+    adaptive_gain_cusum,
+    ageing_at,
+    evidence_at,
+    gain_cusum,
+    steady_gain_at,
+)
+
+ROWS = 400
+
+
+def evidence(*gains: float, error: float = 0.01, **more: float) -> GainEvidence:
+    filled = GainEvidence(gains, (error,) * len(gains), (ROWS,) * len(gains), typical_error=error)
+    return replace(filled, **more)
+
+
+def matrix(gain: np.ndarray, error: float = 0.01, first: int = 0) -> GainMatrix:
+    """Of surrogates that are right on 0.8 of the rows when fresh, and lose these gains when older."""
+    older, later = np.triu(np.ones_like(gain, dtype=bool), 2), np.triu(np.ones_like(gain, dtype=bool), 1)
+    accuracy = np.where(later, 0.8 - np.where(older, gain, 0), np.nan)
+    return GainMatrix(accuracy, np.where(later, error, np.nan), np.full(len(gain), ROWS, dtype=np.int64), first)
+
+
+gains = st.lists(st.floats(-0.5, 0.5), max_size=12)
+costs = st.floats(0.001, 10)
+
+
+@given(gains, costs, costs, st.floats(-5, 10), st.floats(0, 0.2), st.integers(0, 3))
+def test_what_is_worth_a_high_cost_is_worth_a_low_one(
+    seen: list[float], one: float, other: float, ageing: float, anticipated: float, pending: int
+) -> None:
+    known = evidence(*seen, ageing=ageing, anticipated=anticipated, pending=pending)
+    low, high = sorted((one, other))
+    for rule in (gain_cusum, adaptive_gain_cusum):
+        assert rule(known, cost=low).threshold <= rule(known, cost=high).threshold
+        assert rule(known, cost=low).retrain or not rule(known, cost=high).retrain
+
+
+@given(gains, costs, st.integers(0, 11), st.floats(0, 0.5))
+def test_more_gain_never_turns_a_retraining_into_a_hold(
+    seen: list[float], cost: float, index: int, extra: float
+) -> None:
+    more = [gain + extra if position == index else gain for position, gain in enumerate(seen)]
+    for rule in (gain_cusum, adaptive_gain_cusum):
+        assert rule(evidence(*more), cost=cost).retrain >= rule(evidence(*seen), cost=cost).retrain
+
+
+def test_gain_cusum_fires_at_half_the_cost_beyond_its_allowance() -> None:
+    allowance = 0.25 * math.sqrt(0.25 / ROWS)
+    assert not gain_cusum(evidence(0.05), cost=0.1).retrain
+    assert gain_cusum(evidence(0.05 + allowance + 1e-9), cost=0.1).retrain
+    assert gain_cusum(evidence(0.03, 0.04), cost=0.1).statistic == pytest.approx(0.07 - 2 * allowance)
+
+
+def test_gains_that_were_lost_again_are_forgotten() -> None:
+    assert gain_cusum(evidence(0.04, -0.5, 0.04), cost=0.1).statistic == pytest.approx(
+        gain_cusum(evidence(0.04), cost=0.1).statistic
+    )
+
+
+def test_unproven_gain_needs_more_than_chance_however_cheap_a_retraining_is() -> None:
+    unproven = evidence(0.05, error=0.02)
+    held = adaptive_gain_cusum(unproven, cost=0.001)
+    assert not held.retrain
+    assert held.threshold == pytest.approx(5 * 0.02)
+    assert "chance" in held.sentence
+    assert adaptive_gain_cusum(evidence(0.14, error=0.02), cost=0.001).retrain
+
+
+def test_proven_ageing_leaves_the_cost_alone_to_decide() -> None:
+    proven = evidence(0.04, 0.06, error=0.02, ageing=6.0)
+    assert adaptive_gain_cusum(proven, cost=0.1).retrain
+    verdict = adaptive_gain_cusum(proven, cost=0.2)
+    assert not verdict.retrain
+    assert verdict.threshold == pytest.approx(0.18)
+    assert "90% of what a retraining costs" in verdict.sentence
+
+
+def test_anticipated_gain_retrains_before_it_is_lost() -> None:
+    assert adaptive_gain_cusum(evidence(ageing=6.0, anticipated=0.05), cost=0.05).retrain
+    assert not adaptive_gain_cusum(evidence(ageing=6.0, anticipated=0.04), cost=0.05).retrain
+
+
+def test_the_champions_own_record_counts_in_part_once_ageing_is_proven() -> None:
+    worse = replace(evidence(0.04, 0.06, ageing=6.0), shortfalls=(0.1, 0.1))
+    assert adaptive_gain_cusum(worse, cost=0.1).statistic == pytest.approx(0.16)
+    unproven = replace(worse, ageing=0.0)
+    without = replace(unproven, shortfalls=())
+    assert adaptive_gain_cusum(unproven, cost=0.1) == adaptive_gain_cusum(without, cost=0.1)
+
+
+def test_a_shortfall_is_against_the_lead_that_models_have_when_young() -> None:
+    known = matrix(np.zeros((12, 12)))
+    # The first model led its surrogates by 0.1 in its first batches; the champion leads by 0.05, then by nothing.
+    records = {0: [0.9, 0.9, 0.9, 0.9], 4: [0.85, 0.85, 0.85, 0.8, 0.8]}
+    seen = evidence_at(known, champion=4, labelled=9, records=records)
+    assert seen.shortfalls == pytest.approx((0.025, 0.025, 0.075, 0.075))
+    assert len(evidence_at(known, champion=4, labelled=7, records=records).shortfalls) == 2
+    assert evidence_at(known, champion=4, labelled=9).shortfalls == ()
+
+
+def test_late_labels_count_towards_the_cost_and_never_towards_the_proof() -> None:
+    late = evidence(0.1, error=0.01, pending=2)
+    assert adaptive_gain_cusum(late, cost=0.35).retrain
+    assert not adaptive_gain_cusum(replace(late, pending=0), cost=0.35).retrain
+    assert not adaptive_gain_cusum(evidence(0.1, error=0.03, pending=9), cost=0.01).retrain
+
+
+@pytest.mark.parametrize("broken", [math.nan, -math.inf])
+def test_a_gain_that_is_no_number_is_no_reason_to_retrain(broken: float) -> None:
+    for rule in (gain_cusum, adaptive_gain_cusum):
+        assert not rule(evidence(broken, broken), cost=0.01).retrain
+    assert not adaptive_gain_cusum(evidence(0.01, anticipated=broken), cost=0.01).retrain
+
+
+@pytest.mark.parametrize("cost", [0.0, -1.0, math.nan, math.inf])
+def test_a_cost_that_is_no_positive_number_is_refused(cost: float) -> None:
+    with pytest.raises(ValueError, match="cost"):
+        adaptive_gain_cusum(evidence(0.1), cost=cost)
+    with pytest.raises(ValueError, match="cost"):
+        gain_cusum(evidence(0.1), cost=cost)
+
+
+def test_the_verdict_says_what_it_compared() -> None:
+    verdict = adaptive_gain_cusum(evidence(0.05, ageing=7.0, anticipated=0.02, pending=1), cost=0.1)
+    assert verdict.statistic == pytest.approx(
+        verdict.parts["summed_gain"] + verdict.parts["anticipated_gain"] + verdict.parts["pending_gain"]
+    )
+    assert verdict.threshold == max(verdict.parts["cost_threshold"], verdict.parts["noise_threshold"])
+    assert f"{verdict.threshold:.4f}" in verdict.sentence
+
+
+def test_evidence_reads_nothing_newer_than_the_labels() -> None:
+    rng = np.random.default_rng(0)
+    gain = rng.normal(size=(30, 30)) * 0.02
+    changed = gain.copy()
+    changed[:, 21:] = 9.0
+    before, after = (evidence_at(matrix(values), champion=12, labelled=20, now=22) for values in (gain, changed))
+    assert before == after
+    assert before.pending == 2
+    assert len(before.gains) == 20 - 12 - 1
+
+
+def test_ageing_is_seen_where_old_models_lose_and_only_there() -> None:
+    batches = np.arange(40)
+    age = np.maximum(0, batches[np.newaxis, :] - 1 - batches[:, np.newaxis])
+    assert ageing_at(matrix(age * 0.002), 39) > AdaptiveGain().proof
+    assert ageing_at(matrix(np.zeros((40, 40))), 39) == 0
+    assert ageing_at(matrix(age * 0.002), 5) == 0  # too early to tell
+
+
+def test_rare_jumps_are_not_anticipated_and_steady_ageing_is() -> None:
+    steady = np.full((30, 30), 0.01)
+    assert steady_gain_at(matrix(steady), 29) == pytest.approx(0.01)
+    jumps = np.zeros((30, 30))
+    jumps[:, 20] = 0.3
+    assert steady_gain_at(matrix(jumps), 25) == 0
+    assert steady_gain_at(matrix(steady), 4) == 0  # too early to tell
+
+
+def test_a_gain_matrix_is_square() -> None:
+    with pytest.raises(ValueError, match="square"):
+        GainMatrix(np.zeros((3, 4)), np.zeros((3, 3)), np.ones(3, dtype=np.int64), 0)

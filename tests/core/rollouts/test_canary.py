@@ -1,0 +1,377 @@
+"""A stage's verdict: which answers pass, fail and hold it, and how often chance alone would send a good model back."""
+
+import json
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from scipy import stats
+from scipy.special import betaincinv
+
+from anew.core.decisions.explain import from_json, to_json, tree_lines
+from anew.core.drift.distances import jensen_shannon_distance
+from anew.core.evidence.tree import Verdict
+from anew.core.policies.deploy import Analysis
+from anew.core.rollouts.canary import StageOutcome, StageVerdict, error_increase, judge_stage, latency_ratio
+from anew.core.rollouts.histograms import latency_bound, latency_index, score_bound, score_index
+from anew.core.rollouts.score_shift import score_shift
+from anew.core.rollouts.traffic import Answers
+from anew.core.statistics.binomial import binomial_tail, rank_at_least, rank_at_most, share_at_least, share_at_most
+
+LOOKS = 60
+STAGES = 5
+DEFAULT = Analysis()
+ERRORS_ONLY = Analysis(max_latency_increase=None)
+LATENCY = Analysis(max_error_increase=1.0)
+SCORES = Analysis(max_error_increase=1.0, max_latency_increase=None, max_score_shift=0.1)
+ORDER = {StageOutcome.PASS: 0, StageOutcome.HOLD: 1, StageOutcome.FAIL: 2}
+
+Ints = NDArray[np.int64]
+
+
+def timed(milliseconds: Sequence[float] | NDArray[np.float64], errors: int = 0) -> Answers:
+    """Answers with these latencies, and besides so many errors."""
+    return Answers(len(milliseconds) + errors, errors, counted([latency_bound(latency_index(x)) for x in milliseconds]))
+
+
+def scored(scores: Sequence[float] | NDArray[np.float64]) -> Answers:
+    """Answers that predicted these."""
+    return Answers(len(scores), scores=counted([score_bound(score_index(float(score))) for score in scores]))
+
+
+def counted(bounds: Sequence[float]) -> dict[float, int]:
+    values, counts = np.unique(np.array(bounds), return_counts=True)
+    return dict(zip(values.tolist(), counts.tolist(), strict=True))
+
+
+def judge(
+    new: Answers, old: Answers | None, analysis: Analysis = ERRORS_ONLY, *, looks: int = 0, least: int = 100
+) -> StageOutcome:
+    return judge_stage(analysis, least, new, old, looks).outcome
+
+
+def check(verdict: StageVerdict, rule: str) -> Verdict:
+    return next(child.verdict for child in verdict.node.children if child.rule == rule)
+
+
+counts = st.integers(0, 3000).flatmap(lambda requests: st.tuples(st.just(requests), st.integers(0, requests)))
+
+
+# --- exact bounds -----------------------------------------------------------------------------------------
+
+
+@given(st.integers(1, 1_000_000), st.floats(0, 1), st.floats(1e-6, 1 - 1e-6))
+def test_binomial_tail_is_that_of_scipy(trials: int, part: float, share: float) -> None:
+    successes = round(part * trials)
+
+    assert binomial_tail(successes, trials, share) == pytest.approx(
+        stats.binom.sf(successes - 1, trials, share), rel=1e-5, abs=1e-9
+    )
+
+
+@given(counts, st.sampled_from([0.05, 1e-3, 1e-6]))
+def test_bounds_of_a_share_are_those_of_clopper_and_pearson(count: tuple[int, int], alpha: float) -> None:
+    requests, errors = count
+    assume(requests > 0)
+
+    low, high = share_at_least(errors, requests, alpha), share_at_most(errors, requests, alpha)
+
+    assert low == pytest.approx(0 if errors == 0 else betaincinv(errors, requests - errors + 1, alpha), abs=1e-9)
+    assert high == pytest.approx(
+        1 if errors == requests else betaincinv(errors + 1, requests - errors, 1 - alpha), abs=1e-9
+    )
+
+
+@given(st.integers(1, 20_000), st.sampled_from([0.05, 1e-3, 1e-6]))
+def test_ranks_are_the_tightest_that_bound_a_quantile(trials: int, alpha: float) -> None:
+    lower, upper = rank_at_most(0.95, trials, alpha), rank_at_least(0.95, trials, alpha)
+    below = stats.binom(trials, 0.95)
+
+    assert lower == 0 or below.cdf(lower - 1) <= alpha
+    assert below.cdf(lower) > alpha
+    if upper is None:
+        assert below.sf(trials - 1) > alpha
+    else:
+        assert below.sf(upper - 1) <= alpha < below.sf(upper - 2)
+
+
+# --- errors -----------------------------------------------------------------------------------------------
+
+
+def test_model_that_crashes_on_a_tenth_of_inputs_fails_within_a_hundred_requests() -> None:
+    assert judge(Answers(60, 6), Answers(300, 1)) is StageOutcome.FAIL
+
+
+def test_model_that_always_crashes_fails_at_once() -> None:
+    assert judge(Answers(5, 5), Answers(25, 0)) is StageOutcome.FAIL
+
+
+def test_equal_models_pass_once_there_are_enough_requests() -> None:
+    assert judge(Answers(1000, 2), Answers(5000, 10)) is StageOutcome.PASS
+    assert judge(Answers(100, 0), Answers(500, 1)) is StageOutcome.HOLD
+
+
+def test_failure_is_called_before_the_least_requests_and_a_pass_is_not() -> None:
+    assert judge(Answers(60, 6), Answers(300, 1), least=1000) is StageOutcome.FAIL
+    assert judge(Answers(999, 0), Answers(5000, 1), least=1000) is StageOutcome.HOLD
+    assert judge(Answers(1000, 0), Answers(5000, 1), least=1000) is StageOutcome.PASS
+
+
+@pytest.mark.parametrize("old", [None, Answers()])
+def test_without_an_old_deployment_errors_are_held_against_the_limit_alone(old: Answers | None) -> None:
+    assert judge(Answers(300, 0), old) is StageOutcome.PASS
+    assert judge(Answers(200, 0), old) is StageOutcome.HOLD
+    assert judge(Answers(300, 20), old) is StageOutcome.FAIL
+
+
+def test_nothing_answered_yet_holds() -> None:
+    assert judge(Answers(), Answers(500, 1), DEFAULT, least=0) is StageOutcome.HOLD
+    assert judge(Answers(), None, DEFAULT, least=0) is StageOutcome.HOLD
+
+
+@given(counts, counts, st.integers(0, 100))
+def test_one_more_error_never_makes_a_stage_look_better(new: tuple[int, int], old: tuple[int, int], looks: int) -> None:
+    assume(new[1] < new[0])
+    before = judge(Answers(*new), Answers(*old), looks=looks)
+
+    after = judge(Answers(new[0], new[1] + 1), Answers(*old), looks=looks)
+
+    assert ORDER[after] >= ORDER[before]
+
+
+@given(counts, counts, st.integers(0, 100))
+def test_later_look_never_fails_what_an_earlier_one_would_not(
+    new: tuple[int, int], old: tuple[int, int], looks: int
+) -> None:
+    if judge(Answers(*new), Answers(*old), looks=looks + 1) is StageOutcome.FAIL:
+        assert judge(Answers(*new), Answers(*old), looks=looks) is StageOutcome.FAIL
+
+
+@given(counts, counts, st.sampled_from([0.05, 1e-3]))
+def test_bounds_lie_around_the_difference_and_mirror_it(
+    new: tuple[int, int], old: tuple[int, int], alpha: float
+) -> None:
+    assume(new[0] and old[0])
+    lower, upper = error_increase(Answers(*new), Answers(*old), alpha)
+
+    assert lower <= new[1] / new[0] - old[1] / old[0] <= upper
+    assert error_increase(Answers(*old), Answers(*new), alpha) == pytest.approx((-upper, -lower))
+
+
+# --- errors, simulated ------------------------------------------------------------------------------------
+
+
+def increase_at_least(
+    new: tuple[Ints, Ints], old: tuple[Ints, Ints], alpha: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """The lower bound of error_increase, for many at once. Counts are (requests, errors)."""
+    (requests, errors), (old_requests, old_errors) = new, old
+    rate, old_rate = errors / requests, old_errors / old_requests
+    low = np.where(errors > 0, betaincinv(np.maximum(errors, 1), requests - errors + 1, alpha), 0.0)
+    rest = np.maximum(old_requests - old_errors, 1)
+    high = np.where(old_errors < old_requests, betaincinv(old_errors + 1, rest, 1 - alpha), 1.0)
+    return rate - old_rate - np.hypot(rate - low, high - old_rate)
+
+
+def first_failures(rate: float, old_rate: float, split: tuple[int, int], limit: float, stages: int) -> Ints:
+    """The first of 60 looks at which each simulated stage fails, LOOKS where none does."""
+    chance = np.random.default_rng(5)
+    looks = np.arange(LOOKS)
+    alpha = 0.05 / (2 * (looks + 1) * (looks + 2))
+    drawn = [
+        (share * (looks + 1), chance.binomial(share, each, (stages, LOOKS)).cumsum(axis=1))
+        for share, each in zip(split, (rate, old_rate), strict=True)
+    ]
+    failed = increase_at_least(drawn[0], drawn[1], alpha) > limit
+    return np.where(failed.any(axis=1), failed.argmax(axis=1), LOOKS)
+
+
+@given(counts, counts, st.integers(0, 100))
+def test_simulated_bound_is_the_one_in_use(new: tuple[int, int], old: tuple[int, int], looks: int) -> None:
+    assume(new[0] and old[0])
+    alpha = 0.05 / (2 * (looks + 1) * (looks + 2))
+    arrays = [(np.array([each[0]]), np.array([each[1]])) for each in (new, old)]
+
+    [lower] = increase_at_least(arrays[0], arrays[1], np.array(alpha))
+
+    assert lower == pytest.approx(error_increase(Answers(*new), Answers(*old), alpha)[0], abs=1e-8)
+    if abs(lower - 0.01) > 1e-6:
+        # Nothing was timed, so of the two checks in force only errors can fail.
+        assert (lower > 0.01) == (judge(Answers(*new), Answers(*old), DEFAULT, looks=looks) is StageOutcome.FAIL)
+
+
+@pytest.mark.parametrize("errors", [0.0005, 0.002, 0.02, 0.1])
+@pytest.mark.parametrize("split", [(5, 25), (20, 100), (50, 950)])
+def test_equal_model_is_hardly_ever_sent_back_in_five_stages_of_sixty_looks(
+    errors: float, split: tuple[int, int]
+) -> None:
+    rollouts = 200
+
+    failed = first_failures(errors, errors, split, 0.01, rollouts * STAGES) < LOOKS
+
+    assert failed.reshape(rollouts, STAGES).any(axis=1).mean() <= 0.05
+
+
+@pytest.mark.parametrize("split", [(5, 25), (20, 100)])
+def test_stage_of_a_model_just_at_the_limit_fails_no_oftener_than_confidence_allows(split: tuple[int, int]) -> None:
+    assert (first_failures(0.012, 0.002, split, 0.01, 500) < LOOKS).mean() <= 0.05
+    assert (first_failures(0.02, 0.02, split, 0.0, 500) < LOOKS).mean() <= 0.05
+
+
+@pytest.mark.parametrize(("split", "most"), [((5, 25), 80), ((20, 100), 60)])
+def test_crash_on_a_tenth_of_inputs_is_caught_within_tens_of_requests(split: tuple[int, int], most: int) -> None:
+    first = first_failures(0.102, 0.002, split, 0.01, 500)
+
+    assert np.median((first + 1) * split[0]) <= most
+    assert (first < LOOKS).mean() > 0.99
+
+
+# --- latency ----------------------------------------------------------------------------------------------
+
+
+def lognormal(median: float, count: int, seed: int) -> NDArray[np.float64]:
+    return np.round(np.random.default_rng(seed).lognormal(np.log(median), 0.42, count))
+
+
+def test_equally_fast_model_passes() -> None:
+    assert judge(timed(lognormal(40, 500, 1)), timed(lognormal(40, 2500, 2)), LATENCY) is StageOutcome.PASS
+
+
+def test_model_of_twice_the_latency_fails() -> None:
+    assert judge(timed(lognormal(80, 300, 1)), timed(lognormal(40, 1500, 2)), LATENCY) is StageOutcome.FAIL
+
+
+def test_too_few_answers_hold() -> None:
+    assert judge(timed(lognormal(40, 40, 1)), timed(lognormal(40, 200, 2)), LATENCY, least=0) is StageOutcome.HOLD
+
+
+def test_latency_is_compared_with_nothing_without_an_old_deployment() -> None:
+    verdict = judge_stage(LATENCY, 100, timed(lognormal(9000, 500, 1)), None, 0)
+
+    assert check(verdict, "latency") is Verdict.YES
+    assert "nothing to compare with" in str(tree_lines(verdict.node))
+
+
+def test_a_millisecond_more_is_no_slow_down() -> None:
+    assert judge(timed([1] * 3000), timed([0] * 3000), LATENCY) is StageOutcome.PASS
+
+
+@given(
+    st.lists(st.integers(0, 5000), min_size=1, max_size=200), st.lists(st.integers(0, 5000), min_size=1, max_size=200)
+)
+@settings(max_examples=50)
+def test_latency_bounds_lie_around_the_ratio(new: list[int], old: list[int]) -> None:
+    lower, upper = latency_ratio(timed(new), timed(old), 0.05)
+    p95, old_p95 = (latency_bound(latency_index(sorted(each)[-(-19 * len(each) // 20) - 1])) for each in (new, old))
+
+    assert lower <= (1 + p95) / (1 + old_p95) * (1 + 1e-9)
+    assert upper >= (1 + p95) / (1 + old_p95) * (1 - 1e-9)
+
+
+@pytest.mark.parametrize("split", [(5, 25), (20, 100)])
+def test_equally_fast_model_is_hardly_ever_sent_back_even_when_nothing_more_is_allowed(split: tuple[int, int]) -> None:
+    strict, stages, failed = Analysis(max_error_increase=1.0, max_latency_increase=0.0), 60, 0
+    for seed in range(stages):
+        drawn = [lognormal(40, share * LOOKS, 2 * seed + side) for side, share in enumerate(split)]
+        for looks in range(0, LOOKS, 3):
+            seen = [timed(each[: share * (looks + 1)]) for each, share in zip(drawn, split, strict=True)]
+            if judge(seen[0], seen[1], strict, looks=looks) is StageOutcome.FAIL:
+                failed += 1
+                break
+
+    assert failed / stages <= 0.05
+
+
+# --- scores -----------------------------------------------------------------------------------------------
+
+
+def normal(mean: float, count: int, seed: int) -> NDArray[np.float64]:
+    return np.random.default_rng(seed).normal(mean, 0.15, count)
+
+
+def test_same_distribution_of_scores_passes() -> None:
+    assert judge(scored(normal(0.5, 1000, 1)), scored(normal(0.5, 5000, 2)), SCORES) is StageOutcome.PASS
+
+
+def test_shifted_scores_fail() -> None:
+    assert judge(scored(normal(0.8, 300, 1)), scored(normal(0.5, 1500, 2)), SCORES) is StageOutcome.FAIL
+
+
+def test_classes_in_other_shares_fail_and_in_the_same_pass() -> None:
+    new, old = [1.0] * 97 + [0.0] * 3, [1.0] * 60 + [0.0] * 40
+
+    assert judge(scored(new * 10), scored(old * 10), SCORES) is StageOutcome.FAIL
+    assert judge(scored(new * 10), scored(new * 50), SCORES) is StageOutcome.PASS
+
+
+@pytest.mark.parametrize(
+    ("new", "old"),
+    [
+        (scored(normal(0.5, 49, 1)), scored(normal(0.5, 5000, 2))),
+        (Answers(500), scored(normal(0.5, 5000, 2))),
+        (scored(normal(0.5, 500, 1)), Answers(500)),
+    ],
+)
+def test_scores_that_are_too_few_or_not_logged_hold(new: Answers, old: Answers) -> None:
+    assert judge(new, old, SCORES, least=0) is StageOutcome.HOLD
+
+
+def test_scores_are_compared_with_nothing_without_an_old_deployment() -> None:
+    assert judge(scored(normal(0.5, 500, 1)), None, SCORES) is StageOutcome.PASS
+
+
+scores_of = st.lists(st.floats(-50, 50), min_size=50, max_size=300)
+
+
+@given(scores_of, scores_of)
+@settings(max_examples=50)
+def test_bounds_of_a_shift_lie_around_the_distance_whichever_is_new(new: list[float], old: list[float]) -> None:
+    shift = score_shift(scored(new).scores, scored(old).scores, 0.05)
+    turned = score_shift(scored(old).scores, scored(new).scores, 0.05)
+
+    assert 0 <= shift.lower <= shift.distance <= shift.upper <= 1
+    assert turned.distance == pytest.approx(shift.distance)
+
+
+def test_true_distance_is_within_the_bounds_as_often_as_they_say() -> None:
+    chance, alpha, wrong = np.random.default_rng(3), 0.05, np.zeros(2)
+    shares = np.array([[0.1, 0.2, 0.4, 0.2, 0.1], [0.2, 0.3, 0.3, 0.1, 0.1]])
+    truth = jensen_shannon_distance(shares[0], shares[1])
+    for _ in range(1000):
+        new, old = (
+            dict(enumerate(chance.multinomial(rows, each).tolist()))
+            for rows, each in zip((500, 2000), shares, strict=True)
+        )
+        shift = score_shift(new, old, alpha)
+        wrong += shift.lower > truth, shift.upper < truth
+
+    assert (wrong / 1000 <= alpha + 0.02).all()
+
+
+# --- what is kept and shown -------------------------------------------------------------------------------
+
+
+def test_verdict_can_be_kept_and_read_back() -> None:
+    everything = Analysis(max_score_shift=0.1)
+    for new, old in ((Answers(), None), (timed([5] * 20, errors=3), timed([5] * 3)), (scored([0.5] * 60),) * 2):
+        node = judge_stage(everything, 100, new, old, 3).node
+
+        assert from_json(json.loads(json.dumps(to_json(node), allow_nan=False))) == node
+
+
+def test_sentence_names_the_figures_and_what_is_allowed() -> None:
+    verdict = judge_stage(ERRORS_ONLY, 100, Answers(400, 30), Answers(2000, 4), 0)
+
+    assert verdict.node.sentence.startswith(
+        "worse than allowed: errors: 30 of 400 (7.5 %), the old 0.2 %: at least +4."
+    )
+    assert verdict.node.sentence.endswith("+1 % is allowed")
+
+
+def test_stage_that_holds_says_what_it_waits_for() -> None:
+    verdict = judge_stage(ERRORS_ONLY, 100, Answers(50, 0), Answers(250, 0), 0)
+
+    assert verdict.node.sentence.startswith("cannot tell yet: requests: 50 answered, 100 are wanted; errors: 0 of 50")

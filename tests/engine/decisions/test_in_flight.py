@@ -1,0 +1,142 @@
+"""What new drift does while a retraining of the model is under way, by the policy's word."""
+
+from datetime import timedelta
+
+from anew.adapters.memory.azure import Ending
+from anew.core.decisions.decision import Outcome
+from anew.core.retrainings.lifecycle import OPEN_RETRAINING, RetrainingState, StopCause
+from anew.engine.base.ports import RunStatus
+from anew.engine.decisions.decide_pending import retrain
+from tests.builders import PIPELINE, Play, drift_event, policy
+
+
+def under_way(in_flight: str, cooldown: str = "0s") -> Play:
+    play = Play().with_policies(policy(limits={"cooldown": cooldown, "in_flight": in_flight}))
+    play.azure.endings[PIPELINE] = Ending(RunStatus.RUNNING)
+    play.receive(drift_event("first"))
+    play.tick()
+    return play
+
+
+def test_hold_answers_new_drift_at_once_and_trains_once() -> None:
+    play = under_way("hold")
+
+    play.receive(drift_event("second", at=play.now))
+    play.tick()
+
+    assert [decision.outcome for decision in play.ledger.decisions()] == [Outcome.HOLD, Outcome.RETRAIN]
+    assert len(play.azure.pipeline_runs) == 1
+
+
+def test_queue_keeps_new_drift_until_the_retraining_has_ended() -> None:
+    play = under_way("queue")
+
+    play.receive(drift_event("second", at=play.now), drift_event("third", at=play.now))
+    play.tick()
+    assert len(play.ledger.decisions()) == 1
+    finish(play)
+
+    assert len(play.azure.pipeline_runs) == 2
+    assert len(play.ledger.decisions()) == 2, "what queued up is one decision"
+
+
+def test_storm_that_queues_up_holds_up_no_other_model() -> None:
+    queues = policy("slow", monitors=["slow"], limits={"in_flight": "queue"})
+    play = Play().with_policies(queues, policy("other", monitors=["other"]))
+    play.azure.endings[PIPELINE] = Ending(RunStatus.RUNNING)
+    play.receive(drift_event("first", monitor="slow"))
+    play.tick()
+    play.receive(*(drift_event(f"again-{number}", monitor="slow", at=play.now) for number in range(5001)))
+    play.tick()
+
+    play.receive(drift_event("late", monitor="other", at=play.now))
+    play.tick()
+
+    assert {item.model for item in play.ledger.retrainings()} == {"slow", "other"}
+
+
+def test_supersede_cancels_the_older_training_outside_and_then_trains_anew() -> None:
+    play = under_way("supersede", cooldown="24h")
+    [first] = play.ledger.retrainings()
+
+    play.receive(drift_event("second", at=play.now))
+    play.tick_until(lambda: len(play.azure.pipeline_runs) == 2)
+
+    old = play.ledger.retraining(first.id)
+    assert old is not None
+    assert (old.state, old.stopped_for) == (RetrainingState.CANCELED, StopCause.SUPERSEDED)
+    assert [run.status for run in play.azure.pipeline_runs.values()] == [RunStatus.CANCELED, RunStatus.RUNNING]
+    assert play.azure.jobs[first.job_name].status is RunStatus.CANCELED
+
+
+def test_two_trainings_of_a_model_never_run_at_once_while_one_is_superseded() -> None:
+    play = under_way("supersede")
+    for number in range(12):
+        play.receive(drift_event(f"again-{number}", at=play.now))
+        play.tick()
+        running = [run for run in play.azure.pipeline_runs.values() if run.status is RunStatus.RUNNING]
+        assert len(running) <= 1
+        assert len(play.ledger.retrainings(OPEN_RETRAINING)) <= 1
+
+
+def test_storm_cannot_supersede_for_ever() -> None:
+    play = under_way("supersede")
+
+    for number in range(40):
+        play.receive(drift_event(f"again-{number}", at=play.now))
+        play.tick()
+
+    assert len(play.azure.pipeline_runs) == 4, "after three in a row the next may finish"
+
+
+def test_drift_that_would_not_retrain_supersedes_nothing() -> None:
+    play = under_way("supersede")
+
+    play.receive(drift_event("weak", value=0.1, at=play.now))
+    play.tick()
+
+    assert play.retraining.state is RetrainingState.TRAINING
+    assert play.ledger.decisions()[0].outcome == Outcome.HOLD
+
+
+def finish(play: Play) -> None:
+    """The training under way fails, and so nothing holds up the next."""
+    for run in play.azure.pipeline_runs.values():
+        run.status = RunStatus.FAILED
+    for job in play.azure.jobs.values():
+        job.status = RunStatus.FAILED
+    play.tick()
+    play.tick()
+
+
+def test_pass_that_stands_still_until_its_claim_ran_out_trains_no_second_time() -> None:
+    play = Play().with_policies(policy(limits={"cooldown": "0s"}))
+    play.receive(drift_event())
+
+    def others_take_over() -> None:
+        play.now += timedelta(minutes=6)
+        play.receive(drift_event("second", at=play.now))
+        retrain(play.engine, play.now)
+        play.tick_until(lambda: not play.retraining.is_open)
+
+    play.azure.stall("missed.confirm", others_take_over)
+    report = retrain(play.engine, play.now)
+
+    assert (report.decided, len(report.deferred)) == ((), 1)
+    assert len(play.azure.pipeline_runs) == 1
+
+
+def test_pass_that_stands_still_until_its_claim_ran_out_supersedes_nothing() -> None:
+    play = Play().with_policies(policy(limits={"cooldown": "0s", "in_flight": "supersede"}))
+    play.azure.endings[PIPELINE] = Ending(RunStatus.RUNNING)
+    play.receive(drift_event())
+
+    def others_take_over() -> None:
+        play.now += timedelta(minutes=6)
+        retrain(play.engine, play.now)
+
+    play.azure.stall("missed.confirm", others_take_over)
+    retrain(play.engine, play.now)
+    play.tick()
+
+    assert play.retraining.state is RetrainingState.TRAINING

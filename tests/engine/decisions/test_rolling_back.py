@@ -1,0 +1,327 @@
+"""Drift right after a release brings the version before back: once, whoever dies, and then it retrains as usual."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from anew.adapters.memory.azure import Crash, Fault
+from anew.core.decisions.decision import Outcome
+from anew.core.rollouts.lifecycle import RolloutKind, RolloutState
+from anew.core.rollouts.naming import deployment_name
+from anew.engine.base.ports import ModelVersion
+from anew.engine.decisions.decide_pending import request_retraining, retrain
+from anew.engine.history.trace import tell
+from anew.engine.rollouts.rollback import request_rollback
+from tests.builders import ENDPOINT, MODEL, PRODUCTION, Play, deploy_rule, drift_event, policy, registered_event
+
+OLD, NEW = deployment_name(MODEL, "1"), deployment_name(MODEL, "2")
+WRITES = ("traffic", ENDPOINT)
+
+
+def released(*versions: str, bake: str = "1h", limits: dict[str, Any] | None = None, **changes: Any) -> Play:
+    """1 was live, and 2 has just taken all traffic; with a bake, 2 bakes."""
+    limits = {"cooldown": "0s", "prefer_rollback": "6h"} | (limits or {})
+    play = Play().with_policies(policy(deploy=[deploy_rule(bake=bake)], limits=limits, **changes))
+    for version in versions or ("1", "2"):
+        play.tick(hours=2)
+        play.azure.models[MODEL, version] = ModelVersion(MODEL, version, PRODUCTION, f"path-{version}")
+        play.receive(registered_event(version, at=play.now))
+        for _ in range(3):
+            play.tick()
+    return play
+
+
+def drifts(play: Play, run: str = "after") -> None:
+    play.receive(drift_event(run, at=play.now))
+
+
+def traffic(play: Play) -> dict[str, int]:
+    return {name: share for name, share in play.azure.endpoints[ENDPOINT].traffic.items() if share}
+
+
+def outcomes(play: Play) -> list[str]:
+    return [record.outcome for record in reversed(play.ledger.decisions())]
+
+
+def settle_down(play: Play) -> None:
+    for _ in range(5):
+        play.tick()
+
+
+def rollbacks(play: Play) -> list[str]:
+    return [each.version for each in play.ledger.rollouts() if each.kind is RolloutKind.ROLLBACK]
+
+
+def test_version_that_bakes_is_left_in_one_write_and_nothing_is_trained() -> None:
+    play = released()
+    assert traffic(play) == {NEW: 100}
+    before = play.azure.effects[WRITES]
+
+    drifts(play)
+    settle_down(play)
+
+    assert outcomes(play) == [Outcome.ROLL_BACK]
+    assert traffic(play) == {OLD: 100}
+    assert play.azure.effects[WRITES] == before + 1
+    assert play.azure.pipeline_runs == {}
+
+
+def test_live_version_is_left_too_and_its_rollout_says_which_decision_wanted_it() -> None:
+    play = released(bake="0s")
+
+    drifts(play)
+    settle_down(play)
+
+    assert traffic(play) == {OLD: 100}
+    [rollback] = [each for each in play.ledger.rollouts() if each.kind is RolloutKind.ROLLBACK]
+    [decision] = play.ledger.decisions()
+    assert decision.leaves_version == "2"
+    assert (rollback.why or "").startswith(f"{decision.id}: roll_back: version 2 took all traffic")
+    assert play.azure.pipeline_runs == {}
+
+
+def test_drift_that_persists_after_going_back_retrains() -> None:
+    play = released(bake="0s")
+    drifts(play)
+    settle_down(play)
+
+    drifts(play, "again")
+    play.tick()
+
+    assert outcomes(play) == [Outcome.ROLL_BACK, Outcome.RETRAIN]
+    assert len(play.azure.pipeline_runs) == 1
+    assert traffic(play) == {OLD: 100}
+
+
+def test_while_it_goes_back_other_drift_trains_nothing() -> None:
+    play = released(bake="0s")
+    play.azure.down.add("endpoints.create_deployment")
+    drifts(play)
+    play.tick()
+
+    drifts(play, "again")
+    play.tick()
+
+    assert outcomes(play) == [Outcome.ROLL_BACK, Outcome.HOLD]
+    assert rollbacks(play) == ["1"]
+
+
+def test_rollback_that_fails_is_not_tried_again_and_the_next_drift_retrains() -> None:
+    play = released(bake="0s")
+    play.azure.broken.add(f"{MODEL}:1")
+    drifts(play)
+    settle_down(play)
+    assert traffic(play) == {NEW: 100}
+
+    drifts(play, "again")
+    settle_down(play)
+
+    assert outcomes(play) == [Outcome.ROLL_BACK, Outcome.RETRAIN]
+    assert rollbacks(play) == ["1"]
+
+
+def test_drift_later_than_the_policy_calls_soon_retrains() -> None:
+    play = released(bake="0s")
+    play.wait(hours=7)
+
+    drifts(play)
+    play.tick()
+
+    assert outcomes(play) == [Outcome.RETRAIN]
+
+
+def test_first_version_of_all_retrains_as_there_is_nothing_to_go_back_to() -> None:
+    play = released("1", bake="0s")
+
+    drifts(play)
+    play.tick()
+
+    assert outcomes(play) == [Outcome.RETRAIN]
+
+
+def test_version_that_somebody_gave_the_traffic_by_hand_is_no_release() -> None:
+    play = released(bake="0s")
+    play.azure.endpoints[ENDPOINT].traffic = {NEW: 0}
+    play.tick()
+    play.azure.endpoints[ENDPOINT].traffic = {NEW: 100}
+    play.tick()
+
+    drifts(play)
+    play.tick()
+
+    assert outcomes(play) == [Outcome.RETRAIN]
+
+
+def test_shadow_policy_moves_nothing() -> None:
+    play = released(bake="0s", mode="shadow")
+
+    drifts(play)
+    settle_down(play)
+
+    [decision] = play.ledger.decisions()
+    assert (decision.outcome, decision.shadow, decision.leaves_version) == (Outcome.ROLL_BACK, True, None)
+    assert traffic(play) == {NEW: 100}
+    assert rollbacks(play) == []
+
+
+def test_person_who_forces_a_retraining_gets_one() -> None:
+    play = released(bake="0s")
+
+    request_retraining(play.engine, MODEL, "request-1", "ada", "new schema", force=True, now=play.now)
+    play.tick()
+
+    assert outcomes(play) == [Outcome.RETRAIN]
+    assert traffic(play) == {NEW: 100}
+
+
+def test_forged_drift_moves_nothing() -> None:
+    play = released(bake="0s")
+    event = drift_event("forged", at=play.now)
+    play.azure.forged.add(event.key)
+
+    play.receive(event)
+    play.tick(minutes=20)
+    settle_down(play)
+
+    assert outcomes(play) == [Outcome.INSUFFICIENT]
+    assert traffic(play) == {NEW: 100}
+
+
+@pytest.mark.parametrize(("later", "rounds"), [(-1, 1), (1, 2)])
+def test_forged_drift_beside_a_real_one_holds_nothing_up(later: int, rounds: int) -> None:
+    play = released(bake="0s")
+    real = drift_event("real", at=play.now)
+    forged = drift_event("forged", at=play.now + timedelta(seconds=later))
+    play.azure.forged.add(forged.key)
+    play.receive(forged, real)
+    before = play.azure.calls.count("missed.confirm")
+
+    play.tick()
+
+    assert outcomes(play) == [Outcome.ROLL_BACK]
+    assert play.azure.calls.count("missed.confirm") == before + rounds
+
+
+def test_rollback_of_a_person_that_failed_counts_as_tried() -> None:
+    play = released(bake="0s")
+    play.azure.refused.add("endpoints.create_deployment")
+    request_rollback(play.engine, MODEL, "it misprices", play.now)
+    settle_down(play)
+
+    drifts(play)
+    play.tick()
+
+    assert outcomes(play) == [Outcome.RETRAIN]
+
+
+def test_people_are_told() -> None:
+    play = released(bake="0s")
+
+    drifts(play)
+    play.tick()
+
+    assert any(news.kind == "decision.roll_back" for news in told(play))
+
+
+def told(play: Play) -> list[Any]:
+    notifier: Any = play.engine.notifier
+    return notifier.told
+
+
+# --- exactly once -----------------------------------------------------------------------------------------
+
+
+class DiesOnceRecorded:
+    """A ledger whose process dies right after it has recorded a decision."""
+
+    def __init__(self, ledger: Any) -> None:
+        self._ledger = ledger
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._ledger, name)
+
+    def record_decision(self, *args: Any, **kwargs: Any) -> None:
+        self._ledger.record_decision(*args, **kwargs)
+        raise Crash
+
+
+@pytest.mark.parametrize("bake", ["0s", "1h"])
+def test_death_after_the_decision_was_recorded_is_made_up_for_once(bake: str) -> None:
+    play = released(bake=bake)
+    drifts(play)
+    mortal: Any = DiesOnceRecorded(play.ledger)
+    with pytest.raises(Crash):
+        retrain(replace(play.engine, ledger=mortal), play.now)
+    assert traffic(play) == {NEW: 100}
+
+    settle_down(play)
+    play.tick(minutes=10)
+
+    assert outcomes(play) == [Outcome.ROLL_BACK]
+    assert traffic(play) == {OLD: 100}
+    assert len(rollbacks(play)) == (bake == "0s")
+    assert play.azure.pipeline_runs == {}
+
+
+@pytest.mark.parametrize("fault", list(Fault))
+@pytest.mark.parametrize("call", range(12))
+def test_whatever_call_fails_it_goes_back_once_and_trains_nothing(fault: Fault, call: int) -> None:
+    play = released(bake="0s")
+    before = play.azure.effects[WRITES]
+    drifts(play)
+    play.azure.plan(len(play.azure.calls) + call, fault)
+    for _ in range(3):
+        try:
+            play.tick(minutes=6)
+        except Crash:
+            play.azure.restart()
+    settle_down(play)
+
+    assert outcomes(play) == [Outcome.ROLL_BACK]
+    assert traffic(play) == {OLD: 100}
+    assert play.azure.effects[WRITES] == before + 1
+    assert rollbacks(play) == ["1"]
+    assert play.azure.pipeline_runs == {}
+
+
+def test_registry_that_is_away_is_asked_again_by_the_next_tick() -> None:
+    play = released(bake="0s")
+    play.azure.down.add("registry.get")
+    drifts(play)
+    play.tick()
+    assert rollbacks(play) == []
+
+    play.azure.down.clear()
+    settle_down(play)
+
+    assert traffic(play) == {OLD: 100}
+
+
+def test_version_left_is_not_left_again_when_a_person_brings_it_back() -> None:
+    play = released(bake="0s")
+    drifts(play)
+    settle_down(play)
+    request_rollback(play.engine, MODEL, "it was fine", play.now, to="2")
+
+    settle_down(play)
+
+    assert traffic(play) == {NEW: 100}
+    assert [each.state for each in play.ledger.rollouts() if each.is_open] == []
+    assert RolloutState.FAILED not in {each.state for each in play.ledger.rollouts()}
+
+
+@pytest.mark.parametrize("about", ["decision", "rollout", "event", "model"])
+def test_story_of_going_back_has_its_decision_and_its_rollout(about: str) -> None:
+    play = released(bake="0s")
+    drifts(play)
+    settle_down(play)
+    [decision] = play.ledger.decisions()
+    [rollback] = [each for each in play.ledger.rollouts() if each.kind is RolloutKind.ROLLBACK]
+    name = {"decision": decision.id, "rollout": rollback.id, "event": "event-after", "model": MODEL}[about]
+
+    story = tell(play.ledger, name)
+
+    assert story.decision == decision
+    assert [each.id for each in story.rollouts] == [rollback.id]

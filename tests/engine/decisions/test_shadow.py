@@ -1,0 +1,68 @@
+"""Policies on trial: they decide for real, keep their own limits, and start nothing."""
+
+from anew.core.decisions.decision import Outcome
+from anew.core.events.event import Cause
+from anew.engine.decisions.decide_pending import Decided, retrain
+from tests.builders import Play, drift_event, policy
+
+
+def drifts(play: Play, run: str) -> Decided:
+    """Drift comes in now, and is decided about."""
+    play.receive(drift_event(run, at=play.now))
+    [decided] = retrain(play.engine, play.now).decided
+    return decided
+
+
+def test_shadow_policy_records_what_it_would_have_done_and_starts_nothing() -> None:
+    play = Play().with_policies(policy(mode="shadow"))
+
+    decided = drifts(play, "run-1")
+    kept = play.ledger.decision(decided.record.id)
+
+    assert kept is not None
+    assert (kept.outcome, kept.shadow, kept.retraining_id) == (Outcome.RETRAIN, True, None)
+    assert decided.retraining is None
+    assert play.ledger.retrainings() == []
+    assert play.azure.calls == []
+    assert play.ledger.unsettled([Cause.DRIFT]) == []
+    assert play.tick(hours=1).problems == ()
+    assert play.azure.effects == {}
+
+
+def test_shadow_policy_keeps_the_cooldown_of_what_it_would_have_started() -> None:
+    play = Play().with_policies(policy(mode="shadow"))
+    outcomes: list[str] = []
+    for hours in (0, 1, 22, 1, 1):
+        play.wait(hours=hours)
+        outcomes.append(drifts(play, f"run-{len(outcomes)}").record.outcome)
+
+    assert outcomes == [Outcome.RETRAIN, Outcome.HOLD, Outcome.HOLD, Outcome.RETRAIN, Outcome.HOLD]
+
+
+def test_shadow_policy_keeps_the_budget_of_what_it_would_have_spent() -> None:
+    budget = {"unit": "EUR", "limit": 10, "window": "30d", "per_retraining": 4}
+    play = Play().with_policies(policy(mode="shadow", limits={"cooldown": "0s", "budget": budget}))
+    outcomes: list[str] = []
+    for index in range(3):
+        play.wait(hours=1)
+        outcomes.append(drifts(play, f"run-{index}").record.outcome)
+
+    assert outcomes == [Outcome.RETRAIN, Outcome.RETRAIN, Outcome.HOLD]
+
+
+def test_policy_that_becomes_active_owes_nothing_to_its_trial() -> None:
+    play = Play().with_policies(policy(mode="shadow"))
+    drifts(play, "run-1")
+    play.with_policies(policy()).wait(minutes=1)
+
+    assert drifts(play, "run-2").record.outcome == Outcome.RETRAIN
+    assert play.azure.effects["run", play.retraining.id] == 1
+
+
+def test_shadow_policy_does_not_stop_at_what_really_runs() -> None:
+    play = Play()
+    drifts(play, "run-1")
+    play.with_policies(policy(mode="shadow")).wait(minutes=1)
+
+    assert drifts(play, "run-2").record.outcome == Outcome.RETRAIN
+    assert len(play.ledger.retrainings()) == 1

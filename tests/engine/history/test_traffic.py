@@ -1,0 +1,273 @@
+"""What served when, and the chain of any id: both ways, and with what the ledger cannot know said."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import pytest
+
+from anew.core.history.graph import Lineage, NodeKind, mermaid
+from anew.core.rollouts.lifecycle import RolloutKind, RolloutState
+from anew.core.rollouts.naming import deployment_name
+from anew.core.rollouts.traffic import TrafficChange
+from anew.core.rollouts.traffic_history import split_words
+from anew.engine.history.lineage import lineage
+from anew.engine.history.traffic import EndpointHistory, chain_of, traffic_history
+from anew.engine.serving.external_changes import SOMEBODY
+from anew.errors import NothingKnown
+from tests.builders import ENDPOINT, MODEL, Play, deploy_rule, drift_event, policy, serve, stage
+
+PLACE = f"online/{ENDPOINT}"
+
+
+@dataclass(frozen=True)
+class Told:
+    """3 served; drift trained 4, which took all traffic; drift sent it back; somebody switched everything off."""
+
+    play: Play
+    seen_first: datetime
+    shared: datetime
+    full: datetime
+    back: datetime
+    off: datetime
+
+    @property
+    def endpoint(self) -> EndpointHistory:
+        [endpoint] = traffic_history(self.play.ledger, MODEL)
+        return endpoint
+
+    def served(self, at: datetime) -> str | None:
+        period = self.endpoint.at(at)
+        return None if period is None else split_words(period.change)
+
+
+@pytest.fixture(scope="module")
+def told() -> Told:
+    play = Play().with_policies(
+        policy(
+            limits={"cooldown": "0s", "prefer_rollback": "6h"},
+            deploy=[deploy_rule(bake="6h", steps=[stage(mirror=20, wait="10m"), stage(20, wait="1h"), stage(100)])],
+        )
+    )
+    serve(play.azure, "3")
+    play.tick()
+    seen_first = play.now
+    play.receive(drift_event("first", at=play.now))
+    shared = until(play, {deployment_name(MODEL, "3"): 80, deployment_name(MODEL, "4"): 20})
+    full = until(play, {deployment_name(MODEL, "4"): 100})
+    play.tick(hours=1)
+    play.receive(drift_event("second", at=play.now))
+    back = until(play, {deployment_name(MODEL, "3"): 100})
+    play.tick(hours=1)
+    play.azure.endpoints[ENDPOINT].traffic = {}
+    play.tick()
+    return Told(play, seen_first, shared, full, back, play.now)
+
+
+def until(play: Play, traffic: dict[str, int]) -> datetime:
+    def shows() -> bool:
+        return {name: share for name, share in play.azure.endpoints[ENDPOINT].traffic.items() if share} == traffic
+
+    play.tick_until(shows, at_most=100)
+    return play.now
+
+
+# --- history ----------------------------------------------------------------------------------------------
+
+
+def test_any_moment_is_answered_with_what_served_then(told: Told) -> None:
+    minute = timedelta(minutes=1)
+
+    assert told.served(told.seen_first) == "price:3 100 %"
+    assert told.served(told.shared - minute / 2) == "price:3 100 %, price:4 mirrored 20 %"
+    assert told.served(told.shared) == "price:3 80 %, price:4 20 %"
+    assert told.served(told.full - minute / 2) == "price:3 80 %, price:4 20 %"
+    assert told.served(told.full) == "price:4 100 %"
+    assert told.served(told.back) == "price:3 100 %"
+    assert told.served(told.off) == "no traffic"
+    assert told.served(told.off + timedelta(days=1)) == "no traffic"
+
+
+def test_before_the_first_change_nothing_is_known(told: Told) -> None:
+    assert told.served(told.seen_first - timedelta(seconds=1)) is None
+
+
+def test_periods_say_since_when_and_until_when(told: Told) -> None:
+    period = told.endpoint.at(told.full + timedelta(minutes=1))
+
+    assert period is not None
+    assert (period.since, period.until) == (told.full, told.back)
+
+
+def test_change_of_a_release_leads_back_to_the_event_that_caused_it(told: Told) -> None:
+    chain = chain_of(told.play.ledger, change_at(told, told.full))
+
+    assert chain.rollout is not None
+    assert chain.retraining is not None
+    assert chain.decision is not None
+    assert (chain.rollout.version, chain.retraining.new_version, chain.decision.outcome) == ("4", "4", "retrain")
+    assert [entry.event.run_id for entry in chain.events] == ["first"]
+
+
+def test_change_of_going_back_leads_to_the_event_that_sent_it_back(told: Told) -> None:
+    chain = chain_of(told.play.ledger, change_at(told, told.back))
+
+    assert chain.decision is not None
+    assert chain.decision.outcome == "roll_back"
+    assert [entry.event.run_id for entry in chain.events] == ["second"]
+
+
+def test_move_of_somebody_else_is_named_as_such_and_has_no_chain(told: Told) -> None:
+    change = change_at(told, told.off)
+    chain = chain_of(told.play.ledger, change)
+
+    assert change.actor == SOMEBODY
+    assert (chain.rollout, chain.decision, chain.events) == (None, None, ())
+
+
+def test_two_endpoints_have_a_history_each() -> None:
+    play = Play().with_policies(policy(deploy=[deploy_rule(), deploy_rule("price-other")]))
+    serve(play.azure, "3")
+    serve(play.azure, "2", endpoint="price-other")
+    serve(play.azure, "7", model="another", endpoint="not-ours")
+    play.tick()
+
+    assert [(each.place, split_words(each.now)) for each in traffic_history(play.ledger, MODEL)] == [
+        ("online/price-online", "price:3 100 %"),
+        ("online/price-other", "price:2 100 %"),
+    ]
+
+
+def test_model_without_traffic_is_not_known(told: Told) -> None:
+    with pytest.raises(NothingKnown, match="another"):
+        traffic_history(told.play.ledger, "another")
+
+
+def change_at(told: Told, moment: datetime) -> TrafficChange:
+    period = told.endpoint.at(moment)
+    assert period is not None
+    return period.change
+
+
+# --- lineage ----------------------------------------------------------------------------------------------
+
+
+def kinds(graph: Lineage) -> dict[str, NodeKind]:
+    return {node.id: node.kind for node in graph.nodes.values()}
+
+
+def causes(graph: Lineage, node_id: str) -> set[str]:
+    """Everything that led to it."""
+    found: set[str] = set()
+    front = [node_id]
+    while front:
+        here = front.pop()
+        above = [edge.source for edge in graph.edges if edge.target == here and not edge.beside]
+        front += [each for each in above if each not in found]
+        found |= set(above)
+    return found
+
+
+@pytest.mark.parametrize("about", ["event", "key", "decision", "retraining", "run", "rollout", "version"])
+def test_every_id_of_a_chain_draws_it_from_event_to_traffic(told: Told, about: str) -> None:
+    play = told.play
+    retraining, rollout = play.retraining, play.rollout
+    event = drift_event("first")
+    name = {
+        "event": event.id,
+        "key": event.key,
+        "decision": retraining.decision_id,
+        "retraining": retraining.id,
+        "run": retraining.external_run_id or "",
+        "rollout": rollout.id,
+        "version": f"{MODEL}:4",
+    }[about]
+
+    graph = lineage(play.ledger, name)
+
+    [traffic] = [node for node in graph.nodes.values() if node.kind is NodeKind.TRAFFIC and "100 %" in node.title]
+    chain = {event.key, retraining.decision_id, retraining.id, f"{retraining.id}/gate", f"{MODEL}:4", rollout.id}
+    assert chain <= causes(graph, traffic.id)
+    assert f"then price:3 100 % ({rollout.id})" in traffic.details[0]
+
+
+def test_decision_that_sent_it_back_leads_to_its_rollout(told: Told) -> None:
+    graph = lineage(told.play.ledger, f"{MODEL}:4")
+
+    assert drift_event("second").key in causes(graph, told.play.rollout.id)
+    assert drift_event("second").key not in causes(graph, f"{MODEL}:4"), "it did not cause the version"
+
+
+def test_champion_stands_beside_the_gate_and_is_no_cause(told: Told) -> None:
+    graph = lineage(told.play.ledger, f"{MODEL}:4")
+
+    [(label, champion)] = graph.beside(f"{told.play.retraining.id}/gate")
+    assert (label, champion.id) == ("compared with", f"{MODEL}:3")
+    assert champion.id not in causes(graph, f"{MODEL}:4")
+
+
+def test_version_of_somebody_else_says_that_nobody_knows_where_it_is_from(told: Told) -> None:
+    graph = lineage(told.play.ledger, f"{MODEL}:3")
+
+    assert "does not know what it was trained from" in graph.nodes[f"{MODEL}:3"].details[0]
+    served = [node.title for _, node in graph.led_to(f"{MODEL}:3")]
+    assert served == [f"served up to 100 % of {PLACE}"] * 2
+
+
+def test_model_draws_what_serves_now() -> None:
+    play = Play()
+    serve(play.azure, "3")
+    play.receive(drift_event())
+    play.tick_until(lambda: bool(play.ledger.rollouts([RolloutState.LIVE])))
+
+    graph = lineage(play.ledger, MODEL)
+
+    assert any(node.title == f"serves 100 % of {PLACE}" for node in graph.nodes.values())
+    assert kinds(graph)[drift_event().key] is NodeKind.EVENT
+
+
+def test_version_brought_back_hangs_under_the_rollback(told: Told) -> None:
+    play = Play().with_policies(policy(limits={"cooldown": "0s", "prefer_rollback": "6h"}))
+    serve(play.azure, "3")
+    play.tick()
+    play.receive(drift_event("first", at=play.now))
+    play.tick_until(lambda: bool(play.ledger.rollouts([RolloutState.LIVE])))
+    play.receive(drift_event("second", at=play.now))
+    play.tick_until(lambda: len(play.ledger.rollouts([RolloutState.LIVE])) == 2)
+    [rollback] = [each for each in play.ledger.rollouts() if each.kind is RolloutKind.ROLLBACK]
+
+    graph = lineage(play.ledger, rollback.id)
+
+    assert drift_event("second").key in causes(graph, rollback.id)
+    assert [node.title for _, node in graph.led_to(rollback.id)] == [f"serves 100 % of {PLACE}"]
+
+
+def test_event_that_led_to_nothing_says_what_became_of_it() -> None:
+    play = Play()
+    play.receive(drift_event(monitor="nobody-watches"))
+    play.tick()
+
+    [node] = lineage(play.ledger, drift_event(monitor="nobody-watches").id).nodes.values()
+
+    assert node.details[-1] == "held: no policy watches nobody-watches"
+
+
+@pytest.mark.parametrize("about", ["nothing", "price:99", ":", "another:1"])
+def test_what_the_ledger_does_not_know_is_named(told: Told, about: str) -> None:
+    with pytest.raises(NothingKnown, match=about):
+        lineage(told.play.ledger, about)
+
+
+def test_graph_holds_together(told: Told) -> None:
+    graph = lineage(told.play.ledger, f"{MODEL}:4")
+
+    assert all(edge.source in graph.nodes and edge.target in graph.nodes for edge in graph.edges)
+    assert graph.roots()
+
+
+def test_mermaid_has_each_node_and_edge_and_nothing_that_ends_its_strings(told: Told) -> None:
+    graph = lineage(told.play.ledger, f"{MODEL}:4")
+    drawn = mermaid(graph).splitlines()
+
+    assert drawn[0] == "flowchart LR"
+    assert len(drawn) == 1 + len(graph.nodes) + len(graph.edges)
+    assert all(line.count('"') in (0, 2) for line in drawn)

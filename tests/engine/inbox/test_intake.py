@@ -1,0 +1,51 @@
+"""Taking in: the good is kept, the rest is counted or handed back."""
+
+from anew.adapters.ledger import SqlLedger
+from anew.core.events.event import Cause, Ignored, Rejected
+from anew.engine.inbox.intake import ACTS_ON, SETTLED_AT_ONCE, receive
+from tests.event_data import NOW, drift, registered, run_status
+
+
+def test_every_cause_is_acted_on_by_one_flow_or_settled_at_once() -> None:
+    acted = [cause for causes in ACTS_ON.values() for cause in causes]
+
+    assert sorted([*acted, *SETTLED_AT_ONCE]) == sorted(Cause)
+
+
+def test_good_elements_of_a_mixed_batch_are_kept() -> None:
+    ledger = SqlLedger.in_memory()
+    bad = Rejected("id is missing", {})
+
+    result = receive(ledger, [drift("a"), bad, Ignored("unknown type", drift("x")), drift("b")], NOW)
+
+    assert (result.stored, result.ignored, result.rejected) == (2, 1, (bad,))
+    assert {entry.event.run_id for entry in ledger.unsettled({Cause.DRIFT})} == {"a", "b"}
+
+
+def test_repeated_delivery_is_one_entry() -> None:
+    ledger = SqlLedger.in_memory()
+
+    receive(ledger, [drift("a")], NOW)
+    result = receive(ledger, [drift("a"), drift("a")], NOW)
+
+    assert (result.receipt.new, result.receipt.repeated) == (0, 2)
+    assert len(ledger.entries()) == 1
+
+
+def test_what_nobody_acts_on_is_settled_with_a_sentence() -> None:
+    ledger = SqlLedger.in_memory()
+
+    receive(ledger, [run_status("r", "Running", Cause.RUN_PROGRESS), registered()], NOW)
+
+    settled = {entry.cause: entry.outcome for entry in ledger.entries()}
+    assert settled == {Cause.RUN_PROGRESS: SETTLED_AT_ONCE[Cause.RUN_PROGRESS], Cause.MODEL_REGISTERED: None}
+
+
+def test_ignored_elements_are_counted_by_type_and_reason() -> None:
+    ledger = SqlLedger.in_memory()
+
+    receive(ledger, [Ignored("not watched", drift("a")), Ignored("not watched", drift("b"))], NOW)
+
+    (count,) = ledger.ignored_counts()
+    assert (count.type, count.reason, count.count) == (drift().type, "not watched", 2)
+    assert ledger.entries() == []

@@ -1,0 +1,129 @@
+"""The relay: whatever Prefect loses, waiting work gets a flow run, and never one for each event."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from itertools import pairwise
+
+from anew.adapters.ledger import SqlLedger
+from anew.adapters.memory.flows import MemoryFlows
+from anew.core.events.event import Cause, Event
+from anew.engine.base.ledger import Waiting
+from anew.engine.inbox.intake import receive
+from anew.engine.inbox.relay import RelayReport, relay_once
+from tests.event_data import NOW, drift, manual, registered, run_status
+
+
+def at(seconds: float) -> datetime:
+    return NOW + timedelta(seconds=seconds)
+
+
+class Setting:
+    """A ledger that holds some events, and a Prefect in memory."""
+
+    def __init__(self, events: Sequence[Event]) -> None:
+        self.ledger = SqlLedger.in_memory()
+        self.flows = MemoryFlows()
+        receive(self.ledger, events, NOW)
+
+    def relay(self, seconds: float) -> RelayReport:
+        return relay_once(self.ledger, self.flows, at(seconds))
+
+
+def test_new_entry_is_hinted_once() -> None:
+    setting = Setting([drift("a")])
+
+    assert setting.relay(0).hinted == ("retrain",)
+    assert setting.relay(1) == RelayReport()
+    assert [event.run_id for event in setting.flows.hints] == ["a"]
+
+
+def test_burst_becomes_one_hint() -> None:
+    setting = Setting([drift(f"run-{number}") for number in range(50)])
+
+    setting.relay(0)
+
+    assert len(setting.flows.hints) == 1
+    assert setting.relay(1) == RelayReport()
+
+
+def test_each_flow_is_hinted_for_its_own_causes() -> None:
+    ended = run_status("r", "Failed", Cause.RUN_FAILED)
+    setting = Setting([drift("a"), ended, registered(), run_status("r", "Running", Cause.RUN_PROGRESS)])
+
+    assert setting.relay(0).hinted == ("retrain", "promote", "deploy")
+    assert len(setting.flows.hints) == 3
+
+
+def test_unclaimed_entry_is_started_after_the_grace() -> None:
+    setting = Setting([drift("a")])
+    setting.relay(0)
+
+    assert setting.relay(4.9).started == ()
+    assert setting.relay(5).started == ("retrain",)
+    assert [run.deployment for run in setting.flows.runs] == ["retrain/default"]
+
+
+def test_claimed_or_settled_entry_is_left_alone() -> None:
+    setting = Setting([drift("a"), registered()])
+    setting.relay(0)
+    setting.ledger.claim({Cause.DRIFT}, at(1), timedelta(minutes=1))
+    setting.ledger.settle([registered().key], "done", at(1))
+
+    assert setting.relay(30) == RelayReport()
+
+
+def test_entry_whose_claimant_died_is_started_when_its_lease_ends() -> None:
+    setting = Setting([drift("a")])
+    setting.relay(0)
+    setting.ledger.claim({Cause.DRIFT}, at(1), timedelta(minutes=1))
+
+    assert setting.relay(60).started == ()
+    assert setting.relay(61).started == ("retrain",)
+
+
+def test_attempts_come_ever_later_but_do_not_end() -> None:
+    setting = Setting([drift("a")])
+
+    attempts = [second for second in range(0, 1600, 5) if setting.relay(second).started]
+
+    assert attempts[:6] == [5, 10, 20, 40, 80, 160]
+    assert all(later - earlier == 300 for earlier, later in pairwise(attempts[7:]))
+    assert len({run.idempotency_key for run in setting.flows.runs}) == len(attempts)
+
+
+def test_relay_that_crashed_before_it_marked_starts_no_second_run() -> None:
+    setting = Setting([drift("a")])
+    setting.relay(0)
+    before = setting.ledger.unsettled({Cause.DRIFT})
+
+    class Forgetful(SqlLedger):
+        def mark_hinted(self, hinted: Sequence[Waiting], now: datetime) -> None:
+            """Crashes before the commit: nothing is written."""
+
+    forgetful = Forgetful.in_memory()
+    forgetful.receive([drift("a")], before[0].source, NOW)
+    SqlLedger.mark_hinted(forgetful, forgetful.unclaimed([Cause.DRIFT], at(0)), at(0))
+    relay_once(forgetful, setting.flows, at(6))
+    relay_once(forgetful, setting.flows, at(7))
+
+    assert len(setting.flows.runs) == 1
+
+
+def test_nothing_is_lost_while_prefect_is_away() -> None:
+    setting = Setting([drift("a"), registered()])
+    setting.flows.down = True
+
+    report = setting.relay(0)
+    assert report.failed is not None
+    assert set(report.failed) == {"retrain", "deploy"}
+    assert setting.relay(100).hinted == ()
+
+    setting.flows.down = False
+    assert setting.relay(101).hinted == ("retrain", "deploy")
+
+
+def test_what_is_no_azure_event_is_started_at_once() -> None:
+    setting = Setting([manual()])
+
+    assert setting.relay(0).started == ("retrain",)
+    assert setting.flows.hints == []

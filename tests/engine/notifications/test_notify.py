@@ -1,0 +1,67 @@
+"""People are told of decisions, and a channel that is down holds up nothing."""
+
+from dataclasses import replace
+
+import pytest
+
+from anew.adapters.memory.evidence import MemoryNotifier
+from anew.core.retrainings.lifecycle import RetrainingState
+from anew.engine.base.ports import News
+from anew.engine.decisions.decide_pending import retrain
+from anew.errors import NotificationFailed
+from tests.builders import MODEL, Play, drift_event, policy
+
+
+class DeafNotifier:
+    def tell(self, news: News) -> None:
+        raise NotificationFailed(f"'{news.title}' reached nobody")
+
+
+def told(play: Play) -> list[News]:
+    assert isinstance(play.engine.notifier, MemoryNotifier)
+    return play.engine.notifier.told
+
+
+def test_people_are_told_of_a_retraining_with_its_reasons_and_where_to_look() -> None:
+    play = Play()
+    play.receive(drift_event(value=0.6))
+
+    [decided] = retrain(play.engine, play.now).decided
+
+    [news] = told(play)
+    assert (news.kind, news.about, news.model) == ("decision.retrain", decided.record.id, MODEL)
+    assert news.title == f"{MODEL}: retrain"
+    assert "drift_coefficient 0.6 is above 0.3" in news.text
+    assert news.text.endswith(f"anew explain {decided.record.id}")
+
+
+def test_people_are_not_told_of_a_hold_unless_the_policy_wants_it() -> None:
+    play = Play()
+    play.receive(drift_event(value=0.1))
+    retrain(play.engine, play.now)
+    assert told(play) == []
+
+    play.with_policies(policy(notify_on=("hold",)))
+    play.receive(drift_event("drift-2", value=0.2))
+    retrain(play.engine, play.now)
+    assert [news.title for news in told(play)] == [f"{MODEL}: hold"]
+
+
+def test_channel_that_is_down_holds_up_no_training() -> None:
+    play = Play()
+    play.engine = replace(play.engine, notifier=DeafNotifier())
+    play.receive(drift_event())
+
+    [decided] = retrain(play.engine, play.now).decided
+
+    assert decided.untold == f"'{MODEL}: retrain' reached nobody"
+    assert play.retraining.state is RetrainingState.TRAINING
+
+
+@pytest.mark.parametrize("repetitions", [2, 5])
+def test_event_delivered_again_tells_nobody_again(repetitions: int) -> None:
+    play = Play()
+    for _ in range(repetitions):
+        play.receive(drift_event())
+        retrain(play.engine, play.now)
+    assert len(told(play)) == 1

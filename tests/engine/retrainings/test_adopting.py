@@ -1,0 +1,250 @@
+"""Trainings of others that a policy claims go the same way as ours, once for a run, and nothing is cancelled for it."""
+
+from typing import Any
+
+import pytest
+from msgspec import structs
+
+from anew.adapters.memory.azure import Ending, MemoryJob
+from anew.core.events.event import Cause, Event
+from anew.core.retrainings.lifecycle import CLAIMED, RetrainingState
+from anew.core.retrainings.lineage_tags import RETRAINING_TAG
+from anew.engine.base.ports import RunStatus
+from anew.engine.decisions.decide_pending import retrain
+from anew.engine.retrainings.finished_runs import promote
+from anew.engine.training.stopping import request_stop
+from tests.builders import EVALUATE_JOB, MODEL, PIPELINE, Play, drift_event, evaluation, policy, run_event, serve
+
+RUN = "nightly-42"
+EXPERIMENT = "nightly"
+CLAIM = {"experiment": EXPERIMENT, "tags": {"owner": "team-a"}}
+
+
+def claiming(model: str = MODEL, *claims: dict[str, Any], **changes: Any) -> Any:
+    launcher = {"kind": "adf", "pipeline": PIPELINE}
+    return policy(model, retrain={"launcher": launcher, "claims": list(claims) or [CLAIM]}, **changes)
+
+
+def completed(
+    play: Play, *, experiment: str = EXPERIMENT, status: RunStatus = RunStatus.COMPLETED, **tags: str
+) -> None:
+    """Somebody's training ended so, and its event came."""
+    shown = {"owner": "team-a"} | tags
+    play.azure.jobs[RUN] = MemoryJob(shown, Ending(), status=status, experiment=experiment, git_commit="abc123")
+    play.receive(end_of_run(play))
+
+
+def completed_unheard(play: Play) -> None:
+    """Somebody's training completed, and its event was lost."""
+    play.azure.jobs[RUN] = MemoryJob({"owner": "team-a"}, Ending(), status=RunStatus.COMPLETED, experiment=EXPERIMENT)
+    play.azure.happened.append(end_of_run(play))
+
+
+def end_of_run(play: Play, **tags: str) -> Event:
+    return structs.replace(run_event(RUN, at=play.now), experiment=EXPERIMENT, tags=tags)
+
+
+def history(*policies: Any) -> Play:
+    play = Play().with_policies(*(policies or (claiming(),)))
+    serve(play.azure, "3")
+    return play
+
+
+def test_claimed_run_is_evaluated_and_registered_as_a_candidate_of_ours() -> None:
+    play = history()
+    completed(play, data_hash="rows-1")
+
+    promote(play.engine, play.now)
+    assert play.retraining.state is RetrainingState.EVALUATING
+    play.tick_until(lambda: not play.retraining.is_open)
+
+    version = play.azure.models[MODEL, "4"]
+    assert version.path == f"azureml://jobs/{RUN}/outputs/model"
+    assert (version.tags["anew_training_run"], version.tags["anew_git_commit"]) == (RUN, "abc123")
+    assert version.tags["anew_training_data"] == "rows-1"
+
+
+def test_claim_is_a_decision_that_can_be_explained_and_settles_the_event() -> None:
+    play = history()
+    completed(play)
+
+    promote(play.engine, play.now)
+
+    [decision] = play.ledger.decisions()
+    assert (decision.outcome, decision.retraining_id) == (CLAIMED, play.retraining.id)
+    assert "the policy claims such runs" in decision.tree["sentence"]
+    assert play.ledger.unsettled([Cause.RUN_COMPLETED]) == []
+
+
+def test_run_told_of_again_is_claimed_once() -> None:
+    play = history()
+    for _ in range(3):
+        completed(play)
+        promote(play.engine, play.now)
+    play.tick_until(lambda: not play.retraining.is_open)
+    completed(play)
+    promote(play.engine, play.now)
+
+    assert len(play.ledger.retrainings()) == len(play.ledger.decisions()) == 1
+
+
+@pytest.mark.parametrize(
+    "unlike",
+    [
+        {"owner": "team-b"},
+        {"experiment": "another"},
+        {"status": RunStatus.FAILED},
+        {RETRAINING_TAG: "r-unknown"},
+    ],
+)
+def test_run_that_azure_shows_to_be_another_one_is_nobodys(unlike: dict[str, Any]) -> None:
+    play = history()
+    completed(play, **unlike)
+
+    assert promote(play.engine, play.now).others == 1
+    assert play.ledger.retrainings() == []
+
+
+def test_run_that_nobody_claims_costs_no_read() -> None:
+    play = history(policy())
+    completed(play)
+
+    assert promote(play.engine, play.now).others == 1
+    assert "jobs.get" not in play.azure.calls
+
+
+def test_run_that_two_policies_claim_is_left_to_neither() -> None:
+    play = history(claiming(), claiming("demand", monitors=["demand-drift"]))
+    completed(play)
+
+    promote(play.engine, play.now)
+
+    entry = play.ledger.entry(f"event-{RUN}")
+    assert entry is not None
+    assert "price, demand claim this run" in (entry.outcome or "")
+    assert play.ledger.retrainings() == []
+
+
+def test_policy_on_trial_claims_nothing() -> None:
+    play = history(claiming(mode="shadow"))
+    completed(play)
+
+    assert promote(play.engine, play.now).others == 1
+
+
+def test_run_whose_end_azure_does_not_show_yet_is_asked_about_again_for_a_while() -> None:
+    play = history()
+    completed(play, status=RunStatus.RUNNING)
+
+    assert "does not show yet" in promote(play.engine, play.now).deferred[0]
+    assert len(play.ledger.unsettled([Cause.RUN_COMPLETED])) == 1
+    play.now += play.engine.timing.confirm_within
+    assert promote(play.engine, play.now).others == 1
+
+
+def test_run_waits_in_the_inbox_while_the_model_has_a_retraining_under_way() -> None:
+    play = history()
+    play.receive(drift_event())
+    retrain(play.engine, play.now)
+    completed(play)
+
+    report = promote(play.engine, play.now)
+
+    assert "is under way" in report.deferred[0]
+    assert len(play.ledger.unsettled([Cause.RUN_COMPLETED])) == 1
+    play.tick_until(lambda: len(play.ledger.retrainings()) == 2)
+
+
+def test_training_of_somebody_else_is_never_cancelled() -> None:
+    play = history()
+    play.azure.endings[EVALUATE_JOB] = Ending(RunStatus.RUNNING)
+    completed(play)
+    promote(play.engine, play.now)
+
+    request_stop(play.engine, MODEL, "not needed", play.now)
+    play.azure.jobs[RUN].status = RunStatus.RUNNING  # run again by its owner
+    play.tick_until(lambda: not play.retraining.is_open)
+
+    assert play.azure.jobs[RUN].status is not RunStatus.CANCELED
+    assert play.azure.jobs[play.retraining.evaluation_job].status is RunStatus.CANCELED
+
+
+# --- runs that no event told of ---------------------------------------------------------------------------
+
+
+def test_claimed_run_that_no_event_told_of_is_found_and_brought_to_its_end_once() -> None:
+    play = history()
+    completed_unheard(play)
+
+    assert play.tick().found == 1
+    play.tick_until(lambda: not play.retraining.is_open)
+    assert play.tick().found == 0
+
+    assert play.retraining.state is RetrainingState.REGISTERED
+    assert len(play.ledger.decisions()) == 1
+
+
+def test_finding_a_run_that_an_event_told_of_is_no_delivery() -> None:
+    play = history()
+    completed(play)
+    play.azure.happened.append(end_of_run(play))
+
+    assert play.tick().found == 0
+
+    entry = play.ledger.entry(f"event-{RUN}")
+    assert entry is not None
+    assert entry.deliveries == 1
+
+
+def test_our_own_run_in_a_claimed_experiment_is_nothing_that_was_missed() -> None:
+    play = history()
+    play.azure.happened.append(end_of_run(play, **{RETRAINING_TAG: "r-1"}))
+
+    assert play.tick().found == 0
+
+
+def test_nobody_is_asked_for_runs_when_no_policy_claims_any() -> None:
+    play = history(policy(), claiming("demand", monitors=["demand-drift"], mode="shadow"))
+
+    play.tick()
+
+    assert "missed.completed" not in play.azure.calls
+
+
+def test_runs_are_looked_for_again_after_azure_did_not_answer() -> None:
+    play = history()
+    completed_unheard(play)
+    play.azure.down.add("missed.completed")
+    problems = play.tick().problems
+    play.azure.down.clear()
+
+    assert [problem for problem in problems if problem.startswith("completed runs")]
+    assert play.tick(days=1).found == 1
+
+
+def test_claimed_run_uses_up_no_budget() -> None:
+    budget = {"unit": "EUR", "limit": 10, "window": "30d", "per_retraining": 10}
+    play = history(claiming(limits={"cooldown": "0s", "budget": budget}))
+    play.azure.endings[EVALUATE_JOB] = evaluation(better=10, worse=90)
+    completed(play)
+    play.tick()
+    play.tick_until(lambda: not play.retraining.is_open)
+
+    play.receive(drift_event(at=play.now))
+    [decided] = retrain(play.engine, play.now).decided
+
+    assert decided.record.outcome == "retrain"
+
+
+def test_evaluation_of_a_claimed_run_is_cancelled_at_once() -> None:
+    play = history()
+    play.azure.endings[EVALUATE_JOB] = Ending(RunStatus.RUNNING)
+    completed(play)
+    promote(play.engine, play.now)
+    assert play.azure.jobs[play.retraining.evaluation_job].status is RunStatus.RUNNING
+
+    request_stop(play.engine, MODEL, "not needed", play.now)
+    play.tick(seconds=1)
+
+    assert play.azure.jobs[play.retraining.evaluation_job].status is RunStatus.CANCELED
+    assert play.azure.effects["cancel", RUN] == 0

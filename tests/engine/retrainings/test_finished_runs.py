@@ -1,0 +1,344 @@
+"""Histories from a training that ended to a registered version, or to the reason why there is none."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+from anew.adapters.memory.azure import Ending
+from anew.core.events.event import Cause
+from anew.core.gate import GateOutcome
+from anew.core.retrainings.lifecycle import RetrainingState
+from anew.core.retrainings.lineage_tags import RETRAINING_TAG
+from anew.engine.base.ports import ModelVersion, RunStatus
+from anew.engine.decisions.decide_pending import retrain
+from anew.engine.reconcile import reconcile
+from anew.engine.retrainings.advance import advance_retraining
+from anew.engine.retrainings.finished_runs import promote
+from tests.builders import EVALUATE_JOB, MODEL, PIPELINE, Play, drift_event, evaluation, policy, run_event, serve
+
+
+def training(*, champion: str | None = "3") -> Play:
+    """A history whose training was launched."""
+    play = Play()
+    if champion:
+        serve(play.azure, champion)
+    play.receive(drift_event())
+    retrain(play.engine, play.now)
+    assert play.retraining.state is RetrainingState.TRAINING
+    return play
+
+
+def evaluating() -> Play:
+    """A history whose training ended, and whose evaluation was submitted."""
+    play = training()
+    play.wait(minutes=10)
+    play.receive(run_event(play.retraining.job_name))
+    promote(play.engine, play.now)
+    assert play.retraining.state is RetrainingState.EVALUATING
+    return play
+
+
+def test_two_events_bring_a_training_to_a_registered_version_with_its_lineage() -> None:
+    play = evaluating()
+    play.wait(minutes=5)
+    play.receive(run_event(play.retraining.evaluation_job))
+
+    promote(play.engine, play.now)
+
+    assert play.retraining.state is RetrainingState.REGISTERED
+    tags = play.azure.models[MODEL, "4"].tags
+    assert tags["stage"] == "production"
+    assert tags[RETRAINING_TAG] == play.retraining.id
+    assert (tags["anew_parent_version"], tags["anew_gate"]) == ("3", "promote")
+    assert (tags["anew_stage"], tags["anew_metric"]) == ("candidate", "accuracy")
+
+
+def test_evaluation_compares_the_candidate_with_the_champion() -> None:
+    play = evaluating()
+
+    inputs = play.azure.jobs[play.retraining.evaluation_job].inputs
+
+    assert inputs["champion"] == f"azureml:{MODEL}:3"
+    assert inputs["challenger"] == f"azureml://jobs/{play.retraining.job_name}/outputs/model"
+
+
+def test_model_without_a_champion_is_registered_without_an_evaluation() -> None:
+    play = training(champion=None)
+
+    play.tick()
+
+    assert play.retraining.state is RetrainingState.REGISTERED
+    assert play.retraining.evaluation_job not in play.azure.jobs
+    assert (MODEL, "1") in play.azure.models
+
+
+def test_training_that_failed_fails_the_retraining_with_its_detail() -> None:
+    play = Play()
+    play.azure.endings[PIPELINE] = Ending(RunStatus.FAILED, detail="out of memory")
+    play.receive(drift_event())
+    retrain(play.engine, play.now)
+    play.wait(minutes=10)
+    play.receive(run_event(play.retraining.job_name, failed=True))
+
+    promote(play.engine, play.now)
+
+    assert play.retraining.state is RetrainingState.FAILED
+    assert play.retraining.reason == "the training run failed: out of memory"
+
+
+def test_training_that_takes_too_long_fails() -> None:
+    play = Play().with_policies(policy(retrain={"launcher": {"kind": "adf", "pipeline": PIPELINE}, "timeout": "1h"}))
+    play.azure.endings[PIPELINE] = Ending(RunStatus.RUNNING)
+    play.receive(drift_event())
+    play.tick()
+
+    play.tick(minutes=59)
+    assert play.retraining.state is RetrainingState.TRAINING
+    play.tick(minutes=2)
+    assert play.retraining.state is RetrainingState.CANCELING
+    play.tick()
+
+    assert play.retraining.state is RetrainingState.FAILED
+    assert "timed out: training since" in (play.retraining.reason or "")
+    assert {run.status for run in play.azure.pipeline_runs.values()} == {RunStatus.CANCELED}
+
+
+def test_pipeline_that_succeeds_without_the_job_fails_the_retraining() -> None:
+    play = Play()
+    play.azure.pipelines_without_job.add(PIPELINE)
+    play.receive(drift_event())
+    play.tick()
+
+    play.tick()
+
+    assert play.retraining.state is RetrainingState.FAILED
+    assert "no Azure ML job is named" in (play.retraining.reason or "")
+
+
+def test_evaluation_without_its_tag_fails_the_retraining() -> None:
+    play = training()
+    play.azure.endings[EVALUATE_JOB] = Ending()
+
+    play.tick_until(lambda: not play.retraining.is_open)
+
+    assert play.retraining.state is RetrainingState.FAILED
+    assert "left no tag anew_evaluation" in (play.retraining.reason or "")
+
+
+def test_evaluation_with_an_impossible_report_fails_the_retraining() -> None:
+    play = training()
+    play.azure.endings[EVALUATE_JOB] = Ending(tags={"anew_evaluation": "{}"})
+
+    play.tick_until(lambda: not play.retraining.is_open)
+
+    assert play.retraining.state is RetrainingState.FAILED
+    assert "anew_evaluation" in (play.retraining.reason or "")
+
+
+def test_evaluation_that_failed_fails_the_retraining() -> None:
+    play = training()
+    play.azure.endings[EVALUATE_JOB] = Ending(RunStatus.FAILED, detail="no such column")
+
+    play.tick_until(lambda: not play.retraining.is_open)
+
+    assert play.retraining.reason == "the evaluation failed: no such column"
+
+
+def test_evaluation_that_azure_refuses_fails_the_retraining() -> None:
+    play = training()
+    play.azure.refused.add("jobs.submit")
+
+    play.tick()
+
+    assert play.retraining.state is RetrainingState.FAILED
+    assert "evaluation refused" in (play.retraining.reason or "")
+
+
+def test_worse_candidate_is_rejected_and_nothing_is_registered() -> None:
+    play = training()
+    play.azure.endings[EVALUATE_JOB] = evaluation(better=10, worse=90)
+
+    play.tick_until(lambda: not play.retraining.is_open)
+
+    assert play.retraining.state is RetrainingState.REJECTED
+    assert play.retraining.gate is not None
+    assert play.retraining.gate.outcome is GateOutcome.REJECT
+    assert list(play.azure.models) == [(MODEL, "3")]
+
+
+def test_version_that_somebody_else_took_meanwhile_is_left_alone_and_the_next_is_used() -> None:
+    play = evaluating()
+    play.wait(minutes=5)
+    play.azure.down.add("registry.register")
+    play.tick()
+    assert (play.retraining.state, play.retraining.new_version) == (RetrainingState.REGISTERING, "4")
+    play.azure.models[MODEL, "4"] = ModelVersion(MODEL, "4", {"by": "hand"}, "elsewhere")
+    play.azure.down.clear()
+
+    play.tick()
+
+    assert play.retraining.new_version == "5"
+    assert play.azure.models[MODEL, "4"].tags == {"by": "hand"}
+    assert play.azure.models[MODEL, "5"].tags[RETRAINING_TAG] == play.retraining.id
+
+
+def test_version_that_is_taken_and_archived_does_not_hold_up_registration() -> None:
+    play = evaluating()
+    play.azure.models[MODEL, "4"] = ModelVersion(MODEL, "4", {}, "elsewhere")
+    play.azure.archived.add((MODEL, "4"))
+
+    play.tick()
+
+    assert (play.retraining.state, play.retraining.new_version) == (RetrainingState.REGISTERED, "5")
+
+
+def test_registration_whose_answer_was_lost_is_not_repeated() -> None:
+    play = evaluating()
+    play.azure.down.add("registry.register")
+    play.tick()
+    mine = ModelVersion(MODEL, "4", {RETRAINING_TAG: play.retraining.id}, "as it was sent")
+    play.azure.models[MODEL, "4"] = mine
+    play.azure.down.clear()
+
+    play.tick()
+
+    assert play.retraining.state is RetrainingState.REGISTERED
+    assert play.azure.models[MODEL, "4"] == mine
+
+
+def test_registration_that_azure_refuses_fails_the_retraining() -> None:
+    play = evaluating()
+    play.azure.refused.add("registry.register")
+
+    play.tick()
+
+    assert play.retraining.state is RetrainingState.FAILED
+    assert "registration refused" in (play.retraining.reason or "")
+
+
+def test_run_of_somebody_else_is_settled_as_not_ours() -> None:
+    play = training()
+    play.receive(run_event("strangers-run"), run_event("forger", retraining="r-unknown"))
+
+    report = promote(play.engine, play.now)
+
+    assert (report.others, report.retrainings) == (2, ())
+    entry = play.ledger.entry("event-strangers-run")
+    assert entry is not None
+    assert entry.outcome == "not a run of ours"
+
+
+def test_event_is_known_as_ours_by_its_tag_too() -> None:
+    play = training()
+    play.wait(minutes=10)
+    play.receive(run_event("child-of-the-pipeline", retraining=play.retraining.id))
+
+    [moved] = promote(play.engine, play.now).retrainings
+
+    assert moved.state is RetrainingState.EVALUATING
+
+
+def test_event_of_an_azure_that_does_not_answer_stays_in_the_inbox() -> None:
+    play = training()
+    play.receive(run_event(play.retraining.job_name))
+    play.azure.down.add("jobs.get")
+
+    report = promote(play.engine, play.now)
+
+    assert len(report.deferred) == 1
+    assert len(play.ledger.unsettled([Cause.RUN_COMPLETED])) == 1
+
+
+def test_run_that_azure_refuses_to_show_does_not_hold_up_the_others() -> None:
+    play = training()
+    play.receive(run_event(play.retraining.job_name), run_event("strangers-run"))
+    play.azure.refused.add("jobs.get")
+
+    report = promote(play.engine, play.now)
+
+    assert (len(report.deferred), report.others) == (1, 1)
+
+
+def test_job_that_a_pipeline_starts_and_ends_between_two_looks_is_seen() -> None:
+    play = training()
+    job = play.azure.jobs.pop(play.retraining.job_name)
+
+    def pipeline_runs_to_its_end() -> None:
+        play.azure.jobs[play.retraining.job_name] = job
+        play.azure.settle()
+
+    play.azure.stall("launcher.view", pipeline_runs_to_its_end)
+
+    assert advance_retraining(play.engine, play.retraining, play.now).state is RetrainingState.EVALUATING
+
+
+def test_backlog_of_any_size_is_answered_in_one_pass() -> None:
+    play = training()
+    play.receive(*(run_event(f"strangers-run-{number}") for number in range(2500)))
+    play.wait(minutes=10)
+    play.receive(run_event(play.retraining.job_name))
+
+    report = promote(play.engine, play.now)
+
+    assert report.others == 2500
+    assert play.retraining.state is RetrainingState.EVALUATING
+
+
+def test_runs_that_azure_does_not_answer_about_hold_up_no_others() -> None:
+    play = Play().with_policies(*(policy(name, monitors=[name]) for name in ("a", "b", "c", "d", "e", "f")))
+    play.receive(*(drift_event(f"run-{name}", monitor=name) for name in "abcdef"))
+    retrain(play.engine, play.now)
+    play.wait(minutes=10)
+    *unreadable, readable = play.ledger.retrainings()
+    play.azure.unreadable |= {item.job_name for item in unreadable}
+    play.receive(*(run_event(item.job_name) for item in play.ledger.retrainings()))
+
+    passes = [promote(play.engine, play.now) for _ in range(2)]
+
+    assert len(passes[0].deferred) == 3, "Azure is not asked again and again"
+    moved = play.ledger.retraining(readable.id)
+    assert moved is not None
+    assert moved.state is not RetrainingState.TRAINING
+
+
+def test_event_before_the_run_ended_changes_nothing() -> None:
+    play = training()
+    play.receive(run_event(play.retraining.job_name))
+
+    promote(play.engine, play.now)
+
+    assert play.retraining.state is RetrainingState.TRAINING
+
+
+def test_retraining_whose_policy_is_gone_is_cancelled_outside_too() -> None:
+    play = training()
+
+    reconcile(play.with_policies(policy("another")).engine, play.now + timedelta(minutes=1))
+    play.tick()
+
+    assert play.retraining.state is RetrainingState.CANCELED
+    assert {run.status for run in play.azure.pipeline_runs.values()} == {RunStatus.CANCELED}
+    assert MODEL in (play.retraining.reason or "")
+
+
+def test_retraining_moved_by_another_worker_meanwhile_is_left_to_it() -> None:
+    play = training()
+    stale = play.retraining
+    play.ledger.save_retraining(replace(stale, reason="seen"), "note", "another worker", play.now, {})
+    play.wait(minutes=10)
+
+    assert advance_retraining(play.engine, stale, play.now) == play.retraining
+    assert play.retraining.state is RetrainingState.TRAINING
+
+
+def test_completion_asks_azure_nothing_twice() -> None:
+    play = Play().with_policies(policy(deploy=()))
+    play.receive(drift_event())
+    retrain(play.engine, play.now)
+    play.wait(minutes=10)
+    play.receive(run_event(play.retraining.job_name))
+    before = len(play.azure.calls)
+
+    promote(play.engine, play.now)
+
+    assert play.retraining.state is RetrainingState.REGISTERED
+    assert play.azure.calls[before:] == ["jobs.get", "registry.versions", "registry.register"]

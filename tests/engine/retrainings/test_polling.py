@@ -1,0 +1,204 @@
+"""However many retrainings wait, a tick costs a few reads, and no end goes unseen."""
+
+from datetime import timedelta
+
+from anew.adapters.ledger import SqlLedger
+from anew.adapters.memory.azure import Ending
+from anew.core.retrainings.lifecycle import Retraining, RetrainingState
+from anew.engine.base.ports import RunStatus
+from anew.engine.decisions.decide_pending import retrain
+from anew.engine.retrainings.polling import LOOKS, advance_open
+from anew.errors import LedgerUnavailable
+from tests.builders import PIPELINE, Play, drift_event, policy
+
+READS = {"jobs.get", "launcher.view", "jobs.ended", "launcher.ended", "launcher.find"}
+
+
+def waiting(count: int, play: Play | None = None) -> Play:
+    """So many trainings run, and none ends by itself."""
+    play = (play or Play()).with_policies(*(policy(f"m{n}", monitors=[f"m{n}"]) for n in range(count)))
+    play.azure.endings[PIPELINE] = Ending(RunStatus.RUNNING)
+    play.receive(*(drift_event(f"run-{n}", monitor=f"m{n}") for n in range(count)))
+    retrain(play.engine, play.now)
+    return play
+
+
+def state_of(play: Play, retraining: Retraining) -> RetrainingState:
+    """Where it stands by now."""
+    known = play.ledger.retraining(retraining.id)
+    assert known is not None
+    return known.state
+
+
+def reads(play: Play, before: int) -> int:
+    return sum(call in READS for call in play.azure.calls[before:])
+
+
+def test_tick_between_looks_costs_two_reads_however_many_wait() -> None:
+    play = waiting(100)
+    play.now += timedelta(hours=1)
+    advance_open(play.engine, play.now)
+    before = len(play.azure.calls)
+
+    play.now += timedelta(seconds=30)
+    advance_open(play.engine, play.now)
+
+    assert reads(play, before) == 2
+
+
+def test_looking_grows_rare_with_age() -> None:
+    play = waiting(50)
+    costs: list[int] = []
+    for _ in range(6):
+        before = len(play.azure.calls)
+        for _ in range(60):
+            play.now += timedelta(minutes=1)
+            advance_open(play.engine, play.now)
+        costs.append(reads(play, before) - 120)
+
+    assert costs[0] > 2 * costs[-1]
+    assert costs[-1] <= 50 * 60 / 10, "each about every quarter of an hour"
+
+
+def test_run_that_ended_is_seen_in_the_next_tick_without_looking_at_the_others() -> None:
+    play = waiting(100)
+    play.now += timedelta(hours=2)
+    advance_open(play.engine, play.now)
+    ended = play.ledger.retrainings()[42]
+    play.azure.jobs[ended.job_name].status = RunStatus.COMPLETED
+    before = len(play.azure.calls)
+
+    play.now += timedelta(seconds=15)
+    report = advance_open(play.engine, play.now)
+
+    assert [item.id for item in report.retrainings] == [ended.id]
+    assert report.retrainings[0].state is not RetrainingState.TRAINING
+    assert reads(play, before) < 10
+
+
+def test_run_whose_end_nothing_tells_of_is_seen_by_looking() -> None:
+    play = waiting(20)
+    play.azure.tells_of_ends = False
+    ended = play.ledger.retrainings()[7]
+    play.azure.jobs[ended.job_name].status = RunStatus.FAILED
+
+    for _ in range(20):
+        play.now += timedelta(minutes=1)
+        advance_open(play.engine, play.now)
+
+    assert state_of(play, ended) is RetrainingState.FAILED
+
+
+def test_failure_to_ask_what_ended_asks_for_the_same_time_again() -> None:
+    play = waiting(3)
+    play.azure.down.add("launcher.ended")
+    play.now += timedelta(hours=3)
+
+    report = advance_open(play.engine, play.now)
+
+    assert any("what ended lately" in problem for problem in report.problems)
+    assert play.ledger.watermark("reconcile.ended") is None
+
+
+def test_launcher_that_cannot_tell_what_ended_keeps_nobody_else_from_telling() -> None:
+    play = waiting(100)
+    play.now += timedelta(hours=2)
+    advance_open(play.engine, play.now)
+    ended = play.ledger.retrainings()[42]
+    play.azure.jobs[ended.job_name].status = RunStatus.FAILED
+    play.azure.down.add("launcher.ended")
+    before = len(play.azure.calls)
+
+    play.now += timedelta(seconds=15)
+    report = advance_open(play.engine, play.now)
+
+    assert [item.id for item in report.retrainings] == [ended.id]
+    assert reads(play, before) < 10
+
+
+def test_azure_that_is_away_is_not_asked_about_every_run_that_ended() -> None:
+    play = waiting(100)
+    for job in play.azure.jobs.values():
+        job.status = RunStatus.COMPLETED
+    play.now += timedelta(seconds=1)
+    play.azure.down |= {"jobs.get", "launcher.view"}
+    before = len(play.azure.calls)
+
+    advance_open(play.engine, play.now)
+
+    assert reads(play, before) < 10
+
+
+def test_runs_that_ended_and_cannot_be_read_hold_up_no_others() -> None:
+    play = waiting(10)
+    *unreadable, ended = play.ledger.retrainings()
+    play.azure.unreadable |= {item.job_name for item in unreadable}
+    for job in play.azure.jobs.values():
+        job.status = RunStatus.FAILED
+    play.ledger.take_tokens("looks", LOOKS.burst, LOOKS, play.now + timedelta(days=1))
+
+    for _ in range(40):
+        play.now += timedelta(seconds=1)
+        advance_open(play.engine, play.now)
+
+    assert state_of(play, ended) is RetrainingState.FAILED
+
+
+def test_azure_that_is_away_is_not_asked_about_every_run() -> None:
+    play = waiting(100)
+    play.now += timedelta(minutes=5)
+    play.azure.down |= {"jobs.get", "launcher.view"}
+    before = len(play.azure.calls)
+
+    advance_open(play.engine, play.now)
+
+    assert reads(play, before) < 10
+
+
+def test_runs_that_cannot_be_looked_at_hold_up_no_others() -> None:
+    play = waiting(10)
+    play.azure.tells_of_ends = False
+    *broken, ended = play.ledger.retrainings()
+    play.azure.unreadable |= {item.job_name for item in broken}
+    play.azure.jobs[ended.job_name].status = RunStatus.FAILED
+
+    for _ in range(20):
+        play.now += timedelta(minutes=1)
+        advance_open(play.engine, play.now)
+
+    assert state_of(play, ended) is RetrainingState.FAILED
+
+
+def test_looks_keep_to_their_share_of_the_quota() -> None:
+    play = waiting(30)
+    play.now += timedelta(hours=1)
+    play.ledger.take_tokens("looks", LOOKS.burst - 10, LOOKS, play.now)
+
+    report = advance_open(play.engine, play.now)
+
+    assert len(report.retrainings) == 10
+    play.now += timedelta(seconds=11)
+    assert len(advance_open(play.engine, play.now).retrainings) == 20, "the others are looked at first, and soon"
+
+
+class Busy(SqlLedger):
+    """A ledger that refuses to count while it is busy."""
+
+    busy = False
+
+    def count_open_retrainings(self) -> int:
+        if self.busy:
+            raise LedgerUnavailable("busy, on request")
+        return super().count_open_retrainings()
+
+
+def test_ledger_that_fails_for_a_moment_does_not_keep_what_is_due_from_being_looked_at() -> None:
+    ledger = Busy.in_memory()
+    play = waiting(3, Play(ledger=ledger))
+    play.now += timedelta(minutes=5)
+    ledger.busy = True
+
+    report = advance_open(play.engine, play.now)
+
+    assert len(report.retrainings) == 3
+    assert any("busy" in problem for problem in report.problems)

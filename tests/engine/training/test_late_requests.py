@@ -1,0 +1,171 @@
+"""A worker that stands still between intent and request, while others act, repeats nothing and leaves nothing."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from anew.adapters.memory.azure import Ending
+from anew.core.policies.policy import Policy
+from anew.core.retrainings.lifecycle import RetrainingState
+from anew.core.rollouts.lifecycle import RolloutState
+from anew.engine.base.ports import RunStatus
+from anew.engine.decisions.decide_pending import retrain
+from anew.engine.reconcile import reconcile
+from anew.engine.rollouts.deploy import deploy
+from anew.engine.rollouts.rollback import request_rollback
+from anew.engine.training.launching import launch
+from anew.engine.training.stopping import request_stop
+from tests.builders import EVALUATE_JOB, MODEL, PIPELINE, START, Play, drift_event, policy, serve
+from tests.engine.rollouts.releases import NEW, OLD, shifting, traffic
+
+LAUNCHERS = {"adf": policy(), "aml": policy(retrain={"launcher": {"kind": "aml", "job": "train.yml"}})}
+JOB = "train.yml"
+
+
+def drifted(document: Policy) -> Play:
+    """Drift that is to be decided about, and trainings and evaluations that run until they are cancelled."""
+    play = Play().with_policies(document)
+    serve(play.azure, "3")
+    for each in (PIPELINE, JOB, EVALUATE_JOB):
+        play.azure.endings[each] = Ending(RunStatus.RUNNING)
+    play.receive(drift_event())
+    return play
+
+
+def evaluating() -> Play:
+    """A training that has completed, so that the next look at it submits its evaluation."""
+    play = drifted(policy())
+    retrain(play.engine, play.now)
+    play.azure.jobs[play.retraining.job_name].status = RunStatus.COMPLETED
+    for run in play.azure.pipeline_runs.values():
+        run.status = RunStatus.COMPLETED
+    return play
+
+
+def other_worker(play: Play, **later: float) -> Callable[[], None]:
+    """Another worker, which ticks once, so much later."""
+
+    def tick() -> None:
+        play.now += timedelta(**later)
+        reconcile(replace(play.engine, actor="other"), play.now)
+
+    return tick
+
+
+def running(play: Play) -> list[str]:
+    jobs = [name for name, job in play.azure.jobs.items() if job.status is RunStatus.RUNNING]
+    return jobs + [run for run, each in play.azure.pipeline_runs.items() if each.status is RunStatus.RUNNING]
+
+
+def tick_until_over(play: Play) -> None:
+    for _ in range(10):
+        if not play.retraining.is_open:
+            return
+        other_worker(play, minutes=1)()
+    raise AssertionError(f"still {play.retraining.state}")
+
+
+@pytest.mark.parametrize("kind", LAUNCHERS)
+@pytest.mark.parametrize("minutes", [0, 1, 3, 600])
+def test_launch_that_stalls_while_another_worker_looks_makes_one_run(kind: str, minutes: int) -> None:
+    play = drifted(LAUNCHERS[kind])
+    play.azure.stall("launcher.launch", other_worker(play, minutes=minutes))
+
+    retrain(play.engine, play.now)
+    for _ in range(5):
+        other_worker(play, minutes=1)()
+
+    assert play.azure.effects["run", play.retraining.id] == 1
+    assert play.retraining.state is RetrainingState.TRAINING
+
+
+def test_launch_at_the_end_of_a_long_pass_is_not_late() -> None:
+    play = drifted(policy())
+    play.azure.down.add("launcher.launch")
+    retrain(play.engine, play.now)  # another pass will launch it, which began just now
+    play.azure.down.clear()
+    play.now += timedelta(minutes=9)
+
+    launched = launch(play.engine, play.retraining, now=START + timedelta(minutes=3))
+
+    assert launched.state is RetrainingState.TRAINING, "it is not late, though its pass is old"
+    assert play.azure.effects["run", launched.id] == 1
+
+
+@pytest.mark.parametrize("kind", LAUNCHERS)
+@pytest.mark.parametrize("minutes", [0, 3])
+def test_launch_that_stalls_while_its_retraining_is_cancelled_leaves_nothing_running(kind: str, minutes: int) -> None:
+    play = drifted(LAUNCHERS[kind])
+
+    def cancel() -> None:
+        request_stop(play.engine, MODEL, "not needed", play.now)
+        other_worker(play)()
+        other_worker(play, minutes=minutes)()
+
+    play.azure.stall("launcher.launch", cancel)
+    retrain(play.engine, play.now)
+    tick_until_over(play)
+
+    assert (play.retraining.state, running(play)) == (RetrainingState.CANCELED, [])
+
+
+@pytest.mark.parametrize("minutes", [0, 3])
+def test_evaluation_that_stalls_while_its_retraining_is_cancelled_leaves_nothing_running(minutes: int) -> None:
+    play = evaluating()
+
+    def cancel() -> None:
+        request_stop(play.engine, MODEL, "not needed", play.now)
+        other_worker(play)()
+        other_worker(play, minutes=minutes)()
+
+    play.azure.stall("jobs.submit", cancel)
+    other_worker(play, minutes=1)()
+    tick_until_over(play)
+
+    assert (play.retraining.state, running(play)) == (RetrainingState.CANCELED, [])
+    assert (play.retraining.evaluation_job in play.azure.jobs) is (minutes == 0), "what is late is not sent"
+
+
+def test_evaluation_whose_request_was_lost_is_submitted_again() -> None:
+    play = evaluating()
+    play.azure.down.add("jobs.submit")
+    other_worker(play, minutes=1)()
+    assert running(play) == []
+    play.azure.down.clear()
+
+    other_worker(play, minutes=1)()
+    other_worker(play, minutes=2)()
+
+    assert running(play) == [play.retraining.evaluation_job]
+
+
+# --- traffic ----------------------------------------------------------------------------------------------
+
+
+def test_stage_of_a_worker_that_stood_still_does_not_come_after_the_way_back() -> None:
+    play = shifting()
+    play.azure.refused.add("endpoints.delete_deployment")  # as it takes Azure minutes
+
+    def go_back() -> None:
+        play.now += play.engine.timing.rollout_lease + timedelta(seconds=1)
+        request_rollback(replace(play.engine, actor="other"), MODEL, "complaints", play.now)
+        other_worker(play)()
+
+    play.azure.stall("endpoints.set_traffic", go_back)
+    play.now += timedelta(hours=2)
+    other_worker(play)()
+
+    assert traffic(play) == {OLD: 100}
+    assert play.rollout.state is RolloutState.ROLLED_BACK
+
+
+def test_endpoint_is_held_from_when_it_is_taken_however_old_the_pass_is() -> None:
+    play = shifting()
+    play.now += timedelta(hours=2)
+    old_pass = play.now - play.engine.timing.rollout_lease
+
+    deploy(play.engine, old_pass + timedelta(minutes=1))
+
+    assert traffic(play) == {NEW: 100}
