@@ -60,7 +60,7 @@ def _claim(ledger: SqlLedger, path: Path, count: int) -> None:
     claimed: list[str] = []
 
     def claim() -> None:
-        claimed[:] = [entry.key for entry in ledger.claim([Cause.DRIFT], _NOW, lease, _CLAIM)]
+        claimed[:] = [entry.key for entry in ledger.lease([Cause.DRIFT], _NOW, lease, _CLAIM)]
 
     took = _median(claim, after=lambda: ledger.release(claimed))
     _print(f"claim, {len(claimed):,} of {count:,}", took, _bare_claim(path, len(claimed)), "times bare SQLite")
@@ -74,12 +74,12 @@ def _bare_claim(path: Path, limit: int) -> float:
     def claim() -> None:
         bare.execute("BEGIN IMMEDIATE")
         rows = bare.execute(
-            "SELECT seq, * FROM inbox WHERE settled_at IS NULL AND claimed_until IS NULL ORDER BY seq LIMIT ?", (limit,)
+            "SELECT seq, * FROM inbox WHERE settled_at IS NULL AND leased_until IS NULL ORDER BY seq LIMIT ?", (limit,)
         ).fetchall()
-        bare.executemany("UPDATE inbox SET claimed_until = ? WHERE seq = ?", [("2026-07-14", row[0]) for row in rows])
+        bare.executemany("UPDATE inbox SET leased_until = ? WHERE seq = ?", [("2026-07-14", row[0]) for row in rows])
         bare.execute("COMMIT")
 
-    took = _median(claim, after=lambda: bare.execute("UPDATE inbox SET claimed_until = NULL"))
+    took = _median(claim, after=lambda: bare.execute("UPDATE inbox SET leased_until = NULL"))
     bare.close()
     return took
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 from itertools import accumulate
 
-from anew.core.rollouts.traffic import Answers
+from anew.core.rollouts.traffic import RequestStats
 
 INTERVAL_SECONDS = 60
 
@@ -22,7 +22,7 @@ class RivalOutcome(StrEnum):
 
 
 def flagger_default(
-    intervals: Sequence[Answers], *, threshold: int = 1, success_percent: float = 99.0, p99_ms: float = 500.0
+    intervals: Sequence[RequestStats], *, threshold: int = 1, success_percent: float = 99.0, p99_ms: float = 500.0
 ) -> RivalOutcome:
     """Flagger: each interval a check of request-success-rate (min 99) and request-duration (p99, max 500 ms), as in
     its documentation (docs.flagger.app/usage/metrics); back after `threshold` failed checks, 1 by default
@@ -36,7 +36,7 @@ def flagger_default(
 
 
 def argo_default(
-    intervals: Sequence[Answers], *, success_share: float = 0.95, failure_limit: int = 0, error_limit: int = 4
+    intervals: Sequence[RequestStats], *, success_share: float = 0.95, failure_limit: int = 0, error_limit: int = 4
 ) -> RivalOutcome:
     """Argo Rollouts: `successCondition: result >= 0.95` on the success rate, the example of its documentation
     (docs/features/analysis.md), with the default limits: abort on more than 0 failed measurements, or on more than 4
@@ -51,14 +51,14 @@ def argo_default(
     return RivalOutcome.ADVANCE if intervals and not in_a_row else RivalOutcome.HOLD
 
 
-def _flagger_passes(answers: Answers, success_percent: float, p99_ms: float) -> bool:
+def _flagger_passes(answers: RequestStats, success_percent: float, p99_ms: float) -> bool:
     if not answers.requests:
         return False
     succeeded = 100 * (1 - answers.errors / answers.requests)
     return succeeded >= success_percent and _percentile(answers, 0.99) <= p99_ms
 
 
-def _percentile(answers: Answers, share: float) -> float:
+def _percentile(answers: RequestStats, share: float) -> float:
     """The bound of the bucket that the percentile lies in; 0 when nothing was timed."""
     bounds = sorted(answers.latencies)
     counted = list(accumulate(answers.latencies[bound] for bound in bounds))

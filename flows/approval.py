@@ -35,7 +35,7 @@ async def approval(retraining_id: str) -> str:
         ),
         timeout=question.seconds_left,
         # Asked again, such as after another version went live, it is another question and gets another form.
-        key=f"asked-{retraining.answer_until:%Y%m%d-%H%M%S}",
+        key=f"asked-{retraining.approval_deadline:%Y%m%d-%H%M%S}",
     )
     by, reason = f"{one_line(form.your_name)} (Prefect)", one_line(form.reason)
     try:

@@ -30,8 +30,8 @@ async def retrain(
     report = await run(decide_and_launch)
     for decided in report.decided:
         logger.info("%s: %s", decided.record.id, decided.decision.tree.sentence)
-        if decided.untold:
-            logger.warning("nobody was told of %s: %s", decided.record.id, decided.untold)
+        if decided.not_notified:
+            logger.warning("nobody was told of %s: %s", decided.record.id, decided.not_notified)
     await show_decisions(report.decided)
     for patient in report.waiting:
         logger.info("%s: waits for more events before it decides", patient)

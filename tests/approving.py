@@ -21,7 +21,7 @@ def awaiting(
         retraining(name, model=model),
         state=RetrainingState.AWAITING_APPROVAL,
         state_since=at,
-        answer_until=at + WAIT,
+        approval_deadline=at + WAIT,
     )
     ledger.record_decision(record(name, model=model), waiting, "test")
     gate = GateResult(GateOutcome.PROMOTE, sentence, 5000, "f00d")

@@ -29,11 +29,11 @@ from anew.core.retrainings.lifecycle import Retraining
 from anew.core.retrainings.lineage_tags import EVALUATION_TAG, RETRAINING_TAG
 from anew.core.rollouts.lifecycle import Rollout
 from anew.core.rollouts.naming import deployment_name
-from anew.core.rollouts.traffic import Answers
+from anew.core.rollouts.traffic import RequestStats
 from anew.engine.base.context import Engine
 from anew.engine.base.ledger import Ledger, Source
 from anew.engine.base.ports import DeploymentState, ModelVersion
-from anew.engine.reconcile import ReconcileReport, reconcile
+from anew.engine.reconcile import ReconcilePass, reconcile
 
 START = datetime(2026, 7, 14, 12, tzinfo=UTC)
 WORKSPACE = Workspace("00000000-0000-0000-0000-000000000001", "rg-anew", "ws-anew")
@@ -158,17 +158,17 @@ def evaluation(*, better: int = 60, worse: int = 20, rows: int = 1000, data_hash
 class ScriptedTraffic:
     """A TrafficLog whose deployments always answer the same, whatever the window; `asked` keeps the windows."""
 
-    answers: dict[str, Answers] = field(default_factory=dict[str, Answers])
+    answers: dict[str, RequestStats] = field(default_factory=dict[str, RequestStats])
     asked: list[tuple[frozenset[str], datetime, datetime]] = field(default_factory=list[Any])
     error: Exception | None = None
 
     def read(
         self, endpoint: str, deployments: Collection[str], since: datetime, until: datetime, *, scores: bool
-    ) -> Mapping[str, Answers]:
+    ) -> Mapping[str, RequestStats]:
         self.asked.append((frozenset(deployments), since, until))
         if self.error is not None:
             raise self.error
-        return {name: self.answers.get(name, Answers()) for name in deployments}
+        return {name: self.answers.get(name, RequestStats()) for name in deployments}
 
 
 # --- an engine over memory --------------------------------------------------------------------------------
@@ -250,7 +250,7 @@ class Play:
         self.now += timedelta(**duration)
         self.azure.settle()
 
-    def tick(self, **duration: float) -> ReconcileReport:
+    def tick(self, **duration: float) -> ReconcilePass:
         """Time passes (a minute, if nothing else is said), then reconciliation runs."""
         self.wait(**(duration or {"minutes": 1}))
         return reconcile(self.engine, self.now)

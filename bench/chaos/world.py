@@ -217,9 +217,9 @@ operator_port = 0
 api_url = "{self.prefect_url}/api"
 
 [timing]
-claim_lease = "PT10S"
+inbox_lease = "PT10S"
 rollout_lease = "PT30S"
-launch_settle = "PT10S"
+visibility_delay = "PT10S"
 confirm_within = "PT10S"
 """
 

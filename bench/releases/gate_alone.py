@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 
 from anew.core.gate import EvaluationResult, GateOutcome, PairedCounts, evaluation_of_counts, judge_gate
-from anew.core.gate.looks import at_each_look, most_looks
+from anew.core.gate.looks import at_each_analysis, most_analyses
 from anew.core.policies.gate import Gate
 from bench.releases.plan import KINDS, Counts, Kind, draw_counts
 
@@ -35,12 +35,12 @@ def long_run(draws: int, seed: int) -> list[Rates]:
 def judge_until_over(days: tuple[Counts, ...]) -> tuple[GateOutcome, int]:
     """What the gate says at last, and at which evaluation; on one more day's rows each time."""
     rows, outcome = None, GateOutcome.INCONCLUSIVE
-    for number, day in enumerate(days[: most_looks(GATE)]):
+    for number, day in enumerate(days[: most_analyses(GATE)]):
         rows = day if rows is None else rows + day
-        outcome = judge_gate(at_each_look(GATE), _evaluation(rows)).outcome
+        outcome = judge_gate(at_each_analysis(GATE), _evaluation(rows)).outcome
         if outcome is not GateOutcome.INCONCLUSIVE:
             return outcome, number
-    return outcome, most_looks(GATE) - 1
+    return outcome, most_analyses(GATE) - 1
 
 
 def _evaluation(rows: Counts) -> EvaluationResult:
@@ -51,7 +51,7 @@ def _evaluation(rows: Counts) -> EvaluationResult:
 
 
 def _rates(kind: Kind, draws: int, chance: np.random.Generator) -> Rates:
-    days = [tuple(draw_counts(kind, chance) for _ in range(most_looks(GATE))) for _ in range(draws)]
+    days = [tuple(draw_counts(kind, chance) for _ in range(most_analyses(GATE))) for _ in range(draws)]
     ended = [judge_until_over(each) for each in days]
 
     def share(outcome: GateOutcome, *, first: bool = False) -> float:

@@ -13,7 +13,7 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
-from anew.core.gate.looks import at_each_look, most_looks
+from anew.core.gate.looks import at_each_analysis, most_analyses
 from bench.releases import report
 from bench.releases.gate_alone import GATE, long_run
 from bench.releases.outcome import Outcome
@@ -34,7 +34,7 @@ def main() -> None:
         print(*report.of_gate(long_run(draws, seed), draws), sep="\n")
         return
     pace = Pace(_option("rate", 10.0), seed)
-    releases = draw_releases(seed, int(_option("releases", 200)), most_looks(GATE))
+    releases = draw_releases(seed, int(_option("releases", 200)), most_analyses(GATE))
     began = time.monotonic()
     systems: dict[str, Sequence[Outcome]] = {"anew": play(releases, pace)}
     took = time.monotonic() - began
@@ -67,9 +67,9 @@ def _told(
 ) -> Iterator[str]:
     yield f"{len(releases)} releases, seed {pace.seed}, {pace.rate:g} requests a second ({took:.0f} s)"
     yield "  " + ", ".join(f"{kind.share:.0%} {kind.name}" for kind in KINDS)
-    rows = ", ".join(f"{ROWS_A_DAY * (look + 1):,}" for look in range(most_looks(GATE)))
+    rows = ", ".join(f"{ROWS_A_DAY * (look + 1):,}" for look in range(most_analyses(GATE)))
     yield (
-        f"  gate: {GATE.kind}, margin {GATE.margin:g}, {at_each_look(GATE).confidence:.2%} at each of {rows} rows,"
+        f"  gate: {GATE.kind}, margin {GATE.margin:g}, {at_each_analysis(GATE).confidence:.2%} at each of {rows} rows,"
         f" {DISAGREEMENT:.0%} disagreement"
     )
     yield f"  rollout: default stages and analysis, scores within 0.1, bake {BAKE}, a tick every 5 minutes;"

@@ -11,13 +11,13 @@ from typing import Final
 
 import numpy as np
 
-from anew.core.rollouts.traffic import Answers
+from anew.core.rollouts.traffic import RequestStats
 from bench.releases.outcome import Outcome
 from bench.releases.plan import LATENCY_MS, LATENCY_P95_MS, Release
 from bench.releases.world import Pace
 from bench.rivals_canary import INTERVAL_SECONDS, RivalOutcome, argo_default, flagger_default
 
-Judge = Callable[[Sequence[Answers]], RivalOutcome]
+Judge = Callable[[Sequence[RequestStats]], RivalOutcome]
 System = Callable[[Release, Pace], Outcome]
 _P95: Final = 1.6449
 _INTERVALS_AT_MOST: Final = 600
@@ -50,7 +50,7 @@ def canary(system: Canary) -> System:
 
     def play(release: Release, pace: Pace) -> Outcome:
         chance = np.random.default_rng([pace.seed, release.number])
-        seen: list[Answers] = []
+        seen: list[RequestStats] = []
         step = 0
         while step < len(system.weights):
             seen.append(_interval(release, pace, system.weights[step], chance))
@@ -73,16 +73,16 @@ def both(first: System, then: System) -> System:
     return play
 
 
-def _interval(release: Release, pace: Pace, weight: int, chance: np.random.Generator) -> Answers:
+def _interval(release: Release, pace: Pace, weight: int, chance: np.random.Generator) -> RequestStats:
     """What the canary answers in one interval at this weight."""
     kind, spread = release.kind, np.log(LATENCY_P95_MS / LATENCY_MS) / _P95
     requests = round(pace.rate * INTERVAL_SECONDS * weight / 100)
     errors = int(chance.binomial(requests, kind.error_rate))
     took = chance.lognormal(np.log(LATENCY_MS * kind.slower), spread, requests - errors)
-    return Answers(requests, errors, dict(Counter(np.ceil(took).tolist())))
+    return RequestStats(requests, errors, dict(Counter(np.ceil(took).tolist())))
 
 
-def _outcome(release: Release, seen: Sequence[Answers], stage: str) -> Outcome:
+def _outcome(release: Release, seen: Sequence[RequestStats], stage: str) -> Outcome:
     seconds = float(len(seen) * INTERVAL_SECONDS)
     return Outcome(
         release.number,

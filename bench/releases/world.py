@@ -24,7 +24,7 @@ from anew.core.rollouts.stages import stage_name
 from anew.demo.processes import Processes, free_port
 from anew.emulator.client import LocalAzure
 from anew.engine.base.context import Engine
-from anew.engine.base.ports import News
+from anew.engine.base.ports import Notification
 from anew.engine.decisions.decide_pending import request_retraining, retrain
 from anew.engine.retrainings.advance import advance_retraining
 from anew.engine.rollouts.deploy import deploy, follow_tags
@@ -113,7 +113,7 @@ class World:
         deadline = time.monotonic() + 60
         while True:
             retraining = advance_retraining(engine, retraining, self._now)
-            if not retraining.is_open or retraining.state is RetrainingState.HOLDING:
+            if not retraining.is_open or retraining.state is RetrainingState.AWAITING_DATA:
                 return retraining
             assert time.monotonic() < deadline, f"{retraining.id} is {retraining.state}: {retraining.reason}"
             time.sleep(0.005)
@@ -206,7 +206,7 @@ class World:
 class _Nobody:
     """Nobody wants to be told of 200 releases."""
 
-    def tell(self, news: News) -> None:
+    def send(self, news: Notification) -> None:
         pass
 
 

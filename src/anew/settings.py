@@ -125,7 +125,7 @@ class Notify(_Section):
     urls: tuple[SecretStr, ...] = ()
 
 
-class Approval(_Section):
+class ApprovalSettings(_Section):
     """Links by which people approve a model, sent with what `notify.urls` are told.
 
     `public_url` is the webhook's address as people reach it. `link_secrets`: the first signs, any one is accepted.
@@ -146,12 +146,12 @@ class Approval(_Section):
         return self
 
 
-class Timing(_Section):
+class TimingSettings(_Section):
     """How long things may take before somebody else may look after them; as `PT2M` or in seconds."""
 
-    claim_lease: timedelta = timedelta(minutes=5)
+    inbox_lease: timedelta = timedelta(minutes=5)
     rollout_lease: timedelta = timedelta(minutes=5)
-    launch_settle: timedelta = timedelta(minutes=2)
+    visibility_delay: timedelta = timedelta(minutes=2)
     confirm_within: timedelta = timedelta(minutes=15)
 
 
@@ -170,8 +170,8 @@ class Settings(BaseSettings):
     webhook: Webhook = Webhook()
     prefect: Prefect = Prefect()
     notify: Notify = Notify()
-    approval: Approval = Approval()
-    timing: Timing = Timing()
+    approval: ApprovalSettings = ApprovalSettings()
+    timing: TimingSettings = TimingSettings()
     ledger: str = Field(default="sqlite:///.anew/ledger.db", description="SQLAlchemy URL.")
     policies: Path = Path("policies")
 

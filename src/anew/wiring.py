@@ -16,7 +16,7 @@ from anew.adapters.ledger import SqlLedger
 from anew.adapters.policy_folder import load_policies
 from anew.core.decisions.policy_set import Policies
 from anew.engine.base.context import Engine, Timing
-from anew.engine.base.ports import EvidenceSource, Notifier
+from anew.engine.base.ports import EvidenceReader, Notifier
 from anew.settings import Entra, Settings
 
 if TYPE_CHECKING:
@@ -140,9 +140,9 @@ def log_analytics(settings: Settings, access: AzureAccess) -> "LogAnalytics":
     return LogAnalytics(cache(lambda: logs_client(access)), settings.azure.log_analytics_workspace_id)
 
 
-def evidence_sources(settings: Settings, kinds: Collection[str]) -> dict[str, EvidenceSource]:
+def evidence_sources(settings: Settings, kinds: Collection[str]) -> dict[str, EvidenceReader]:
     """The sources of these kinds. A vendor's SDK is imported only for a kind that needs it."""
-    sources: dict[str, EvidenceSource] = {}
+    sources: dict[str, EvidenceReader] = {}
     if "drift" in kinds:
         from anew.adapters.evidence.window_drift import DriftOfWindows
 
@@ -242,24 +242,24 @@ def build_engine(settings: Settings, actor: str, policies: Policies | None = Non
         clock=lambda: datetime.now(UTC),
         actor=actor,
         timing=Timing(
-            claim_lease=settings.timing.claim_lease,
+            inbox_lease=settings.timing.inbox_lease,
             rollout_lease=settings.timing.rollout_lease,
-            launch_settle=settings.timing.launch_settle,
+            visibility_delay=settings.timing.visibility_delay,
             confirm_within=settings.timing.confirm_within,
         ),
-        each=in_threads,
+        map_concurrently=in_threads,
     )
 
 
 def notifier(settings: Settings) -> Notifier:
     """Who is told: people by notify.urls, with a link to answer by where there are links, and Prefect's automations."""
     from anew.adapters.notify import AppriseNotifier, Notifiers, Resting, WithApprovalLinks
-    from anew.adapters.prefect.notifications import PrefectNews
+    from anew.adapters.prefect.notifications import PrefectNotifier
 
     people, links = AppriseNotifier(settings.notify.urls), approval_links(settings)
     # Never in the event: everybody who reads Prefect's could answer.
     asked = WithApprovalLinks(people, links) if links else people
-    return Notifiers(Resting(asked), Resting(PrefectNews(prefect_flows(settings, attempts=1))))
+    return Notifiers(Resting(asked), Resting(PrefectNotifier(prefect_flows(settings, attempts=1))))
 
 
 def approval_links(settings: Settings) -> "ApprovalLinks | None":

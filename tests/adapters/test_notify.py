@@ -10,9 +10,9 @@ from pydantic import SecretStr
 from anew.adapters.memory.evidence import MemoryNotifier
 from anew.adapters.notify import AppriseNotifier, Notifiers, Resting, WithApprovalLinks
 from anew.adapters.prefect.api import PrefectFlows
-from anew.adapters.prefect.notifications import PrefectNews, news_event
+from anew.adapters.prefect.notifications import PrefectNotifier, notification_event
 from anew.core.retrainings.approval_links import ApprovalLinks, Permit
-from anew.engine.base.ports import News
+from anew.engine.base.ports import Notification
 from anew.engine.notifications.notification import APPROVAL_REQUESTED
 from anew.errors import InvalidSettings, NotificationFailed
 from tests.prefect_server import free_port
@@ -21,8 +21,8 @@ from tests.prefect_server import free_port
 pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
 
 NOW = datetime(2026, 7, 14, 4, tzinfo=UTC)
-LIVE = News("rollout.live", "o-1", "price", "price:7 is live", "It takes all traffic.")
-ASKED = News(APPROVAL_REQUESTED, "r-1", "price", "price waits", "The gate passed.", NOW + timedelta(days=3))
+LIVE = Notification("rollout.live", "o-1", "price", "price:7 is live", "It takes all traffic.")
+ASKED = Notification(APPROVAL_REQUESTED, "r-1", "price", "price waits", "The gate passed.", NOW + timedelta(days=3))
 LINKS = ApprovalLinks("https://anew.example", ("a-secret-of-thirty-two-bytes-or-more",))
 
 
@@ -30,7 +30,7 @@ class Deaf:
     def __init__(self, name: str) -> None:
         self._name = name
 
-    def tell(self, news: News) -> None:
+    def send(self, news: Notification) -> None:
         raise NotificationFailed(f"{self._name} does not listen")
 
 
@@ -63,7 +63,7 @@ def test_request_for_approval_has_a_link_that_answers_it() -> None:
 
 
 @pytest.mark.parametrize("news", [LIVE, replace(ASKED, kind="retraining.rejected"), replace(ASKED, until=None)])
-def test_other_news_has_no_link(news: News) -> None:
+def test_other_news_has_no_link(news: Notification) -> None:
     people = MemoryNotifier()
     WithApprovalLinks(people, LINKS).tell(news)
     assert people.told == [news]
@@ -79,7 +79,7 @@ def test_two_links_have_two_ids() -> None:
 
 
 def test_event_is_of_the_model_and_related_to_what_it_is_about() -> None:
-    event = news_event(LIVE, UUID(int=1), NOW)
+    event = notification_event(LIVE, UUID(int=1), NOW)
 
     assert event["event"] == "anew.rollout.live"
     assert event["resource"]["prefect.resource.id"] == "anew.model.price"
@@ -93,7 +93,7 @@ def test_prefect_that_is_away_is_a_failed_notification() -> None:
         PrefectFlows(f"http://127.0.0.1:{free_port()}/api") as nobody,
         pytest.raises(NotificationFailed, match="price"),
     ):
-        PrefectNews(nobody).tell(LIVE)
+        PrefectNotifier(nobody).tell(LIVE)
 
 
 def test_without_addresses_nobody_is_told_and_nothing_fails() -> None:
@@ -120,7 +120,7 @@ class Moody:
         self.asked = 0
         self.listens = False
 
-    def tell(self, news: News) -> None:
+    def send(self, news: Notification) -> None:
         self.asked += 1
         if not self.listens:
             raise NotificationFailed("not now")
@@ -133,11 +133,11 @@ def test_channel_that_failed_is_left_alone_for_a_minute() -> None:
     for second in (0.0, 1.0, 59.0):
         clock[0] = second
         with pytest.raises(NotificationFailed):
-            notifier.tell(LIVE)
+            notifier.send(LIVE)
     assert channel.asked == 1
 
     channel.listens, clock[0] = True, 60.0
-    notifier.tell(LIVE)
+    notifier.send(LIVE)
 
     assert channel.asked == 2
 
@@ -147,7 +147,7 @@ def test_question_is_put_to_a_channel_that_rests_all_the_same() -> None:
     notifier = Resting(channel, lambda: 0.0)
     for news in (LIVE, ASKED):
         with pytest.raises(NotificationFailed):
-            notifier.tell(news)
+            notifier.send(news)
 
     assert channel.asked == 2
 
@@ -155,7 +155,7 @@ def test_question_is_put_to_a_channel_that_rests_all_the_same() -> None:
 def test_decisions_are_no_prefect_events() -> None:
     nowhere = PrefectFlows(f"http://127.0.0.1:{free_port()}/api", attempts=1)  # it would fail if it were asked
 
-    PrefectNews(nowhere).tell(replace(LIVE, kind="decision.retrain"))
+    PrefectNotifier(nowhere).tell(replace(LIVE, kind="decision.retrain"))
 
     with pytest.raises(NotificationFailed):
-        PrefectNews(nowhere).tell(LIVE)
+        PrefectNotifier(nowhere).tell(LIVE)

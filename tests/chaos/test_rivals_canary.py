@@ -2,42 +2,42 @@
 
 import pytest
 
-from anew.core.rollouts.traffic import Answers
+from anew.core.rollouts.traffic import RequestStats
 from bench.rivals_canary import RivalOutcome, argo_default, flagger_default
 
-GOOD = Answers(100, 0, {50.0: 100})
-QUIET = Answers()
+GOOD = RequestStats(100, 0, {50.0: 100})
+QUIET = RequestStats()
 
 
 @pytest.mark.parametrize(
     ("intervals", "outcome"),
     [
         ([GOOD, GOOD], RivalOutcome.ADVANCE),
-        ([GOOD, Answers(100, 1, {50.0: 99})], RivalOutcome.ADVANCE),
-        ([Answers(100, 2, {50.0: 98}), GOOD], RivalOutcome.ROLL_BACK),
-        ([Answers(100, 0, {50.0: 98, 600.0: 2})], RivalOutcome.ROLL_BACK),
-        ([Answers(100, 0, {50.0: 99, 600.0: 1})], RivalOutcome.ADVANCE),
+        ([GOOD, RequestStats(100, 1, {50.0: 99})], RivalOutcome.ADVANCE),
+        ([RequestStats(100, 2, {50.0: 98}), GOOD], RivalOutcome.ROLL_BACK),
+        ([RequestStats(100, 0, {50.0: 98, 600.0: 2})], RivalOutcome.ROLL_BACK),
+        ([RequestStats(100, 0, {50.0: 99, 600.0: 1})], RivalOutcome.ADVANCE),
         ([GOOD, QUIET], RivalOutcome.ROLL_BACK),
         ([], RivalOutcome.HOLD),
     ],
 )
-def test_flagger_goes_back_at_the_first_failed_check(intervals: list[Answers], outcome: RivalOutcome) -> None:
+def test_flagger_goes_back_at_the_first_failed_check(intervals: list[RequestStats], outcome: RivalOutcome) -> None:
     assert flagger_default(intervals) is outcome
 
 
 def test_flagger_with_a_higher_threshold_holds_after_a_failed_check() -> None:
-    assert flagger_default([GOOD, Answers(100, 50)], threshold=2) is RivalOutcome.HOLD
+    assert flagger_default([GOOD, RequestStats(100, 50)], threshold=2) is RivalOutcome.HOLD
 
 
 @pytest.mark.parametrize(
     ("intervals", "outcome"),
     [
-        ([GOOD, Answers(100, 5)], RivalOutcome.ADVANCE),
-        ([Answers(100, 6), GOOD], RivalOutcome.ROLL_BACK),
+        ([GOOD, RequestStats(100, 5)], RivalOutcome.ADVANCE),
+        ([RequestStats(100, 6), GOOD], RivalOutcome.ROLL_BACK),
         ([GOOD, *[QUIET] * 4], RivalOutcome.HOLD),
         ([GOOD, *[QUIET] * 5], RivalOutcome.ROLL_BACK),
         ([], RivalOutcome.HOLD),
     ],
 )
-def test_argo_aborts_at_the_first_failed_measurement(intervals: list[Answers], outcome: RivalOutcome) -> None:
+def test_argo_aborts_at_the_first_failed_measurement(intervals: list[RequestStats], outcome: RivalOutcome) -> None:
     assert argo_default(intervals) is outcome

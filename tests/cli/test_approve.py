@@ -7,7 +7,7 @@ import pytest
 
 from anew.cli import approve as command
 from anew.cli.approve import approve, reject
-from anew.core.retrainings.lifecycle import Answer, RetrainingState
+from anew.core.retrainings.lifecycle import ApprovalDecision, RetrainingState
 from anew.engine.base.ledger import Ledger
 from anew.errors import IllegalTransition, InvalidRequest
 from anew.settings import Settings
@@ -34,7 +34,7 @@ def play(monkeypatch: pytest.MonkeyPatch) -> Play:
 def test_approval_names_who_gave_it_and_what_follows(play: Play, capsys: pytest.CaptureFixture[str]) -> None:
     approve(MODEL, reason="looks right")
 
-    assert (play.retraining.answer, play.retraining.answered_by) == (Answer.APPROVED, getpass.getuser())
+    assert (play.retraining.approval, play.retraining.approval_by) == (ApprovalDecision.APPROVED, getpass.getuser())
     out = capsys.readouterr().out
     assert "reconcile registers it" in out
     assert out.rstrip().endswith(f"anew explain {play.retraining.id}")
@@ -44,7 +44,7 @@ def test_rejection_ends_it(play: Play, capsys: pytest.CaptureFixture[str]) -> No
     reject(play.retraining.id, reason="too risky", json=True)
 
     said = json.loads(capsys.readouterr().out)
-    assert (said["state"], said["answer"], said["reason"]) == ("rejected", "rejected", "too risky")
+    assert (said["state"], said["approval"], said["reason"]) == ("rejected", "rejected", "too risky")
 
 
 def test_rejected_candidate_can_be_forced_only_with_a_reason(play: Play) -> None:
@@ -56,4 +56,4 @@ def test_rejected_candidate_can_be_forced_only_with_a_reason(play: Play) -> None
 
     approve(MODEL, reason="after all", force=True)
 
-    assert (play.retraining.state, play.retraining.answer) == (RetrainingState.REGISTERING, Answer.FORCED)
+    assert (play.retraining.state, play.retraining.approval) == (RetrainingState.REGISTERING, ApprovalDecision.FORCED)

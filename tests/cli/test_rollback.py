@@ -50,7 +50,7 @@ def traffic(play: Play) -> dict[str, int]:
 
 
 def test_rollout_under_way_is_given_up(play: Play, capsys: pytest.CaptureFixture[str]) -> None:
-    assert rollback(MODEL, why="it misprices") == 0
+    assert rollback(MODEL, reason="it misprices") == 0
 
     said = capsys.readouterr().out
     assert "from price:1 80 %, price:2 20 % to price:1 100 %, in 1 traffic write" in said
@@ -59,10 +59,10 @@ def test_rollout_under_way_is_given_up(play: Play, capsys: pytest.CaptureFixture
 
 
 def test_who_and_why_are_in_the_history(play: Play) -> None:
-    rollback(MODEL, why="it misprices")
+    rollback(MODEL, reason="it misprices")
 
     [newest] = play.ledger.traffic(f"online/{ENDPOINT}", limit=1)
-    assert newest.why.startswith("back: it misprices (")
+    assert newest.reason.startswith("back: it misprices (")
 
 
 @pytest.mark.parametrize("to", [None, "1"])

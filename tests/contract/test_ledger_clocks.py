@@ -16,16 +16,16 @@ SKEW = timedelta(minutes=2)
 
 def test_claim_made_by_a_clock_far_ahead_is_free_again(ledger: SqlLedger) -> None:
     ledger.receive([drift_event()], Source.WEBHOOK, START)
-    ledger.claim([Cause.DRIFT], START + AHEAD, LEASE)
+    ledger.lease([Cause.DRIFT], START + AHEAD, LEASE)
 
-    assert len(ledger.claim([Cause.DRIFT], START, LEASE)) == 1
+    assert len(ledger.lease([Cause.DRIFT], START, LEASE)) == 1
 
 
 def test_claim_made_by_a_clock_a_little_ahead_stays_its_claimants(ledger: SqlLedger) -> None:
     ledger.receive([drift_event()], Source.WEBHOOK, START)
-    ledger.claim([Cause.DRIFT], START + SKEW, LEASE)
+    ledger.lease([Cause.DRIFT], START + SKEW, LEASE)
 
-    assert ledger.claim([Cause.DRIFT], START, LEASE) == []
+    assert ledger.lease([Cause.DRIFT], START, LEASE) == []
 
 
 def test_endpoint_leased_by_a_clock_far_ahead_is_free_again(ledger: SqlLedger) -> None:

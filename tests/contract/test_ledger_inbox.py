@@ -85,7 +85,7 @@ def test_settled_event_received_again_stays_settled(ledger: SqlLedger) -> None:
 
     ledger.receive([drift_event()], Source.WEBHOOK, START)
 
-    assert ledger.claim([Cause.DRIFT], START, LEASE) == []
+    assert ledger.lease([Cause.DRIFT], START, LEASE) == []
 
 
 def test_events_of_any_number_are_kept_with_right_counts(ledger: SqlLedger) -> None:
@@ -145,29 +145,29 @@ def test_something_ignored_is_counted_by_type_and_reason(ledger: SqlLedger) -> N
 def test_claimed_entry_is_not_given_to_another_until_the_lease_ran_out(ledger: SqlLedger) -> None:
     ledger.receive([drift_event()], Source.WEBHOOK, START)
 
-    assert len(ledger.claim([Cause.DRIFT], START, LEASE)) == 1
-    assert ledger.claim([Cause.DRIFT], START + LEASE - SECOND, LEASE) == []
-    assert len(ledger.claim([Cause.DRIFT], START + LEASE + SECOND, LEASE)) == 1
+    assert len(ledger.lease([Cause.DRIFT], START, LEASE)) == 1
+    assert ledger.lease([Cause.DRIFT], START + LEASE - SECOND, LEASE) == []
+    assert len(ledger.lease([Cause.DRIFT], START + LEASE + SECOND, LEASE)) == 1
 
 
 def test_released_entry_can_be_claimed_at_once(ledger: SqlLedger) -> None:
     ledger.receive([drift_event()], Source.WEBHOOK, START)
-    ledger.claim([Cause.DRIFT], START, LEASE)
+    ledger.lease([Cause.DRIFT], START, LEASE)
 
     ledger.release([drift_event().key])
 
-    assert len(ledger.claim([Cause.DRIFT], START, LEASE)) == 1
+    assert len(ledger.lease([Cause.DRIFT], START, LEASE)) == 1
 
 
 def test_claim_begins_with_what_was_never_tried_and_then_what_was_tried_longest_ago(ledger: SqlLedger) -> None:
     events = [drift_event(str(number)) for number in range(5)]
     ledger.receive(events, Source.WEBHOOK, START - LEASE)
-    ledger.claim([Cause.DRIFT], START - LEASE, LEASE)
+    ledger.lease([Cause.DRIFT], START - LEASE, LEASE)
     ledger.release([events[0].key, events[1].key], START)
     ledger.release([events[2].key], START - SECOND)
     ledger.release([events[3].key, events[4].key])
 
-    claimed = [ledger.claim([Cause.DRIFT], START, LEASE, limit=2) for _ in range(3)]
+    claimed = [ledger.lease([Cause.DRIFT], START, LEASE, limit=2) for _ in range(3)]
 
     assert [[entry.event.run_id for entry in some] for some in claimed] == [["3", "4"], ["2", "0"], ["1"]]
 
@@ -175,17 +175,17 @@ def test_claim_begins_with_what_was_never_tried_and_then_what_was_tried_longest_
 def test_claim_without_a_limit_takes_all(ledger: SqlLedger) -> None:
     ledger.receive([drift_event(str(number)) for number in range(1500)], Source.WEBHOOK, START)
 
-    assert len(ledger.claim([Cause.DRIFT], START, LEASE)) == 1500
+    assert len(ledger.lease([Cause.DRIFT], START, LEASE)) == 1500
 
 
 def test_unclaimed_tells_of_what_waits_for_a_claimant_by_cause_and_hint(ledger: SqlLedger) -> None:
     events = [registered_event("1"), *(drift_event(str(number)) for number in range(4))]
     ledger.receive(events[:3], Source.WEBHOOK, START)
-    ledger.claim([Cause.DRIFT], START, LEASE, limit=1)
-    ledger.mark_hinted(ledger.unclaimed(list(Cause), START), START + SECOND)
+    ledger.lease([Cause.DRIFT], START, LEASE, limit=1)
+    ledger.mark_hinted(ledger.unleased(list(Cause), START), START + SECOND)
     ledger.receive(events[3:], Source.WEBHOOK, START + SECOND)
 
-    hinted, registered, fresh = ledger.unclaimed(list(Cause), START + SECOND)
+    hinted, registered, fresh = ledger.unleased(list(Cause), START + SECOND)
 
     assert (registered.cause, hinted.cause, fresh.cause) == (Cause.MODEL_REGISTERED, Cause.DRIFT, Cause.DRIFT)
     assert [each.hinted_at for each in (registered, hinted, fresh)] == [START + SECOND, START + SECOND, None]
@@ -197,8 +197,8 @@ def test_unclaimed_tells_of_what_waits_for_a_claimant_by_cause_and_hint(ledger: 
 def test_hint_is_not_noted_of_what_was_claimed_or_came_since(ledger: SqlLedger) -> None:
     events = [drift_event(str(number)) for number in range(4)]
     ledger.receive(events[:3], Source.WEBHOOK, START)
-    waiting = ledger.unclaimed([Cause.DRIFT], START)
-    ledger.claim([Cause.DRIFT], START, LEASE, limit=1)
+    waiting = ledger.unleased([Cause.DRIFT], START)
+    ledger.lease([Cause.DRIFT], START, LEASE, limit=1)
     ledger.settle([events[1].key], "done", START)
     ledger.receive(events[3:], Source.WEBHOOK, START)
 
@@ -210,10 +210,10 @@ def test_hint_is_not_noted_of_what_was_claimed_or_came_since(ledger: SqlLedger) 
 def test_claim_takes_the_asked_causes_oldest_first_up_to_its_limit(ledger: SqlLedger) -> None:
     ledger.receive([registered_event("1"), *(drift_event(str(n)) for n in range(5))], Source.WEBHOOK, START)
 
-    claimed = ledger.claim([Cause.DRIFT], START, LEASE, limit=3)
+    claimed = ledger.lease([Cause.DRIFT], START, LEASE, limit=3)
 
     assert [entry.event.run_id for entry in claimed] == ["0", "1", "2"]
-    assert [entry.cause for entry in ledger.claim([Cause.MODEL_REGISTERED], START, LEASE)] == [Cause.MODEL_REGISTERED]
+    assert [entry.cause for entry in ledger.lease([Cause.MODEL_REGISTERED], START, LEASE)] == [Cause.MODEL_REGISTERED]
 
 
 def test_two_that_claim_at_once_never_get_the_same_entry(place: Place) -> None:
@@ -223,7 +223,7 @@ def test_two_that_claim_at_once_never_get_the_same_entry(place: Place) -> None:
 
     def claim(ledger: SqlLedger) -> list[str]:
         barrier.wait()
-        return [entry.key for _ in range(5) for entry in ledger.claim([Cause.DRIFT], START, LEASE, limit=3)]
+        return [entry.key for _ in range(5) for entry in ledger.lease([Cause.DRIFT], START, LEASE, limit=3)]
 
     with ThreadPoolExecutor(4) as pool:
         claimed = [key for keys in pool.map(claim, ledgers) for key in keys]
@@ -245,6 +245,6 @@ def test_settled_entry_keeps_its_first_outcome(ledger: SqlLedger) -> None:
 def test_hinted_entry_remembers_when(ledger: SqlLedger) -> None:
     ledger.receive([drift_event()], Source.WEBHOOK, START)
 
-    ledger.mark_hinted(ledger.unclaimed([Cause.DRIFT], START), START + LEASE)
+    ledger.mark_hinted(ledger.unleased([Cause.DRIFT], START), START + LEASE)
 
     assert [entry.hinted_at for entry in ledger.unsettled([Cause.DRIFT])] == [START + LEASE]

@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError, StatementError
 from anew.adapters.ledger import SqlLedger
 from anew.adapters.ledger.database import create_engine
 from anew.core.events.event import Cause
-from anew.core.retrainings.lifecycle import Answer, RetrainingState
+from anew.core.retrainings.lifecycle import ApprovalDecision, RetrainingState
 from anew.core.rollouts.lifecycle import RolloutState
 from anew.core.rollouts.traffic import Share, TrafficChange
 from anew.engine.base.ledger import Source
@@ -232,11 +232,11 @@ def test_retraining_is_read_back_as_it_was_kept(ledger: SqlLedger) -> None:
         state=RetrainingState.AWAITING_APPROVAL,
         evaluations=3,
         champion_changes=1,
-        held_since=START,
-        answer_until=START + SECOND,
-        answer=Answer.FORCED,
-        answered_by="anna",
-        answer_reason="why",
+        inconclusive_since=START,
+        approval_deadline=START + SECOND,
+        approval=ApprovalDecision.FORCED,
+        approval_by="anna",
+        approval_reason="why",
         training_data="rows",
         git_commit="c0ffee",
     )

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC
 from pathlib import Path
 
 import pytest
@@ -12,10 +13,12 @@ from alembic.runtime.migration import MigrationContext
 from anew.adapters.ledger import SqlLedger
 from anew.adapters.ledger.database import create_engine, upgrade
 from anew.adapters.ledger.tables import metadata
-from anew.core.retrainings.lifecycle import OPEN_RETRAINING
+from anew.core.retrainings.lifecycle import ADOPTED, OPEN_RETRAINING, RetrainingState
+from anew.core.rollouts.lifecycle import RolloutState
 from anew.engine.base.ledger import Source
 from anew.errors import LedgerMissing, LedgerUnavailable
 from tests.builders import START, drift_event
+from tests.contract.first_ledger import AT, make_first_ledger
 from tests.places import Place
 
 _ROOT = Path(__file__).parents[2]
@@ -26,7 +29,7 @@ from anew.adapters.ledger import SqlLedger
 from anew.core.events.event import Cause
 from tests.builders import START
 ledger = SqlLedger.open(sys.argv[1])
-while claimed := ledger.claim([Cause.DRIFT], START, timedelta(minutes=5), limit=2):
+while claimed := ledger.lease([Cause.DRIFT], START, timedelta(minutes=5), limit=2):
     print(*(entry.key for entry in claimed), sep="\\n")
 """
 
@@ -65,6 +68,31 @@ def test_migrating_again_changes_nothing(bare_place: Place) -> None:
     again = bare_place.open()
 
     assert len(again.entries()) == 1
+
+
+def test_first_ledger_keeps_its_data(bare_place: Place) -> None:
+    """Every row of a ledger of the first version is read under the names of today."""
+    at = AT.replace(tzinfo=UTC)
+    make_first_ledger(bare_place.url)
+
+    ledger = bare_place.open()
+
+    retraining, rollout, decision = ledger.retraining("r-1"), ledger.rollout("o-1"), ledger.decision("d-1")
+    assert retraining is not None
+    assert rollout is not None
+    assert decision is not None
+    assert ledger.entries()[0].leased_until == at
+    assert (retraining.state, retraining.launcher) == (RetrainingState.AWAITING_DATA, ADOPTED)
+    assert retraining.launcher_spec == {"kind": "adopted", "experiment": "nightly"}
+    assert (retraining.inconclusive_since, retraining.approval_deadline) == (at, at)
+    assert (retraining.approval, retraining.approval_by, retraining.approval_reason) == ("approved", "ada", "fine")
+    assert [each.id for each in ledger.due_retrainings(at)] == ["r-1"]
+    assert decision.outcome == ADOPTED
+    assert (rollout.state, rollout.request_reason) == (RolloutState.ABORTING, "ada asked")
+    assert (rollout.measured_at, rollout.measurements) == (at, 7)
+    assert rollout.spec["analysis"] == {"inconclusive_for": "PT1H"}
+    assert ledger.traffic()[0].reason == "by hand"
+    assert ledger.open_retraining_of("price") is not None
 
 
 def test_many_that_migrate_at_once_all_find_the_schema(bare_place: Place) -> None:

@@ -171,11 +171,11 @@ def test_a_person_asks_by_prefect_deployment_run_and_the_new_version_serves(demo
 
     def judged() -> Any:
         news = [item for item in ledger.retrainings(model="elec2") if item.id not in before]
-        return next((item for item in news if not item.is_open or item.state is RetrainingState.HOLDING), None)
+        return next((item for item in news if not item.is_open or item.state is RetrainingState.AWAITING_DATA), None)
 
     # The webhook is off here, so that every step after the launch is found by the schedule.
     retraining = _until(judged, 180)
-    answers = (RetrainingState.REGISTERED, RetrainingState.REJECTED, RetrainingState.HOLDING)
+    answers = (RetrainingState.REGISTERED, RetrainingState.REJECTED, RetrainingState.AWAITING_DATA)
     assert retraining.state in answers, retraining.reason
     if retraining.state is RetrainingState.REGISTERED:
         _until(lambda: [r for r in ledger.rollouts(SERVING_ROLLOUT) if r.retraining_id == retraining.id])

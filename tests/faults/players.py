@@ -15,7 +15,7 @@ from anew.emulator.app import create_app, make_server
 from anew.emulator.base.cloud import Cloud
 from anew.emulator.client import LocalAzure
 from anew.engine.base.context import Engine
-from anew.engine.base.ports import News
+from anew.engine.base.ports import Notification
 from anew.wiring import azure_access, build_engine, data_factory_client, ml_client, open_ledger
 from tests.faults.all_stories import STORIES
 from tests.faults.boundaries import Killer, Recorder, Watch, die, watch_engine
@@ -114,7 +114,7 @@ def _on_stage(world: World, stage: Stage, before: Scene | None, wrap: Callable[[
 class _Nobody:
     """Who is told nothing: no Prefect server runs here, and to try again and again to reach one takes seconds."""
 
-    def tell(self, news: News) -> None:
+    def send(self, news: Notification) -> None:
         pass
 
 

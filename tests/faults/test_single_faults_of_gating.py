@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from anew.adapters.ledger.database import create_engine
 from anew.adapters.memory.azure import Crash
 from anew.adapters.memory.evidence import MemoryNotifier
-from anew.core.retrainings.lifecycle import Answer, RetrainingState
+from anew.core.retrainings.lifecycle import ApprovalDecision, RetrainingState
 from anew.engine.base.ledger import Ledger
 from anew.engine.promotion.approving import answer
 from anew.errors import AzureUnavailable
@@ -61,7 +61,7 @@ def run_to_the_end(play: Play) -> Play:
 
 def _act(play: Play) -> None:
     states = {item.state for item in play.ledger.retrainings()}
-    if RetrainingState.HOLDING in states:
+    if RetrainingState.AWAITING_DATA in states:
         play.azure.endings[EVALUATE_JOB] = evaluation(data_hash="newer")
         play.tick(hours=6)
     elif RetrainingState.AWAITING_APPROVAL in states:
@@ -93,7 +93,7 @@ def test_single_fault_registers_no_less_and_no_more(index: int, fault: Any) -> N
     azure, retraining = play.azure, play.retraining
     assert azure.calls[index] == flawless_calls()[index], "the fault came where it was planned"
     assert (retraining.state, retraining.new_version, retraining.evaluations) == (RetrainingState.REGISTERED, "4", 2)
-    assert (retraining.answer, retraining.answered_by) == (Answer.APPROVED, "anna")
+    assert (retraining.approval, retraining.approval_by) == (ApprovalDecision.APPROVED, "anna")
     assert {name: azure.effects["job", name] for name in azure.jobs} == dict.fromkeys(azure.jobs, 1)
     assert len(azure.jobs) == 3, "a training and two evaluations"
     assert azure.effects["version", f"{MODEL}:4"] == 1

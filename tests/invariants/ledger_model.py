@@ -76,23 +76,23 @@ class LedgerModel:
         new = len(self._inbox) - known
         return Receipt(new, len(events) - new)
 
-    def claim(self, causes: Collection[Cause], now: datetime, lease: timedelta, limit: int | None) -> list[InboxEntry]:
-        free = [entry for entry in self.unsettled(causes) if entry.claimed_until is None or entry.claimed_until <= now]
-        free.sort(key=lambda entry: entry.claimed_until or datetime.min.replace(tzinfo=UTC))
+    def lease(self, causes: Collection[Cause], now: datetime, lease: timedelta, limit: int | None) -> list[InboxEntry]:
+        free = [entry for entry in self.unsettled(causes) if entry.leased_until is None or entry.leased_until <= now]
+        free.sort(key=lambda entry: entry.leased_until or datetime.min.replace(tzinfo=UTC))
         taken = [entry.key for entry in free[:limit]]
-        self._change(taken, claimed_until=now + lease)
+        self._change(taken, leased_until=now + lease)
         return [self._inbox[key] for key in taken]
 
     def release(self, keys: Sequence[str], tried_at: datetime | None = None) -> None:
-        self._change(keys, claimed_until=tried_at)
+        self._change(keys, leased_until=tried_at)
 
     def settle(self, keys: Collection[str], outcome: str, now: datetime, subject_id: str | None = None) -> None:
         waiting = [key for key in keys if key in self._inbox and self._inbox[key].settled_at is None]
-        self._change(waiting, settled_at=now, outcome=outcome, subject_id=subject_id, claimed_until=None)
+        self._change(waiting, settled_at=now, outcome=outcome, subject_id=subject_id, leased_until=None)
 
     def mark_hinted(self, hinted: Sequence[Waiting], now: datetime) -> None:
         alike = {(each.cause, each.hinted_at) for each in hinted}
-        free = (entry for entry in self.unsettled(Cause) if entry.claimed_until is None or entry.claimed_until <= now)
+        free = (entry for entry in self.unsettled(Cause) if entry.leased_until is None or entry.leased_until <= now)
         self._change([entry.key for entry in free if (entry.cause, entry.hinted_at) in alike], hinted_at=now)
 
     def _change(self, keys: Collection[str], **changes: Any) -> None:
@@ -103,10 +103,10 @@ class LedgerModel:
     def unsettled(self, causes: Collection[Cause]) -> list[InboxEntry]:
         return [entry for entry in self._inbox.values() if entry.settled_at is None and entry.cause in causes]
 
-    def unclaimed(self, causes: Collection[Cause], now: datetime) -> list[Waiting]:
+    def unleased(self, causes: Collection[Cause], now: datetime) -> list[Waiting]:
         alike: dict[tuple[Cause, datetime | None], Waiting] = {}
         for entry in self.unsettled(causes):
-            if entry.claimed_until is None or entry.claimed_until <= now:
+            if entry.leased_until is None or entry.leased_until <= now:
                 known = alike.get((entry.cause, entry.hinted_at))
                 received = max(entry.received_at, known.received_at) if known else entry.received_at
                 alike[entry.cause, entry.hinted_at] = Waiting(entry.cause, entry.hinted_at, 0, 0, entry.key, received)

@@ -16,7 +16,7 @@ from anew.core.base.versions import version_order
 from anew.core.retrainings.lifecycle import OPEN_RETRAINING
 from anew.core.rollouts.lifecycle import OPEN_ROLLOUT, RolloutState
 from anew.core.rollouts.naming import deployment_name
-from anew.core.rollouts.traffic import Answers
+from anew.core.rollouts.traffic import RequestStats
 from anew.engine.base.ledger import Ledger
 from anew.engine.base.ports import ModelVersion
 from anew.engine.decisions.decide_pending import request_retraining, retrain
@@ -52,9 +52,9 @@ _RULE = deploy_rule(
     bake="15m",
     analysis={"failure_limit": 0},
 )
-_GOOD = Answers(requests=2000, errors=4, latencies={50.0: 1996})
+_GOOD = RequestStats(requests=2000, errors=4, latencies={50.0: 1996})
 _BAD = replace(_GOOD, errors=600)
-_GONE_BACK = frozenset({RolloutState.RETURNING, RolloutState.ROLLED_BACK})
+_GONE_BACK = frozenset({RolloutState.ABORTING, RolloutState.ROLLED_BACK})
 
 
 @dataclass(slots=True)
@@ -65,7 +65,7 @@ class Traffic:
 
     def read(
         self, endpoint: str, deployments: Collection[str], since: datetime, until: datetime, *, scores: bool
-    ) -> Mapping[str, Answers]:
+    ) -> Mapping[str, RequestStats]:
         return {name: _BAD if name in self.broken else _GOOD for name in deployments}
 
 

@@ -118,7 +118,7 @@ class LedgerBesideItsModel(RuleBasedStateMachine):
         self.do(view, "receive", events, source, self.clock(view), settled=settled, ignored=ignored, dead=dead)
 
     @rule(view=_VIEWS, flow=st.sampled_from(["retrain", "retrain", "promote"]), limit=st.sampled_from([1, 2, None]))
-    def claim(self, *, view: int, flow: str, limit: int | None) -> None:
+    def lease(self, *, view: int, flow: str, limit: int | None) -> None:
         self.do(view, "claim", ACTS_ON[flow], self.clock(view), LEASE, limit)
 
     @rule(view=_VIEWS, names=_SOME_KEYS, tried=st.booleans())
@@ -131,7 +131,7 @@ class LedgerBesideItsModel(RuleBasedStateMachine):
 
     @rule(view=_VIEWS, of=st.sampled_from([slice(None), slice(1), slice(1, None)]), letters=_SOME_LETTERS)
     def mark(self, *, view: int, of: slice, letters: list[str]) -> None:
-        waiting = self.agreed(view, "unclaimed", list(Cause), self.clock(view))
+        waiting = self.agreed(view, "unleased", list(Cause), self.clock(view))
         self.do(view, "mark_hinted", waiting[of], self.clock(view))
         self.do(view, "mark_redriven", [f"x-{name}" for name in letters], self.clock(view))
 
@@ -245,7 +245,7 @@ class LedgerBesideItsModel(RuleBasedStateMachine):
         self.agreed(view, "entries", ALL, waiting=True)
         self.agreed(view, "backlog")
         self.agreed(view, "unsettled", ACTS_ON["retrain"])
-        self.agreed(view, "unclaimed", ACTS_ON["retrain"], self.clock(view))
+        self.agreed(view, "unleased", ACTS_ON["retrain"], self.clock(view))
         self.agreed(view, "recent", [Cause.DRIFT, known[0].cause], known[0].received_at)
         self.agreed(view, "dead_letters", 1)
         self.agreed(view, "dead_letter", "x-x")

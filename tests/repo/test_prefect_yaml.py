@@ -14,9 +14,9 @@ from prefect.client.schemas.schedules import CronSchedule
 from prefect.flows import Flow
 
 from anew.adapters.prefect.api import FLOW_LABEL
-from anew.adapters.prefect.notifications import news_event
+from anew.adapters.prefect.notifications import notification_event
 from anew.core.events.event import EventType
-from anew.engine.base.ports import News
+from anew.engine.base.ports import Notification
 from anew.engine.inbox.intake import ACTS_ON
 from anew.engine.notifications.notification import APPROVAL_REQUESTED
 from tests.repo.paths import ROOT
@@ -83,8 +83,8 @@ def test_trigger_matches_hints_for_its_own_flow(entrypoint: str, trigger: dict[s
 
 
 def test_approval_is_asked_for_by_the_news_that_one_is_waited_for() -> None:
-    news = News(APPROVAL_REQUESTED, "r-1", "price", "title", "text")
-    event = news_event(news, uuid4(), datetime.now(UTC))
+    news = Notification(APPROVAL_REQUESTED, "r-1", "price", "title", "text")
+    event = notification_event(news, uuid4(), datetime.now(UTC))
     [trigger] = [trigger for name, trigger in TRIGGERS if name == "flows.approval:approval"]
 
     assert trigger["expect"] == [event["event"]]

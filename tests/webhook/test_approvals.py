@@ -105,8 +105,8 @@ def test_form_answers_with_name_and_reason_in_the_trail(person: Person, said: st
 
     assert answered.status_code == 200
     assert person.retraining.state is state
-    assert person.retraining.answered_by == "Ada (link link-1)"
-    assert person.retraining.answer_reason == "looks right"
+    assert person.retraining.approval_by == "Ada (link link-1)"
+    assert person.retraining.approval_reason == "looks right"
     newest = person.ledger.audit("r-1")[-1]
     assert newest.actor == "Ada (link link-1)"
 
@@ -128,7 +128,7 @@ def test_answer_by_another_door_in_the_same_moment_counts_first(
     person: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answer(LedgerAlone(person.ledger), "r-1", False, "Grace", "seen worse", NOW)
-    stale = replace(person.retraining, state=RetrainingState.AWAITING_APPROVAL, answer=None)
+    stale = replace(person.retraining, state=RetrainingState.AWAITING_APPROVAL, approval=None)
     looks = iter([stale])
 
     def as_it_was(engine: Any, about: str, now: datetime) -> Any:
@@ -230,8 +230,8 @@ def test_whatever_is_shown_is_escaped() -> None:
 
 def test_what_is_said_becomes_one_printable_line(person: Person) -> None:
     person.say(token(), name="Ada\x1b[31m\r\nLovelace", reason="a\nb\u202ec")
-    assert person.retraining.answered_by == "Ada [31m Lovelace (link link-1)"
-    assert person.retraining.answer_reason == "a b c"
+    assert person.retraining.approval_by == "Ada [31m Lovelace (link link-1)"
+    assert person.retraining.approval_reason == "a b c"
 
 
 def test_long_form_is_refused_unread(person: Person) -> None:

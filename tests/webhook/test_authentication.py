@@ -272,13 +272,13 @@ def test_addresses_of_one_host_count_as_one(one: str | None, other: str | None, 
 @given(st.lists(st.tuples(st.integers(0, 9), st.floats(0, 30)), max_size=60))
 def test_no_address_is_looked_at_more_often_than_the_limit_says(attempts: list[tuple[int, float]]) -> None:
     limit = FailureLimit(burst=3, seconds_each=10.0, addresses=100)
-    failures, now, looked_at = FailedAttempts(limit), 0.0, dict.fromkeys(range(10), 0)
+    failures, now, measured_at = FailedAttempts(limit), 0.0, dict.fromkeys(range(10), 0)
     for number, pause in attempts:
         now += pause
         if failures.wait(str(number), now) == 0:
-            looked_at[number] += 1
+            measured_at[number] += 1
             failures.count(str(number), now)
-    assert max(looked_at.values()) <= limit.burst + now / limit.seconds_each + 1e-6
+    assert max(measured_at.values()) <= limit.burst + now / limit.seconds_each + 1e-6
 
 
 @given(st.lists(st.integers(0, 50), max_size=200))

@@ -9,7 +9,7 @@ from secrets import token_hex
 from pydantic import SecretStr
 
 from anew.core.retrainings.approval_links import ApprovalLinks, Permit
-from anew.engine.base.ports import News, Notifier
+from anew.engine.base.ports import Notification, Notifier
 from anew.engine.notifications.notification import APPROVAL_REQUESTED
 from anew.errors import InvalidSettings, NotificationFailed
 
@@ -30,7 +30,7 @@ class AppriseNotifier:
                     advice="See https://github.com/caronc/apprise/wiki, then run: anew status",
                 )
 
-    def tell(self, news: News) -> None:
+    def send(self, news: Notification) -> None:
         if len(self._channels) and not self._channels.notify(title=news.title, body=news.text):
             raise NotificationFailed(f"'{news.title}' did not reach every channel of notify.urls")
 
@@ -41,11 +41,11 @@ class Notifiers:
     def __init__(self, *notifiers: Notifier) -> None:
         self._notifiers = notifiers
 
-    def tell(self, news: News) -> None:
+    def send(self, news: Notification) -> None:
         reasons: list[str] = []
         for notifier in self._notifiers:
             try:
-                notifier.tell(news)
+                notifier.send(news)
             except NotificationFailed as error:
                 reasons.append(str(error))
         if reasons:
@@ -62,11 +62,11 @@ class Resting:
         self._clock = clock
         self._rests_until = -math.inf
 
-    def tell(self, news: News) -> None:
+    def send(self, news: Notification) -> None:
         if news.kind != APPROVAL_REQUESTED and self._clock() < self._rests_until:
             raise NotificationFailed(f"'{news.title}' was not sent: the channel failed less than a minute ago")
         try:
-            self._notifier.tell(news)
+            self._notifier.send(news)
         except NotificationFailed:
             self._rests_until = self._clock() + _REST
             raise
@@ -85,8 +85,8 @@ class WithApprovalLinks:
         self._links = links
         self._new_id = new_id
 
-    def tell(self, news: News) -> None:
+    def send(self, news: Notification) -> None:
         if news.kind == APPROVAL_REQUESTED and news.until is not None:
             link = self._links.link(Permit(news.about, news.until, self._new_id()))
             news = replace(news, text=f"{news.text}\n\nApprove or reject: {link}")
-        self._notifier.tell(news)
+        self._notifier.send(news)

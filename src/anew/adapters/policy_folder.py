@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from anew.core.base.document import Document
 from anew.core.decisions.policy_set import Policies, Sourced
 from anew.core.policies.deploy import Deploy
-from anew.core.policies.evidence import DriftOfWindow, EvidenceSource, GainOfRetraining
+from anew.core.policies.evidence import DriftOfWindow, EvidenceSpec, GainOfRetraining
 from anew.core.policies.layers import Layer, overlay
 from anew.core.policies.policy import AzureMLLauncher, Policy
 from anew.core.policies.text import PolicyText, read_defaults, read_policies
@@ -200,7 +200,7 @@ def _with_absolute_paths(parsed: PolicyText, folder: Path) -> Policy:
     return _with(policy, {"evidence": evidence, "retrain": retrain, "evaluate": evaluate, "deploy": deploy})
 
 
-def _absolute_data(source: EvidenceSource, folder: Path) -> EvidenceSource:
+def _absolute_data(source: EvidenceSpec, folder: Path) -> EvidenceSpec:
     # Data may come and go: whether it is there is asked with each decision, and told there.
     if isinstance(source, GainOfRetraining):
         return _with(source, {"data": _located(source.data, folder)})

@@ -65,12 +65,12 @@ def _show(answered: Retraining, *, json: bool) -> None:
                 "retraining": answered.id,
                 "model": answered.model,
                 "state": answered.state,
-                "answer": answered.answer,
-                "by": answered.answered_by,
-                "reason": answered.answer_reason,
+                "approval": answered.approval,
+                "by": answered.approval_by,
+                "reason": answered.approval_reason,
             }
         )
         return
-    said = f"{answered.id} of {answered.model} is {answered.answer} by {answered.answered_by}"
+    said = f"{answered.id} of {answered.model} is {answered.approval} by {answered.approval_by}"
     rest = "; reconcile registers it" if answered.is_open else ""
     print(f"{said}{rest}. See: anew explain {answered.id}")

@@ -89,7 +89,7 @@ def show_story(console: Console, story: Story) -> None:
         _show_entry(console, "[yellow]no part[/]", entry)
     if story.retraining:
         item = story.retraining
-        run = item.job_name if item.is_claimed else item.external_run_id or "not launched"
+        run = item.job_name if item.is_adopted else item.external_run_id or "not launched"
         console.print(f"run    {item.launcher} {run}: {item.state} {item.reason or ''}")
         if item.gate:
             console.print(f"gate   {item.gate.outcome}: {item.gate.sentence}")
@@ -102,7 +102,7 @@ def show_story(console: Console, story: Story) -> None:
 def _show_rollout(console: Console, rollout: Rollout) -> None:
     what = "back   " if rollout.kind is RolloutKind.ROLLBACK else "deploy "
     before = f" instead of {rollout.previous_version}" if rollout.previous_version else ""
-    reason = one_line("; ".join(each for each in (rollout.why, rollout.reason) if each))
+    reason = one_line("; ".join(each for each in (rollout.request_reason, rollout.reason) if each))
     line = f"{what}{rollout.model}:{rollout.version}{before} on {rollout.place}: {rollout.state} {reason}".rstrip()
     console.print(Text(line), soft_wrap=True)
 

@@ -78,7 +78,7 @@ def _period_json(ledger: Ledger, period: Period) -> dict[str, object]:
         "shares": list(change.shares),
         "mirror": list(change.mirror),
         "actor": change.actor,
-        "why": change.why,
+        "reason": change.reason,
         "rollout": change.rollout_id,
         "retraining": chain.retraining.id if chain.retraining else None,
         "decision": chain.decision.id if chain.decision else None,
@@ -104,7 +104,7 @@ def _show_answer(
 
 
 def _told(ledger: Ledger, change: TrafficChange) -> Iterator[str]:
-    yield one_line(f"{change.actor}: {change.why}")
+    yield one_line(f"{change.actor}: {change.reason}")
     if words := " < ".join(_links(chain_of(ledger, change))):
         yield words
 

@@ -45,7 +45,7 @@ def rollback(
     model: str,
     *,
     to: str | None = None,
-    why: str = "asked for",
+    reason: str = "asked for",
     endpoint: str | None = None,
     wait: float = 600.0,
     json: bool = False,
@@ -59,7 +59,7 @@ def rollback(
         The model.
     to
         The version to go back to. Default: the one that served before.
-    why
+    reason
         Why, for the audit trail and the history.
     endpoint
         Where, for a model that serves at several endpoints.
@@ -73,7 +73,7 @@ def rollback(
     actor = getpass.getuser()
     engine = build_engine(load_settings(), actor)
     begun = time.monotonic()
-    rollout = _request(engine, model, f"{why} ({actor})", to, endpoint)
+    rollout = _request(engine, model, f"{reason} ({actor})", to, endpoint)
     before = _newest(engine, rollout.place)
     with Console(stderr=True).status(f"{rollout.id}: going back at {rollout.place}"):
         rollout, problem = _until_there(engine, rollout, begun + wait)
@@ -83,15 +83,15 @@ def rollback(
     return 0 if back.is_there else 1
 
 
-def _request(engine: Engine, model: str, why: str, to: str | None, endpoint: str | None) -> Rollout:
+def _request(engine: Engine, model: str, reason: str, to: str | None, endpoint: str | None) -> Rollout:
     from anew.engine.rollouts.rollback import request_rollback
 
     for _ in range(_TRIES - 1):
         try:
-            return request_rollback(engine, model, why, _now(), to=to, endpoint=endpoint)
+            return request_rollback(engine, model, reason, _now(), to=to, endpoint=endpoint)
         except StaleWrite:  # a worker noted something about the rollout in between
             continue
-    return request_rollback(engine, model, why, _now(), to=to, endpoint=endpoint)
+    return request_rollback(engine, model, reason, _now(), to=to, endpoint=endpoint)
 
 
 def _until_there(engine: Engine, rollout: Rollout, until: float) -> tuple[Rollout, str | None]:

@@ -63,9 +63,9 @@ def _show(console: Console, ledger: Ledger) -> None:
         console.print(
             f"  {run.id}  {run.model}  {run.state} for {_age(now - run.state_since)}  {run.external_run_id or ''}"
         )
-        if run.answer_until is not None and run.state is RetrainingState.AWAITING_APPROVAL:
+        if run.approval_deadline is not None and run.state is RetrainingState.AWAITING_APPROVAL:
             console.print(
-                f"    answer until {run.answer_until:%Y-%m-%d %H:%M}Z; no answer is a no:"
+                f"    answer until {run.approval_deadline:%Y-%m-%d %H:%M}Z; no answer is a no:"
                 f" anew approve {run.id} --reason TEXT, or anew reject {run.id} --reason TEXT",
                 soft_wrap=True,
             )

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from enum import StrEnum
 from typing import TypeVar
 
-from anew.core.retrainings.lifecycle import CLAIMED, OPEN_RETRAINING, RETRAINING_TRANSITIONS, RetrainingState
+from anew.core.retrainings.lifecycle import ADOPTED, OPEN_RETRAINING, RETRAINING_TRANSITIONS, RetrainingState
 from anew.core.rollouts.lifecycle import OPEN_ROLLOUT, ROLLOUT_TRANSITIONS, RolloutState
 
 State = TypeVar("State", bound=StrEnum)
@@ -13,7 +13,7 @@ Move = TypeVar("Move", bound=StrEnum)
 _HEAD = """\
 # Lifecycle
 
-Generated from the tables in `src/anew/core/*_lifecycle.py`; do not edit. To make it anew:
+Generated from the tables in `lifecycle.py` of `src/anew/core/retrainings` and `rollouts`; do not edit. To make it anew:
 
 ```sh
 python -c "from anew.core.lifecycle_diagram import lifecycle_page; print(lifecycle_page(), end='')" \\
@@ -41,7 +41,7 @@ def mermaid(
 
 def lifecycle_page() -> str:
     """The text of `docs/reference/lifecycle.md`."""
-    retrainings = {RetrainingState.LAUNCHING: "", RetrainingState.TRAINING: CLAIMED}
+    retrainings = {RetrainingState.LAUNCHING: "", RetrainingState.TRAINING: ADOPTED}
     diagrams = (
         ("A retraining", mermaid(retrainings, RETRAINING_TRANSITIONS, OPEN_RETRAINING)),
         ("A rollout", mermaid({RolloutState.PENDING: ""}, ROLLOUT_TRANSITIONS, OPEN_ROLLOUT)),

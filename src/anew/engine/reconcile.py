@@ -10,43 +10,43 @@ from anew.core.events.event import Event
 from anew.core.retrainings.lifecycle import Retraining
 from anew.engine.base.context import Engine
 from anew.engine.base.ledger import Source
-from anew.engine.decisions.decide_pending import RetrainReport, retrain
-from anew.engine.inbox.missed import claimable_runs, watched_drift
+from anew.engine.decisions.decide_pending import DecisionPass, retrain
+from anew.engine.inbox.missed import adoptable_runs, watched_drift
 from anew.engine.inbox.redrive import compare, keep
-from anew.engine.retrainings.finished_runs import PromoteReport, promote
-from anew.engine.retrainings.polling import advance_open
-from anew.engine.rollouts.deploy import DeployReport, deploy, follow_tags
-from anew.engine.serving.external_changes import note_moves_of_others
+from anew.engine.retrainings.finished_runs import FinishedRunsPass, promote
+from anew.engine.retrainings.polling import poll_open
+from anew.engine.rollouts.deploy import DeployPass, deploy, follow_tags
+from anew.engine.serving.external_changes import record_external_changes
 from anew.errors import PermanentError, TemporaryError
 
 
 @dataclass(frozen=True, slots=True)
-class ReconcileReport:
+class ReconcilePass:
     """What a tick found and did; `problems` are parts that could not be done this time."""
 
     found: int
-    retrained: RetrainReport
-    promoted: PromoteReport
-    deployed: DeployReport
+    retrained: DecisionPass
+    promoted: FinishedRunsPass
+    deployed: DeployPass
     advanced: tuple[Retraining, ...] = ()
     problems: tuple[str, ...] = field(default=())
 
 
-def reconcile(engine: Engine, now: datetime) -> ReconcileReport:
+def reconcile(engine: Engine, now: datetime) -> ReconcilePass:
     """One pass over everything. A part that fails is reported and does not keep the others from running."""
     problems: list[str] = []
     found = _guarded(lambda: _find(engine, "drift", watched_drift, now), 0, "drift", problems)
-    found += _guarded(lambda: _find(engine, "runs", claimable_runs, now), 0, "completed runs", problems)
-    advanced = advance_open(engine, now)
+    found += _guarded(lambda: _find(engine, "runs", adoptable_runs, now), 0, "completed runs", problems)
+    advanced = poll_open(engine, now)
     problems.extend(advanced.problems)
-    retrained = _guarded(lambda: retrain(engine, now), RetrainReport(), "retrain", problems)
-    promoted = _guarded(lambda: promote(engine, now), PromoteReport(), "promote", problems)
+    retrained = _guarded(lambda: retrain(engine, now), DecisionPass(), "retrain", problems)
+    promoted = _guarded(lambda: promote(engine, now), FinishedRunsPass(), "promote", problems)
     for policy in engine.policies.all:
         found += _guarded(partial(follow_tags, engine, policy, now), 0, f"models of {policy.model}", problems)
-    problems.extend(_guarded(lambda: note_moves_of_others(engine, now), (), "traffic", problems))
-    deployed = _guarded(lambda: deploy(engine, now), DeployReport(), "deploy", problems)
+    problems.extend(_guarded(lambda: record_external_changes(engine, now), (), "traffic", problems))
+    deployed = _guarded(lambda: deploy(engine, now), DeployPass(), "deploy", problems)
     problems.extend((*retrained.deferred, *promoted.deferred, *deployed.deferred))
-    return ReconcileReport(found, retrained, promoted, deployed, advanced.retrainings, tuple(problems))
+    return ReconcilePass(found, retrained, promoted, deployed, advanced.retrainings, tuple(problems))
 
 
 def _guarded(step: Callable[[], Any], otherwise: Any, name: str, problems: list[str]) -> Any:

@@ -40,8 +40,8 @@ def question(retraining: Retraining, permit: Permit, status: int = 200, fault: s
 def decided(retraining: Retraining, status: int = 200) -> HTMLResponse:
     """What became of a retraining that waits for nobody."""
     answer = (
-        f"<p>{escape(f'{retraining.answer} by {retraining.answered_by}: {retraining.answer_reason}')}</p>"
-        if retraining.answer
+        f"<p>{escape(f'{retraining.approval} by {retraining.approval_by}: {retraining.approval_reason}')}</p>"
+        if retraining.approval
         else f"<p>{escape(retraining.reason or '')}</p>"
     )
     return page(

@@ -10,7 +10,7 @@ from datetime import datetime
 
 from anew.engine.base.ledger import Ledger
 from anew.engine.base.ports import Flows
-from anew.engine.inbox.relay import RelayReport, relay_once
+from anew.engine.inbox.relay import RelayPass, relay_once
 from anew.errors import LedgerUnavailable
 from anew.webhook.config import WebhookConfig
 from anew.webhook.health import Health
@@ -49,7 +49,7 @@ class Relay:
             pause = self._config.relay_interval.total_seconds()
             await self._sleep(min(pause * 2**failures, max(pause, _LONGEST_PAUSE)))
 
-    def _pass(self) -> RelayReport | None:
+    def _pass(self) -> RelayPass | None:
         config = self._config
         try:
             report = relay_once(
@@ -80,7 +80,7 @@ class Relay:
             pass
 
 
-def _log(report: RelayReport) -> None:
+def _log(report: RelayPass) -> None:
     for flow in report.hinted:
         logger.info("relay: hinted %s", flow)
     for flow in report.started:

@@ -40,13 +40,13 @@ def request(method: str = "GET", url: str = ARM) -> PipelineRequest[Any]:
 
 
 def answered(asked: PipelineRequest[Any], status: int, **headers: str) -> PipelineResponse[Any, Any]:
-    class Answer:
+    class ApprovalDecision:
         status_code = status
 
         def __init__(self) -> None:
             self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
 
-    return PipelineResponse(asked.http_request, Answer(), asked.context)
+    return PipelineResponse(asked.http_request, ApprovalDecision(), asked.context)
 
 
 def test_burst_is_free_and_what_goes_beyond_it_waits_for_the_refill() -> None:

@@ -13,9 +13,9 @@ import pytest
 from anew.adapters.ledger import SqlLedger
 from anew.adapters.prefect.api import FlowRunView, PrefectFlows
 from anew.adapters.prefect.forms import DEPLOYMENT, PrefectForms
-from anew.adapters.prefect.notifications import PrefectNews
+from anew.adapters.prefect.notifications import PrefectNotifier
 from anew.core.retrainings.lifecycle import Retraining, RetrainingState
-from anew.engine.notifications.notification import retraining_news
+from anew.engine.notifications.notification import retraining_notification
 from anew.engine.promotion.approving import answer
 from anew.engine.promotion.asking import FormsKept, keep_forms
 from anew.errors import PrefectUnavailable
@@ -47,9 +47,9 @@ class Office:
     def asked(self, name: str) -> Retraining:
         """A retraining that has begun to wait, and of which Prefect was told."""
         waiting = awaiting(self.ledger, name, model=f"model-{name}", at=datetime.now(UTC))
-        news = retraining_news(waiting)
+        news = retraining_notification(waiting)
         assert news is not None
-        PrefectNews(self.prefect).tell(news)
+        PrefectNotifier(self.prefect).tell(news)
         return waiting
 
     def form_of(self, retraining: Retraining, state: str = "Suspended") -> FlowRunView:
@@ -130,7 +130,7 @@ def test_news_opens_a_form_whose_answer_is_written_down(office: Office) -> None:
     answered = office.now_is(waiting)
     assert said == "ACCEPT"
     assert answered.state is RetrainingState.REGISTERING
-    assert (answered.answered_by, answered.answer_reason) == ("Ada (Prefect)", "looks right")
+    assert (answered.approval_by, answered.approval_reason) == ("Ada (Prefect)", "looks right")
 
 
 def test_form_that_is_not_filled_in_answers_nothing(office: Office) -> None:
@@ -164,8 +164,8 @@ def test_form_can_be_filled_in_as_long_as_an_answer_is_taken(office: Office) -> 
     details = office.api.get(f"/flow_runs/{form.id}").json()["state"]["state_details"]
 
     until = datetime.fromisoformat(details["pause_timeout"])
-    assert waiting.answer_until is not None
-    assert abs((until - waiting.answer_until).total_seconds()) < 10
+    assert waiting.approval_deadline is not None
+    assert abs((until - waiting.approval_deadline).total_seconds()) < 10
 
 
 def test_form_that_no_event_opened_is_opened_once(office: Office) -> None:

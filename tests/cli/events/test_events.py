@@ -70,7 +70,7 @@ def test_list_tells_what_each_event_is_about_and_its_state(ledger: SqlLedger, sa
     receive(ledger, [drift("a"), run_status("r", "Running", Cause.RUN_PROGRESS)], NOW)
     receive(ledger, [registered()], NOW + timedelta(seconds=1))
     letter = put_letter(ledger, {"eventType": "a.b.Kind", "subject": "runs/[x]"})
-    ledger.claim({Cause.MODEL_REGISTERED}, datetime.now(tz=NOW.tzinfo), timedelta(hours=1))
+    ledger.lease({Cause.MODEL_REGISTERED}, datetime.now(tz=NOW.tzinfo), timedelta(hours=1))
 
     head, first, its_state, *rest, more = say("list").splitlines()
 
@@ -127,7 +127,7 @@ def test_list_of_nothing_says_so_and_makes_no_ledger(tmp_path: Path, monkeypatch
 
 
 def test_claim_that_ran_out_waits_again() -> None:
-    entry = InboxEntry(1, "k", drift(), Cause.DRIFT, Source.WEBHOOK, NOW, 1, claimed_until=NOW + timedelta(minutes=5))
+    entry = InboxEntry(1, "k", drift(), Cause.DRIFT, Source.WEBHOOK, NOW, 1, leased_until=NOW + timedelta(minutes=5))
 
     assert state_of(entry, NOW) == "claimed until 2026-07-14 04:05:00Z"
     assert state_of(entry, NOW + timedelta(minutes=5)) == "waiting since 2026-07-14 04:00:00Z"

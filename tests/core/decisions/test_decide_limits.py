@@ -46,7 +46,7 @@ def decided(
 _HOLDING: dict[str, tuple[History, dict[str, Any]]] = {
     "cooldown": (history(REGISTERED), {"cooldown": "1h"}),
     "max_retrainings": (history(REGISTERED), {"max_retrainings": {"count": 1, "window": "7d"}}),
-    "freeze": (History(), {"freeze": [{"kind": "weekly", "days": ["tue"], "timezone": "UTC", "why": "no"}]}),
+    "freeze": (History(), {"freeze": [{"kind": "weekly", "days": ["tue"], "timezone": "UTC", "reason": "no"}]}),
     "in_flight": (history(OPEN), {}),
     "budget": (history(REGISTERED, charge=9), {"budget": BUDGET}),
     "max_concurrent": (History((), 1), {"max_concurrent": 1}),

@@ -146,13 +146,13 @@ def test_a_budget_of_n_times_the_price_is_enough_for_n(price: float, count: int)
 
 
 def weekly(days: str = "fri", begin: str = "18:00", end: str = "06:00", zone: str = "Europe/Stockholm") -> FreezeWeekly:
-    document = {"kind": "weekly", "days": days.split(), "from": begin, "to": end, "timezone": zone, "why": "weekend"}
+    document = {"kind": "weekly", "days": days.split(), "from": begin, "to": end, "timezone": zone, "reason": "weekend"}
     return FreezeWeekly.model_validate(document)
 
 
 def dates(begin: str, end: str, zone: str = "Europe/Stockholm") -> FreezeDates:
     return FreezeDates.model_validate(
-        {"kind": "dates", "from": begin, "to": end, "timezone": zone, "why": "end of the year"}
+        {"kind": "dates", "from": begin, "to": end, "timezone": zone, "reason": "end of the year"}
     )
 
 
@@ -189,7 +189,7 @@ def test_a_weekly_freeze_of_whole_days_holds_all_of_them_and_no_more() -> None:
     for weekend in (
         weekly("sat sun", "00:00", "24:00"),
         FreezeWeekly.model_validate(
-            {"kind": "weekly", "days": ["sat", "sun"], "timezone": "Europe/Stockholm", "why": "weekend"}
+            {"kind": "weekly", "days": ["sat", "sun"], "timezone": "Europe/Stockholm", "reason": "weekend"}
         ),
     ):
         held = [weekend.holds(local(f"2026-07-{day}T{clock}")) for day in range(17, 21) for clock in ("00:00", "23:59")]

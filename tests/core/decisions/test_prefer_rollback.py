@@ -69,7 +69,7 @@ def test_where_it_cannot_go_back_it_retrains_and_says_why(known: Release | None,
 
 
 def test_while_it_goes_back_nothing_is_trained() -> None:
-    decision, _ = decided(release(30 * HOUR, goes_back=True))
+    decision, _ = decided(release(30 * HOUR, is_rolling_back=True))
 
     assert decision.outcome is Outcome.HOLD
     assert "is being sent back" in decision.tree.sentence
@@ -83,7 +83,7 @@ def test_limits_of_trainings_do_not_hold_back_a_rollback(limits: dict[str, Any])
 
 def test_a_block_outweighs_it() -> None:
     assert outcome(release(), block_when=BLOCK) is Outcome.BLOCKED
-    assert outcome(release(goes_back=True), block_when=BLOCK) is Outcome.BLOCKED
+    assert outcome(release(is_rolling_back=True), block_when=BLOCK) is Outcome.BLOCKED
 
 
 def test_a_block_that_does_not_fire_lets_it_pass() -> None:
@@ -95,9 +95,9 @@ def test_a_person_who_insists_gets_a_training() -> None:
 
 
 @pytest.mark.parametrize(("drift", "expected"), [(0.1, Outcome.HOLD), (None, Outcome.INSUFFICIENT)])
-@pytest.mark.parametrize("goes_back", [False, True])
-def test_without_drift_the_release_has_no_say(drift: float | None, expected: Outcome, goes_back: bool) -> None:
-    assert outcome(release(goes_back=goes_back), drift=drift) is expected
+@pytest.mark.parametrize("is_rolling_back", [False, True])
+def test_without_drift_the_release_has_no_say(drift: float | None, expected: Outcome, is_rolling_back: bool) -> None:
+    assert outcome(release(is_rolling_back=is_rolling_back), drift=drift) is expected
 
 
 def test_without_the_option_it_retrains() -> None:

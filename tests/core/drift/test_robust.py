@@ -254,11 +254,11 @@ def test_a_table_worth_threads_gives_the_same() -> None:
     window = np.random.default_rng(8).standard_normal((260_000, 4)).copy(order="F")
     columns = {name: window[:, index] for index, name in enumerate("abcd")}
     profile = profile_reference({name: column[:5000] for name, column in columns.items()})
-    one_by_one = [
+    map_in_order = [
         feature_drift(name, feature, columns[name], (Metric.PSI, Metric.JENSEN_SHANNON), DEFAULT_ALPHA)
         for name, feature in profile.features
     ]
-    assert drift_table(profile, window, metrics=HISTOGRAM) == tuple(itertools.chain(*one_by_one))
+    assert drift_table(profile, window, metrics=HISTOGRAM) == tuple(itertools.chain(*map_in_order))
 
 
 def test_a_profile_from_json_gives_the_same() -> None:

@@ -17,12 +17,12 @@ from anew.core.gate import (
     SliceFigure,
     SliceReport,
     SliceState,
-    at_each_look,
+    at_each_analysis,
     compare,
     gate_result_of,
     judge_gate,
     mcnemar_p,
-    most_looks,
+    most_analyses,
     paired_bounds,
     without_champion,
 )
@@ -96,8 +96,8 @@ def test_a_candidate_that_is_held_keeps_the_gates_confidence_over_all_its_looks(
     hold: dict[str, str], looks: int
 ) -> None:
     asked = gate(min_rows=300, inconclusive=hold)
-    each, times, passed = at_each_look(asked), 1000, 0
-    assert most_looks(asked) == looks
+    each, times, passed = at_each_analysis(asked), 1000, 0
+    assert most_analyses(asked) == looks
     counts = draws(1000, -asked.margin, times=times * looks).reshape(times, looks, 3)  # fresh rows each time
     for candidate in counts.tolist():
         answers = (judge_gate(each, counted(1000, *map(int, look))).outcome for look in candidate)
@@ -313,7 +313,7 @@ def test_a_difference_of_the_wrong_sign_is_refused() -> None:
 
 
 def test_a_report_made_for_one_look_of_several_passes_the_gate_it_was_made_for() -> None:
-    each = at_each_look(gate(metric="f1"))  # a third of the error: no number of digits holds it
+    each = at_each_analysis(gate(metric="f1"))  # a third of the error: no number of digits holds it
     report = compare(classified(3000, errors=(0.3, 0.05)), each)
     assert judge_gate(each, report).outcome is GateOutcome.PROMOTE
 

@@ -52,8 +52,15 @@ RICH: dict[str, Any] = {
         "max_retrainings": {"count": 3, "window": "30d"},
         "budget": {"unit": "EUR", "limit": 100, "window": "30d", "per_retraining": 12.5},
         "freeze": [
-            {"kind": "dates", "from": "2026-12-24", "to": "2027-01-02T12:00", "timezone": "UTC", "why": "holidays"},
-            {"kind": "weekly", "days": ["fri"], "from": "18:00", "to": "06:00", "timezone": "Europe/Oslo", "why": "x"},
+            {"kind": "dates", "from": "2026-12-24", "to": "2027-01-02T12:00", "timezone": "UTC", "reason": "holidays"},
+            {
+                "kind": "weekly",
+                "days": ["fri"],
+                "from": "18:00",
+                "to": "06:00",
+                "timezone": "Europe/Oslo",
+                "reason": "x",
+            },
         ],
         "max_concurrent": 2,
     },

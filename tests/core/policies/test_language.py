@@ -203,7 +203,7 @@ def test_the_metrics_a_rule_asks_for_are_known_in_one_spelling(document: dict[st
 
 # --- limits and evidence ----------------------------------------------------------------------------------
 
-_FREEZE = "freeze: [{kind: dates, from: FROM, to: TO, timezone: UTC, why: x}]"
+_FREEZE = "freeze: [{kind: dates, from: FROM, to: TO, timezone: UTC, reason: x}]"
 
 
 def freeze(begin: str, end: str) -> str:
@@ -222,24 +222,24 @@ def freeze(begin: str, end: str) -> str:
         (freeze("2026-01-02", "2026-01-01"), "freeze[0]: 'to' must be later than 'from'"),
         (freeze("2026-01-01", "2026-01-01"), "freeze[0]: 'to' must be later than 'from'"),
         (
-            "freeze: [{kind: dates, from: 2026-01-01, to: 2026-01-02, timezone: CET+1, why: x}]",
+            "freeze: [{kind: dates, from: 2026-01-01, to: 2026-01-02, timezone: CET+1, reason: x}]",
             "freeze[0].timezone: 'CET+1' is no time zone; use a name such as UTC or Europe/Stockholm",
         ),
         (
-            "freeze: [{kind: dates, from: 2026-01-01, to: 2026-01-02, timezone: ../etc/passwd, why: x}]",
+            "freeze: [{kind: dates, from: 2026-01-01, to: 2026-01-02, timezone: ../etc/passwd, reason: x}]",
             "freeze[0].timezone: '../etc/passwd' is no time zone",
         ),
-        ("freeze: [{kind: dates, from: 2026-01-01, to: 2026-01-02, why: x}]", "freeze[0].timezone: is required"),
+        ("freeze: [{kind: dates, from: 2026-01-01, to: 2026-01-02, reason: x}]", "freeze[0].timezone: is required"),
         (
-            "freeze: [{kind: weekly, days: [friday], timezone: UTC, why: x}]",
+            "freeze: [{kind: weekly, days: [friday], timezone: UTC, reason: x}]",
             "freeze[0].days[0]: 'friday' is not known; allowed: mon, tue, wed, thu, fri, sat, sun; did you mean 'fri'?",
         ),
-        ("freeze: [{kind: weekly, days: [], timezone: UTC, why: x}]", "freeze[0].days: must not be empty"),
+        ("freeze: [{kind: weekly, days: [], timezone: UTC, reason: x}]", "freeze[0].days: must not be empty"),
         (
-            "freeze: [{kind: weekly, days: [fri], from: 18:00, timezone: UTC, why: x}]",
+            "freeze: [{kind: weekly, days: [fri], from: 18:00, timezone: UTC, reason: x}]",
             "freeze[0].from: must be a time of day in quotes, such as '08:00' or '24:00'",
         ),
-        ("freeze: [{kind: weekly, days: [fri], timezone: UTC}]", "freeze[0].why: is required"),
+        ("freeze: [{kind: weekly, days: [fri], timezone: UTC}]", "freeze[0].reason: is required"),
         ("freeze: [{kind: monthly}]", "freeze[0].kind: 'monthly' is not known; allowed: dates, weekly"),
         ("freeze: {kind: weekly}", "freeze: must be a list, not a mapping"),
         ("cooldown: 24", "cooldown: must be a duration with its unit"),
@@ -290,7 +290,7 @@ def test_evidence_that_makes_no_sense_is_refused_with_its_line_path_and_reason(k
 
 
 def test_whole_days_are_frozen_when_no_times_are_given() -> None:
-    [policy] = policies(_LIMITS + "freeze: [{kind: weekly, days: [sat], timezone: UTC, why: x}]")
+    [policy] = policies(_LIMITS + "freeze: [{kind: weekly, days: [sat], timezone: UTC, reason: x}]")
     [frozen] = policy.limits.freeze
     assert isinstance(frozen, FreezeWeekly)
     assert (frozen.from_.hour, frozen.to.hour) == (0, 0)

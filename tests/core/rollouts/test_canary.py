@@ -18,10 +18,10 @@ from anew.core.policies.deploy import Analysis
 from anew.core.rollouts.canary import StageOutcome, StageVerdict, error_increase, judge_stage, latency_ratio
 from anew.core.rollouts.histograms import latency_bound, latency_index, score_bound, score_index
 from anew.core.rollouts.score_shift import score_shift
-from anew.core.rollouts.traffic import Answers
+from anew.core.rollouts.traffic import RequestStats
 from anew.core.statistics.binomial import binomial_tail, rank_at_least, rank_at_most, share_at_least, share_at_most
 
-LOOKS = 60
+POLLS = 60
 STAGES = 5
 DEFAULT = Analysis()
 ERRORS_ONLY = Analysis(max_latency_increase=None)
@@ -32,14 +32,16 @@ ORDER = {StageOutcome.PASS: 0, StageOutcome.HOLD: 1, StageOutcome.FAIL: 2}
 Ints = NDArray[np.int64]
 
 
-def timed(milliseconds: Sequence[float] | NDArray[np.float64], errors: int = 0) -> Answers:
+def timed(milliseconds: Sequence[float] | NDArray[np.float64], errors: int = 0) -> RequestStats:
     """Answers with these latencies, and besides so many errors."""
-    return Answers(len(milliseconds) + errors, errors, counted([latency_bound(latency_index(x)) for x in milliseconds]))
+    return RequestStats(
+        len(milliseconds) + errors, errors, counted([latency_bound(latency_index(x)) for x in milliseconds])
+    )
 
 
-def scored(scores: Sequence[float] | NDArray[np.float64]) -> Answers:
+def scored(scores: Sequence[float] | NDArray[np.float64]) -> RequestStats:
     """Answers that predicted these."""
-    return Answers(len(scores), scores=counted([score_bound(score_index(float(score))) for score in scores]))
+    return RequestStats(len(scores), scores=counted([score_bound(score_index(float(score))) for score in scores]))
 
 
 def counted(bounds: Sequence[float]) -> dict[float, int]:
@@ -48,7 +50,7 @@ def counted(bounds: Sequence[float]) -> dict[float, int]:
 
 
 def judge(
-    new: Answers, old: Answers | None, analysis: Analysis = ERRORS_ONLY, *, looks: int = 0, least: int = 100
+    new: RequestStats, old: RequestStats | None, analysis: Analysis = ERRORS_ONLY, *, looks: int = 0, least: int = 100
 ) -> StageOutcome:
     return judge_stage(analysis, least, new, old, looks).outcome
 
@@ -102,42 +104,42 @@ def test_ranks_are_the_tightest_that_bound_a_quantile(trials: int, alpha: float)
 
 
 def test_model_that_crashes_on_a_tenth_of_inputs_fails_within_a_hundred_requests() -> None:
-    assert judge(Answers(60, 6), Answers(300, 1)) is StageOutcome.FAIL
+    assert judge(RequestStats(60, 6), RequestStats(300, 1)) is StageOutcome.FAIL
 
 
 def test_model_that_always_crashes_fails_at_once() -> None:
-    assert judge(Answers(5, 5), Answers(25, 0)) is StageOutcome.FAIL
+    assert judge(RequestStats(5, 5), RequestStats(25, 0)) is StageOutcome.FAIL
 
 
 def test_equal_models_pass_once_there_are_enough_requests() -> None:
-    assert judge(Answers(1000, 2), Answers(5000, 10)) is StageOutcome.PASS
-    assert judge(Answers(100, 0), Answers(500, 1)) is StageOutcome.HOLD
+    assert judge(RequestStats(1000, 2), RequestStats(5000, 10)) is StageOutcome.PASS
+    assert judge(RequestStats(100, 0), RequestStats(500, 1)) is StageOutcome.HOLD
 
 
 def test_failure_is_called_before_the_least_requests_and_a_pass_is_not() -> None:
-    assert judge(Answers(60, 6), Answers(300, 1), least=1000) is StageOutcome.FAIL
-    assert judge(Answers(999, 0), Answers(5000, 1), least=1000) is StageOutcome.HOLD
-    assert judge(Answers(1000, 0), Answers(5000, 1), least=1000) is StageOutcome.PASS
+    assert judge(RequestStats(60, 6), RequestStats(300, 1), least=1000) is StageOutcome.FAIL
+    assert judge(RequestStats(999, 0), RequestStats(5000, 1), least=1000) is StageOutcome.HOLD
+    assert judge(RequestStats(1000, 0), RequestStats(5000, 1), least=1000) is StageOutcome.PASS
 
 
-@pytest.mark.parametrize("old", [None, Answers()])
-def test_without_an_old_deployment_errors_are_held_against_the_limit_alone(old: Answers | None) -> None:
-    assert judge(Answers(300, 0), old) is StageOutcome.PASS
-    assert judge(Answers(200, 0), old) is StageOutcome.HOLD
-    assert judge(Answers(300, 20), old) is StageOutcome.FAIL
+@pytest.mark.parametrize("old", [None, RequestStats()])
+def test_without_an_old_deployment_errors_are_held_against_the_limit_alone(old: RequestStats | None) -> None:
+    assert judge(RequestStats(300, 0), old) is StageOutcome.PASS
+    assert judge(RequestStats(200, 0), old) is StageOutcome.HOLD
+    assert judge(RequestStats(300, 20), old) is StageOutcome.FAIL
 
 
 def test_nothing_answered_yet_holds() -> None:
-    assert judge(Answers(), Answers(500, 1), DEFAULT, least=0) is StageOutcome.HOLD
-    assert judge(Answers(), None, DEFAULT, least=0) is StageOutcome.HOLD
+    assert judge(RequestStats(), RequestStats(500, 1), DEFAULT, least=0) is StageOutcome.HOLD
+    assert judge(RequestStats(), None, DEFAULT, least=0) is StageOutcome.HOLD
 
 
 @given(counts, counts, st.integers(0, 100))
 def test_one_more_error_never_makes_a_stage_look_better(new: tuple[int, int], old: tuple[int, int], looks: int) -> None:
     assume(new[1] < new[0])
-    before = judge(Answers(*new), Answers(*old), looks=looks)
+    before = judge(RequestStats(*new), RequestStats(*old), looks=looks)
 
-    after = judge(Answers(new[0], new[1] + 1), Answers(*old), looks=looks)
+    after = judge(RequestStats(new[0], new[1] + 1), RequestStats(*old), looks=looks)
 
     assert ORDER[after] >= ORDER[before]
 
@@ -146,8 +148,8 @@ def test_one_more_error_never_makes_a_stage_look_better(new: tuple[int, int], ol
 def test_later_look_never_fails_what_an_earlier_one_would_not(
     new: tuple[int, int], old: tuple[int, int], looks: int
 ) -> None:
-    if judge(Answers(*new), Answers(*old), looks=looks + 1) is StageOutcome.FAIL:
-        assert judge(Answers(*new), Answers(*old), looks=looks) is StageOutcome.FAIL
+    if judge(RequestStats(*new), RequestStats(*old), looks=looks + 1) is StageOutcome.FAIL:
+        assert judge(RequestStats(*new), RequestStats(*old), looks=looks) is StageOutcome.FAIL
 
 
 @given(counts, counts, st.sampled_from([0.05, 1e-3]))
@@ -155,10 +157,10 @@ def test_bounds_lie_around_the_difference_and_mirror_it(
     new: tuple[int, int], old: tuple[int, int], alpha: float
 ) -> None:
     assume(new[0] and old[0])
-    lower, upper = error_increase(Answers(*new), Answers(*old), alpha)
+    lower, upper = error_increase(RequestStats(*new), RequestStats(*old), alpha)
 
     assert lower <= new[1] / new[0] - old[1] / old[0] <= upper
-    assert error_increase(Answers(*old), Answers(*new), alpha) == pytest.approx((-upper, -lower))
+    assert error_increase(RequestStats(*old), RequestStats(*new), alpha) == pytest.approx((-upper, -lower))
 
 
 # --- errors, simulated ------------------------------------------------------------------------------------
@@ -177,16 +179,16 @@ def increase_at_least(
 
 
 def first_failures(rate: float, old_rate: float, split: tuple[int, int], limit: float, stages: int) -> Ints:
-    """The first of 60 looks at which each simulated stage fails, LOOKS where none does."""
+    """The first of 60 looks at which each simulated stage fails, POLLS where none does."""
     chance = np.random.default_rng(5)
-    looks = np.arange(LOOKS)
+    looks = np.arange(POLLS)
     alpha = 0.05 / (2 * (looks + 1) * (looks + 2))
     drawn = [
-        (share * (looks + 1), chance.binomial(share, each, (stages, LOOKS)).cumsum(axis=1))
+        (share * (looks + 1), chance.binomial(share, each, (stages, POLLS)).cumsum(axis=1))
         for share, each in zip(split, (rate, old_rate), strict=True)
     ]
     failed = increase_at_least(drawn[0], drawn[1], alpha) > limit
-    return np.where(failed.any(axis=1), failed.argmax(axis=1), LOOKS)
+    return np.where(failed.any(axis=1), failed.argmax(axis=1), POLLS)
 
 
 @given(counts, counts, st.integers(0, 100))
@@ -197,10 +199,12 @@ def test_simulated_bound_is_the_one_in_use(new: tuple[int, int], old: tuple[int,
 
     [lower] = increase_at_least(arrays[0], arrays[1], np.array(alpha))
 
-    assert lower == pytest.approx(error_increase(Answers(*new), Answers(*old), alpha)[0], abs=1e-8)
+    assert lower == pytest.approx(error_increase(RequestStats(*new), RequestStats(*old), alpha)[0], abs=1e-8)
     if abs(lower - 0.01) > 1e-6:
         # Nothing was timed, so of the two checks in force only errors can fail.
-        assert (lower > 0.01) == (judge(Answers(*new), Answers(*old), DEFAULT, looks=looks) is StageOutcome.FAIL)
+        assert (lower > 0.01) == (
+            judge(RequestStats(*new), RequestStats(*old), DEFAULT, looks=looks) is StageOutcome.FAIL
+        )
 
 
 @pytest.mark.parametrize("errors", [0.0005, 0.002, 0.02, 0.1])
@@ -210,15 +214,15 @@ def test_equal_model_is_hardly_ever_sent_back_in_five_stages_of_sixty_looks(
 ) -> None:
     rollouts = 200
 
-    failed = first_failures(errors, errors, split, 0.01, rollouts * STAGES) < LOOKS
+    failed = first_failures(errors, errors, split, 0.01, rollouts * STAGES) < POLLS
 
     assert failed.reshape(rollouts, STAGES).any(axis=1).mean() <= 0.05
 
 
 @pytest.mark.parametrize("split", [(5, 25), (20, 100)])
 def test_stage_of_a_model_just_at_the_limit_fails_no_oftener_than_confidence_allows(split: tuple[int, int]) -> None:
-    assert (first_failures(0.012, 0.002, split, 0.01, 500) < LOOKS).mean() <= 0.05
-    assert (first_failures(0.02, 0.02, split, 0.0, 500) < LOOKS).mean() <= 0.05
+    assert (first_failures(0.012, 0.002, split, 0.01, 500) < POLLS).mean() <= 0.05
+    assert (first_failures(0.02, 0.02, split, 0.0, 500) < POLLS).mean() <= 0.05
 
 
 @pytest.mark.parametrize(("split", "most"), [((5, 25), 80), ((20, 100), 60)])
@@ -226,7 +230,7 @@ def test_crash_on_a_tenth_of_inputs_is_caught_within_tens_of_requests(split: tup
     first = first_failures(0.102, 0.002, split, 0.01, 500)
 
     assert np.median((first + 1) * split[0]) <= most
-    assert (first < LOOKS).mean() > 0.99
+    assert (first < POLLS).mean() > 0.99
 
 
 # --- latency ----------------------------------------------------------------------------------------------
@@ -275,8 +279,8 @@ def test_latency_bounds_lie_around_the_ratio(new: list[int], old: list[int]) -> 
 def test_equally_fast_model_is_hardly_ever_sent_back_even_when_nothing_more_is_allowed(split: tuple[int, int]) -> None:
     strict, stages, failed = Analysis(max_error_increase=1.0, max_latency_increase=0.0), 60, 0
     for seed in range(stages):
-        drawn = [lognormal(40, share * LOOKS, 2 * seed + side) for side, share in enumerate(split)]
-        for looks in range(0, LOOKS, 3):
+        drawn = [lognormal(40, share * POLLS, 2 * seed + side) for side, share in enumerate(split)]
+        for looks in range(0, POLLS, 3):
             seen = [timed(each[: share * (looks + 1)]) for each, share in zip(drawn, split, strict=True)]
             if judge(seen[0], seen[1], strict, looks=looks) is StageOutcome.FAIL:
                 failed += 1
@@ -311,11 +315,11 @@ def test_classes_in_other_shares_fail_and_in_the_same_pass() -> None:
     ("new", "old"),
     [
         (scored(normal(0.5, 49, 1)), scored(normal(0.5, 5000, 2))),
-        (Answers(500), scored(normal(0.5, 5000, 2))),
-        (scored(normal(0.5, 500, 1)), Answers(500)),
+        (RequestStats(500), scored(normal(0.5, 5000, 2))),
+        (scored(normal(0.5, 500, 1)), RequestStats(500)),
     ],
 )
-def test_scores_that_are_too_few_or_not_logged_hold(new: Answers, old: Answers) -> None:
+def test_scores_that_are_too_few_or_not_logged_hold(new: RequestStats, old: RequestStats) -> None:
     assert judge(new, old, SCORES, least=0) is StageOutcome.HOLD
 
 
@@ -356,14 +360,14 @@ def test_true_distance_is_within_the_bounds_as_often_as_they_say() -> None:
 
 def test_verdict_can_be_kept_and_read_back() -> None:
     everything = Analysis(max_score_shift=0.1)
-    for new, old in ((Answers(), None), (timed([5] * 20, errors=3), timed([5] * 3)), (scored([0.5] * 60),) * 2):
+    for new, old in ((RequestStats(), None), (timed([5] * 20, errors=3), timed([5] * 3)), (scored([0.5] * 60),) * 2):
         node = judge_stage(everything, 100, new, old, 3).node
 
         assert from_json(json.loads(json.dumps(to_json(node), allow_nan=False))) == node
 
 
 def test_sentence_names_the_figures_and_what_is_allowed() -> None:
-    verdict = judge_stage(ERRORS_ONLY, 100, Answers(400, 30), Answers(2000, 4), 0)
+    verdict = judge_stage(ERRORS_ONLY, 100, RequestStats(400, 30), RequestStats(2000, 4), 0)
 
     assert verdict.node.sentence.startswith(
         "worse than allowed: errors: 30 of 400 (7.5 %), the old 0.2 %: at least +4."
@@ -372,6 +376,6 @@ def test_sentence_names_the_figures_and_what_is_allowed() -> None:
 
 
 def test_stage_that_holds_says_what_it_waits_for() -> None:
-    verdict = judge_stage(ERRORS_ONLY, 100, Answers(50, 0), Answers(250, 0), 0)
+    verdict = judge_stage(ERRORS_ONLY, 100, RequestStats(50, 0), RequestStats(250, 0), 0)
 
     assert verdict.node.sentence.startswith("cannot tell yet: requests: 50 answered, 100 are wanted; errors: 0 of 50")

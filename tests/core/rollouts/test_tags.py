@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from anew.core.base.versions import is_newer, next_version
 from anew.core.gate import GateOutcome, GateResult
 from anew.core.policies.policy import LINEAGE_PREFIX
-from anew.core.retrainings.lifecycle import Answer
+from anew.core.retrainings.lifecycle import ApprovalDecision
 from anew.core.retrainings.lineage_tags import RETRAINING_TAG, registration_tags
 from anew.core.rollouts.matching import matching_rules
 from anew.core.rollouts.naming import deployment_name, model_of_reference
@@ -105,7 +105,7 @@ def test_lineage_carries_the_gates_figures_as_text() -> None:
 
 @given(st.text(max_size=2000), st.text(max_size=300))
 def test_what_people_said_makes_short_tags_of_one_line(reason: str, name: str) -> None:
-    said = replace(retraining(), answer=Answer.FORCED, answered_by=name, answer_reason=reason)
+    said = replace(retraining(), approval=ApprovalDecision.FORCED, approval_by=name, approval_reason=reason)
     for value in registration_tags(POLICY, said).values():
         assert 0 < len(value) <= 250
         assert value == " ".join(value.split())

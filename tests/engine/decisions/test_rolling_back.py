@@ -78,7 +78,7 @@ def test_live_version_is_left_too_and_its_rollout_says_which_decision_wanted_it(
     [rollback] = [each for each in play.ledger.rollouts() if each.kind is RolloutKind.ROLLBACK]
     [decision] = play.ledger.decisions()
     assert decision.leaves_version == "2"
-    assert (rollback.why or "").startswith(f"{decision.id}: roll_back: version 2 took all traffic")
+    assert (rollback.request_reason or "").startswith(f"{decision.id}: roll_back: version 2 took all traffic")
     assert play.azure.pipeline_runs == {}
 
 

@@ -9,7 +9,7 @@ from anew.adapters.memory.flows import MemoryFlows
 from anew.core.events.event import Cause, Event
 from anew.engine.base.ledger import Waiting
 from anew.engine.inbox.intake import receive
-from anew.engine.inbox.relay import RelayReport, relay_once
+from anew.engine.inbox.relay import RelayPass, relay_once
 from tests.event_data import NOW, drift, manual, registered, run_status
 
 
@@ -25,7 +25,7 @@ class Setting:
         self.flows = MemoryFlows()
         receive(self.ledger, events, NOW)
 
-    def relay(self, seconds: float) -> RelayReport:
+    def relay(self, seconds: float) -> RelayPass:
         return relay_once(self.ledger, self.flows, at(seconds))
 
 
@@ -33,7 +33,7 @@ def test_new_entry_is_hinted_once() -> None:
     setting = Setting([drift("a")])
 
     assert setting.relay(0).hinted == ("retrain",)
-    assert setting.relay(1) == RelayReport()
+    assert setting.relay(1) == RelayPass()
     assert [event.run_id for event in setting.flows.hints] == ["a"]
 
 
@@ -43,7 +43,7 @@ def test_burst_becomes_one_hint() -> None:
     setting.relay(0)
 
     assert len(setting.flows.hints) == 1
-    assert setting.relay(1) == RelayReport()
+    assert setting.relay(1) == RelayPass()
 
 
 def test_each_flow_is_hinted_for_its_own_causes() -> None:
@@ -66,16 +66,16 @@ def test_unclaimed_entry_is_started_after_the_grace() -> None:
 def test_claimed_or_settled_entry_is_left_alone() -> None:
     setting = Setting([drift("a"), registered()])
     setting.relay(0)
-    setting.ledger.claim({Cause.DRIFT}, at(1), timedelta(minutes=1))
+    setting.ledger.lease({Cause.DRIFT}, at(1), timedelta(minutes=1))
     setting.ledger.settle([registered().key], "done", at(1))
 
-    assert setting.relay(30) == RelayReport()
+    assert setting.relay(30) == RelayPass()
 
 
 def test_entry_whose_claimant_died_is_started_when_its_lease_ends() -> None:
     setting = Setting([drift("a")])
     setting.relay(0)
-    setting.ledger.claim({Cause.DRIFT}, at(1), timedelta(minutes=1))
+    setting.ledger.lease({Cause.DRIFT}, at(1), timedelta(minutes=1))
 
     assert setting.relay(60).started == ()
     assert setting.relay(61).started == ("retrain",)
@@ -102,7 +102,7 @@ def test_relay_that_crashed_before_it_marked_starts_no_second_run() -> None:
 
     forgetful = Forgetful.in_memory()
     forgetful.receive([drift("a")], before[0].source, NOW)
-    SqlLedger.mark_hinted(forgetful, forgetful.unclaimed([Cause.DRIFT], at(0)), at(0))
+    SqlLedger.mark_hinted(forgetful, forgetful.unleased([Cause.DRIFT], at(0)), at(0))
     relay_once(forgetful, setting.flows, at(6))
     relay_once(forgetful, setting.flows, at(7))
 

@@ -6,18 +6,18 @@ import pytest
 
 from anew.adapters.memory.evidence import MemoryNotifier
 from anew.core.retrainings.lifecycle import RetrainingState
-from anew.engine.base.ports import News
+from anew.engine.base.ports import Notification
 from anew.engine.decisions.decide_pending import retrain
 from anew.errors import NotificationFailed
 from tests.builders import MODEL, Play, drift_event, policy
 
 
 class DeafNotifier:
-    def tell(self, news: News) -> None:
+    def send(self, news: Notification) -> None:
         raise NotificationFailed(f"'{news.title}' reached nobody")
 
 
-def told(play: Play) -> list[News]:
+def told(play: Play) -> list[Notification]:
     assert isinstance(play.engine.notifier, MemoryNotifier)
     return play.engine.notifier.told
 
@@ -54,7 +54,7 @@ def test_channel_that_is_down_holds_up_no_training() -> None:
 
     [decided] = retrain(play.engine, play.now).decided
 
-    assert decided.untold == f"'{MODEL}: retrain' reached nobody"
+    assert decided.not_notified == f"'{MODEL}: retrain' reached nobody"
     assert play.retraining.state is RetrainingState.TRAINING
 
 

@@ -8,8 +8,8 @@ import pytest
 
 from anew.adapters.memory.azure import Ending
 from anew.adapters.memory.evidence import MemoryNotifier
-from anew.core.retrainings.lifecycle import Answer, RetrainingState
-from anew.engine.base.ports import News, RunStatus
+from anew.core.retrainings.lifecycle import ApprovalDecision, RetrainingState
+from anew.engine.base.ports import Notification, RunStatus
 from anew.engine.promotion.approving import answer, force
 from anew.engine.promotion.registering import CHAMPION_CHANGES_AT_MOST
 from anew.engine.training.stopping import request_stop
@@ -37,14 +37,14 @@ def played(gate: dict[str, Any], until: RetrainingState, *, report: Ending | Non
 
 
 def holding(**inconclusive: Any) -> Play:
-    return played(gate(**inconclusive), RetrainingState.HOLDING, report=evaluation(**INCONCLUSIVE))
+    return played(gate(**inconclusive), RetrainingState.AWAITING_DATA, report=evaluation(**INCONCLUSIVE))
 
 
 def awaiting() -> Play:
     return played(APPROVAL, RetrainingState.AWAITING_APPROVAL)
 
 
-def told(play: Play) -> list[News]:
+def told(play: Play) -> list[Notification]:
     assert isinstance(play.engine.notifier, MemoryNotifier)
     return play.engine.notifier.told
 
@@ -62,7 +62,7 @@ def test_inconclusive_gate_holds_and_evaluates_again_on_the_newest_rows() -> Non
     play.azure.endings[EVALUATE_JOB] = evaluation(data_hash="newer")
 
     play.tick(hours=23)
-    assert play.retraining.state is RetrainingState.HOLDING
+    assert play.retraining.state is RetrainingState.AWAITING_DATA
     play.tick(hours=1)
     play.tick_until(lambda: not play.retraining.is_open)
 
@@ -73,7 +73,7 @@ def test_inconclusive_gate_holds_and_evaluates_again_on_the_newest_rows() -> Non
 
 def test_hold_that_is_over_rejects_with_what_the_gate_said() -> None:
     play = holding()
-    began = play.retraining.held_since
+    began = play.retraining.inconclusive_since
     assert began is not None
 
     for number in range(80):
@@ -107,7 +107,7 @@ def test_same_rows_again_are_no_evidence_whatever_the_report_says() -> None:
     play.tick(days=1)
     play.tick()
 
-    assert (play.retraining.state, play.retraining.evaluations) == (RetrainingState.HOLDING, 2)
+    assert (play.retraining.state, play.retraining.evaluations) == (RetrainingState.AWAITING_DATA, 2)
     assert "no new rows since the last evaluation" in (play.retraining.reason or "")
 
 
@@ -133,7 +133,7 @@ def test_held_candidate_costs_no_call_of_azure_until_it_is_evaluated_again() -> 
 
     about_runs = [call for call in play.azure.calls[before:] if call.startswith(("jobs.get", "launcher.view"))]
     assert about_runs == []
-    assert play.retraining.state is RetrainingState.HOLDING
+    assert play.retraining.state is RetrainingState.AWAITING_DATA
 
 
 def test_candidate_that_waits_can_be_stopped_and_leaves_nothing_running() -> None:
@@ -149,7 +149,7 @@ def test_candidate_that_waits_can_be_stopped_and_leaves_nothing_running() -> Non
 def test_newer_drift_supersedes_a_held_candidate() -> None:
     play = played(
         gate(),
-        RetrainingState.HOLDING,
+        RetrainingState.AWAITING_DATA,
         report=evaluation(**INCONCLUSIVE),
         limits={"cooldown": "1h", "in_flight": "supersede"},
     )
@@ -256,14 +256,14 @@ def test_candidate_that_passed_waits_for_a_person_who_is_asked_once() -> None:
         play.tick(hours=1)
 
     [asked] = [news for news in told(play) if news.kind == "approval.requested"]
-    assert (asked.about, asked.until) == (play.retraining.id, play.retraining.answer_until)
+    assert (asked.about, asked.until) == (play.retraining.id, play.retraining.approval_deadline)
     assert f"anew approve {play.retraining.id}" in asked.text
     assert (MODEL, "4") not in play.azure.models
 
 
 def test_people_who_cannot_be_asked_keep_nothing_from_waiting() -> None:
     class Deaf:
-        def tell(self, news: News) -> None:
+        def send(self, news: Notification) -> None:
             raise NotificationFailed("nobody there")
 
     play = Play().with_policies(policy(gate=APPROVAL))
@@ -287,7 +287,7 @@ def test_approved_candidate_is_registered_and_says_by_whom(about: str) -> None:
     tags = play.azure.models[MODEL, "4"].tags
     assert (tags["anew_approved_by"], tags["anew_approved_reason"]) == ("anna", "looks right")
     said = next(row for row in play.ledger.audit(play.retraining.id) if row.what == "approved")
-    assert (said.actor, said.detail["answer_reason"]) == ("anna", "looks right")
+    assert (said.actor, said.detail["approval_reason"]) == ("anna", "looks right")
 
 
 def test_rejected_candidate_is_never_registered() -> None:
@@ -296,7 +296,7 @@ def test_rejected_candidate_is_never_registered() -> None:
     answer(play.engine, MODEL, False, "bo", "too risky", play.now)
     play.tick(days=3)
 
-    assert (play.retraining.state, play.retraining.answer) == (RetrainingState.REJECTED, Answer.REJECTED)
+    assert (play.retraining.state, play.retraining.approval) == (RetrainingState.REJECTED, ApprovalDecision.REJECTED)
     assert play.retraining.reason == "rejected by bo: too risky"
     assert list(play.azure.models) == [(MODEL, "3")]
 
@@ -350,7 +350,7 @@ def test_approval_is_void_when_another_version_went_live_since() -> None:
     answer(play.engine, MODEL, True, "anna", "better than 3", play.now)
     play.tick_until(lambda: play.retraining.state is RetrainingState.AWAITING_APPROVAL)
 
-    assert (play.retraining.champion_version, play.retraining.answer) == ("7", None)
+    assert (play.retraining.champion_version, play.retraining.approval) == ("7", None)
     assert len([news for news in told(play) if news.kind == "approval.requested"]) == 2
 
 

@@ -7,7 +7,7 @@ from msgspec import structs
 
 from anew.adapters.memory.azure import Ending, MemoryJob
 from anew.core.events.event import Cause, Event
-from anew.core.retrainings.lifecycle import CLAIMED, RetrainingState
+from anew.core.retrainings.lifecycle import ADOPTED, RetrainingState
 from anew.core.retrainings.lineage_tags import RETRAINING_TAG
 from anew.engine.base.ports import RunStatus
 from anew.engine.decisions.decide_pending import retrain
@@ -20,9 +20,9 @@ EXPERIMENT = "nightly"
 CLAIM = {"experiment": EXPERIMENT, "tags": {"owner": "team-a"}}
 
 
-def claiming(model: str = MODEL, *claims: dict[str, Any], **changes: Any) -> Any:
+def adopting(model: str = MODEL, *claims: dict[str, Any], **changes: Any) -> Any:
     launcher = {"kind": "adf", "pipeline": PIPELINE}
-    return policy(model, retrain={"launcher": launcher, "claims": list(claims) or [CLAIM]}, **changes)
+    return policy(model, retrain={"launcher": launcher, "adopt": list(claims) or [CLAIM]}, **changes)
 
 
 def completed(
@@ -45,7 +45,7 @@ def end_of_run(play: Play, **tags: str) -> Event:
 
 
 def history(*policies: Any) -> Play:
-    play = Play().with_policies(*(policies or (claiming(),)))
+    play = Play().with_policies(*(policies or (adopting(),)))
     serve(play.azure, "3")
     return play
 
@@ -71,8 +71,8 @@ def test_claim_is_a_decision_that_can_be_explained_and_settles_the_event() -> No
     promote(play.engine, play.now)
 
     [decision] = play.ledger.decisions()
-    assert (decision.outcome, decision.retraining_id) == (CLAIMED, play.retraining.id)
-    assert "the policy claims such runs" in decision.tree["sentence"]
+    assert (decision.outcome, decision.retraining_id) == (ADOPTED, play.retraining.id)
+    assert "the policy adopts such runs" in decision.tree["sentence"]
     assert play.ledger.unsettled([Cause.RUN_COMPLETED]) == []
 
 
@@ -114,7 +114,7 @@ def test_run_that_nobody_claims_costs_no_read() -> None:
 
 
 def test_run_that_two_policies_claim_is_left_to_neither() -> None:
-    play = history(claiming(), claiming("demand", monitors=["demand-drift"]))
+    play = history(adopting(), adopting("demand", monitors=["demand-drift"]))
     completed(play)
 
     promote(play.engine, play.now)
@@ -126,7 +126,7 @@ def test_run_that_two_policies_claim_is_left_to_neither() -> None:
 
 
 def test_policy_on_trial_claims_nothing() -> None:
-    play = history(claiming(mode="shadow"))
+    play = history(adopting(mode="shadow"))
     completed(play)
 
     assert promote(play.engine, play.now).others == 1
@@ -204,7 +204,7 @@ def test_our_own_run_in_a_claimed_experiment_is_nothing_that_was_missed() -> Non
 
 
 def test_nobody_is_asked_for_runs_when_no_policy_claims_any() -> None:
-    play = history(policy(), claiming("demand", monitors=["demand-drift"], mode="shadow"))
+    play = history(policy(), adopting("demand", monitors=["demand-drift"], mode="shadow"))
 
     play.tick()
 
@@ -224,7 +224,7 @@ def test_runs_are_looked_for_again_after_azure_did_not_answer() -> None:
 
 def test_claimed_run_uses_up_no_budget() -> None:
     budget = {"unit": "EUR", "limit": 10, "window": "30d", "per_retraining": 10}
-    play = history(claiming(limits={"cooldown": "0s", "budget": budget}))
+    play = history(adopting(limits={"cooldown": "0s", "budget": budget}))
     play.azure.endings[EVALUATE_JOB] = evaluation(better=10, worse=90)
     completed(play)
     play.tick()

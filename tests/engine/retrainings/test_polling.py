@@ -7,7 +7,7 @@ from anew.adapters.memory.azure import Ending
 from anew.core.retrainings.lifecycle import Retraining, RetrainingState
 from anew.engine.base.ports import RunStatus
 from anew.engine.decisions.decide_pending import retrain
-from anew.engine.retrainings.polling import LOOKS, advance_open
+from anew.engine.retrainings.polling import POLLS, poll_open
 from anew.errors import LedgerUnavailable
 from tests.builders import PIPELINE, Play, drift_event, policy
 
@@ -37,11 +37,11 @@ def reads(play: Play, before: int) -> int:
 def test_tick_between_looks_costs_two_reads_however_many_wait() -> None:
     play = waiting(100)
     play.now += timedelta(hours=1)
-    advance_open(play.engine, play.now)
+    poll_open(play.engine, play.now)
     before = len(play.azure.calls)
 
     play.now += timedelta(seconds=30)
-    advance_open(play.engine, play.now)
+    poll_open(play.engine, play.now)
 
     assert reads(play, before) == 2
 
@@ -53,7 +53,7 @@ def test_looking_grows_rare_with_age() -> None:
         before = len(play.azure.calls)
         for _ in range(60):
             play.now += timedelta(minutes=1)
-            advance_open(play.engine, play.now)
+            poll_open(play.engine, play.now)
         costs.append(reads(play, before) - 120)
 
     assert costs[0] > 2 * costs[-1]
@@ -63,13 +63,13 @@ def test_looking_grows_rare_with_age() -> None:
 def test_run_that_ended_is_seen_in_the_next_tick_without_looking_at_the_others() -> None:
     play = waiting(100)
     play.now += timedelta(hours=2)
-    advance_open(play.engine, play.now)
+    poll_open(play.engine, play.now)
     ended = play.ledger.retrainings()[42]
     play.azure.jobs[ended.job_name].status = RunStatus.COMPLETED
     before = len(play.azure.calls)
 
     play.now += timedelta(seconds=15)
-    report = advance_open(play.engine, play.now)
+    report = poll_open(play.engine, play.now)
 
     assert [item.id for item in report.retrainings] == [ended.id]
     assert report.retrainings[0].state is not RetrainingState.TRAINING
@@ -84,7 +84,7 @@ def test_run_whose_end_nothing_tells_of_is_seen_by_looking() -> None:
 
     for _ in range(20):
         play.now += timedelta(minutes=1)
-        advance_open(play.engine, play.now)
+        poll_open(play.engine, play.now)
 
     assert state_of(play, ended) is RetrainingState.FAILED
 
@@ -94,7 +94,7 @@ def test_failure_to_ask_what_ended_asks_for_the_same_time_again() -> None:
     play.azure.down.add("launcher.ended")
     play.now += timedelta(hours=3)
 
-    report = advance_open(play.engine, play.now)
+    report = poll_open(play.engine, play.now)
 
     assert any("what ended lately" in problem for problem in report.problems)
     assert play.ledger.watermark("reconcile.ended") is None
@@ -103,14 +103,14 @@ def test_failure_to_ask_what_ended_asks_for_the_same_time_again() -> None:
 def test_launcher_that_cannot_tell_what_ended_keeps_nobody_else_from_telling() -> None:
     play = waiting(100)
     play.now += timedelta(hours=2)
-    advance_open(play.engine, play.now)
+    poll_open(play.engine, play.now)
     ended = play.ledger.retrainings()[42]
     play.azure.jobs[ended.job_name].status = RunStatus.FAILED
     play.azure.down.add("launcher.ended")
     before = len(play.azure.calls)
 
     play.now += timedelta(seconds=15)
-    report = advance_open(play.engine, play.now)
+    report = poll_open(play.engine, play.now)
 
     assert [item.id for item in report.retrainings] == [ended.id]
     assert reads(play, before) < 10
@@ -124,7 +124,7 @@ def test_azure_that_is_away_is_not_asked_about_every_run_that_ended() -> None:
     play.azure.down |= {"jobs.get", "launcher.view"}
     before = len(play.azure.calls)
 
-    advance_open(play.engine, play.now)
+    poll_open(play.engine, play.now)
 
     assert reads(play, before) < 10
 
@@ -135,11 +135,11 @@ def test_runs_that_ended_and_cannot_be_read_hold_up_no_others() -> None:
     play.azure.unreadable |= {item.job_name for item in unreadable}
     for job in play.azure.jobs.values():
         job.status = RunStatus.FAILED
-    play.ledger.take_tokens("looks", LOOKS.burst, LOOKS, play.now + timedelta(days=1))
+    play.ledger.take_tokens("polls", POLLS.burst, POLLS, play.now + timedelta(days=1))
 
     for _ in range(40):
         play.now += timedelta(seconds=1)
-        advance_open(play.engine, play.now)
+        poll_open(play.engine, play.now)
 
     assert state_of(play, ended) is RetrainingState.FAILED
 
@@ -150,7 +150,7 @@ def test_azure_that_is_away_is_not_asked_about_every_run() -> None:
     play.azure.down |= {"jobs.get", "launcher.view"}
     before = len(play.azure.calls)
 
-    advance_open(play.engine, play.now)
+    poll_open(play.engine, play.now)
 
     assert reads(play, before) < 10
 
@@ -164,7 +164,7 @@ def test_runs_that_cannot_be_looked_at_hold_up_no_others() -> None:
 
     for _ in range(20):
         play.now += timedelta(minutes=1)
-        advance_open(play.engine, play.now)
+        poll_open(play.engine, play.now)
 
     assert state_of(play, ended) is RetrainingState.FAILED
 
@@ -172,13 +172,13 @@ def test_runs_that_cannot_be_looked_at_hold_up_no_others() -> None:
 def test_looks_keep_to_their_share_of_the_quota() -> None:
     play = waiting(30)
     play.now += timedelta(hours=1)
-    play.ledger.take_tokens("looks", LOOKS.burst - 10, LOOKS, play.now)
+    play.ledger.take_tokens("polls", POLLS.burst - 10, POLLS, play.now)
 
-    report = advance_open(play.engine, play.now)
+    report = poll_open(play.engine, play.now)
 
     assert len(report.retrainings) == 10
     play.now += timedelta(seconds=11)
-    assert len(advance_open(play.engine, play.now).retrainings) == 20, "the others are looked at first, and soon"
+    assert len(poll_open(play.engine, play.now).retrainings) == 20, "the others are looked at first, and soon"
 
 
 class Busy(SqlLedger):
@@ -198,7 +198,7 @@ def test_ledger_that_fails_for_a_moment_does_not_keep_what_is_due_from_being_loo
     play.now += timedelta(minutes=5)
     ledger.busy = True
 
-    report = advance_open(play.engine, play.now)
+    report = poll_open(play.engine, play.now)
 
     assert len(report.retrainings) == 3
     assert any("busy" in problem for problem in report.problems)

@@ -168,7 +168,7 @@ def test_version_that_lost_its_tags_makes_way_for_the_newest_that_has_them() -> 
 
     back = newest(play)
     assert (back.kind, back.version) == (RolloutKind.ROLLBACK, "3")
-    assert "lost the tags" in (back.why or "")
+    assert "lost the tags" in (back.request_reason or "")
 
 
 def test_version_that_lost_its_tags_serves_on_while_no_other_has_them() -> None:

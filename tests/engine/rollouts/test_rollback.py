@@ -72,7 +72,7 @@ def test_rollout_under_way_is_given_up_and_the_old_version_keeps_all_traffic() -
     given_up = ask(play)
     finish(play)
 
-    assert (given_up.version, given_up.state) == ("2", RolloutState.RETURNING)
+    assert (given_up.version, given_up.state) == ("2", RolloutState.ABORTING)
     ended = play.ledger.rollout(given_up.id)
     assert ended is not None
     assert (ended.state, ended.reason) == (RolloutState.ROLLED_BACK, "it misprices")
@@ -134,7 +134,7 @@ def test_version_is_named_and_comes_back_over_the_one_between() -> None:
 def test_naming_the_version_before_the_one_that_bakes_is_the_same_as_naming_none() -> None:
     play = released("1", "2")
 
-    assert ask(play, to="1").state is RolloutState.RETURNING
+    assert ask(play, to="1").state is RolloutState.ABORTING
 
 
 def test_naming_an_earlier_version_while_one_bakes_leaves_that_one_first() -> None:
@@ -358,7 +358,7 @@ def test_two_endpoints_are_told_apart_by_name() -> None:
 def test_endpoint_may_be_named_with_its_kind() -> None:
     play = released("1", "2")
 
-    assert ask(play, endpoint=f"online/{ENDPOINT}").state is RolloutState.RETURNING
+    assert ask(play, endpoint=f"online/{ENDPOINT}").state is RolloutState.ABORTING
     with pytest.raises(NothingKnown):
         request_rollback(play.engine, MODEL, "why", play.now, endpoint=f"batch/{ENDPOINT}")
 
@@ -370,4 +370,4 @@ def test_process_that_asks_is_the_actor_in_the_audit_trail() -> None:
     given_up = ask(play)
 
     row = play.ledger.audit(given_up.id)[-1]
-    assert (row.what, row.actor, row.detail["reason"]) == ("back-out", "ada", "it misprices")
+    assert (row.what, row.actor, row.detail["reason"]) == ("abort", "ada", "it misprices")

@@ -6,16 +6,16 @@ from typing import Any, cast
 import pytest
 
 from anew.core.rollouts.lifecycle import RolloutState
-from anew.core.rollouts.traffic import Answers
+from anew.core.rollouts.traffic import RequestStats
 from anew.errors import AzureRefused, AzureUnavailable
 from tests.builders import ENDPOINT, Play, ScriptedTraffic, stage
 from tests.engine.rollouts.releases import NEW, OLD, registered, staged, traffic
 
 FAST = {50.0: 1000}
-GOOD = Answers(requests=1000, errors=1, latencies=FAST)
-FEW = Answers(requests=20, errors=0, latencies={50.0: 20})
-CRASHING = Answers(requests=1000, errors=200, latencies=FAST)
-ANALYSIS = {"every": "1m", "failure_limit": 1, "error_limit": 2, "hold_for": "3h"}
+GOOD = RequestStats(requests=1000, errors=1, latencies=FAST)
+FEW = RequestStats(requests=20, errors=0, latencies={50.0: 20})
+CRASHING = RequestStats(requests=1000, errors=200, latencies=FAST)
+ANALYSIS = {"every": "1m", "failure_limit": 1, "error_limit": 2, "inconclusive_for": "3h"}
 STEPS = [stage(mirror=20, wait="10m", min_requests=100), stage(20, wait="10m", min_requests=100), stage(100)]
 
 
@@ -23,7 +23,7 @@ def log_of(play: Play) -> ScriptedTraffic:
     return cast(ScriptedTraffic, play.engine.traffic_log)
 
 
-def watched(new: Answers, old: Answers = GOOD, **changes: Any) -> Play:
+def watched(new: RequestStats, old: RequestStats = GOOD, **changes: Any) -> Play:
     """The new version is on its first stage, mirrored; from here on deployments answer like this."""
     play = registered().with_policies(staged(**({"steps": STEPS, "analysis": ANALYSIS, "bake": "1h"} | changes)))
     log_of(play).answers = {NEW: new, OLD: old}
@@ -103,7 +103,7 @@ def test_stage_held_for_too_long_goes_back() -> None:
         play.tick(minutes=10)
 
     assert play.rollout.state is RolloutState.ROLLED_BACK
-    assert "held for" in (play.rollout.reason or "")
+    assert "inconclusive for" in (play.rollout.reason or "")
 
 
 @pytest.mark.parametrize("error", [AzureUnavailable("no answer"), AzureRefused("no such workspace")])
@@ -139,7 +139,7 @@ def test_stage_is_judged_by_what_was_answered_since_it_began() -> None:
     assert log_of(play).asked[-1] == (frozenset({OLD, NEW}), began, play.now)
 
 
-def bakes(new: Answers = GOOD, **changes: Any) -> Play:
+def bakes(new: RequestStats = GOOD, **changes: Any) -> Play:
     play = watched(GOOD, **changes)
     until(play, RolloutState.BAKING)
     log_of(play).answers[NEW] = new
@@ -226,8 +226,8 @@ def test_every_look_is_kept_in_the_trail() -> None:
     play = watched(FEW)
     play.tick()
 
-    looks = [row for row in play.ledger.audit(play.rollout.id) if row.what == "looked"]
+    looks = [row for row in play.ledger.audit(play.rollout.id) if row.what == "measured"]
 
-    assert len(looks) == play.rollout.looks >= 2
+    assert len(looks) == play.rollout.measurements >= 2
     assert "hold" in looks[-1].detail["reason"]
     assert looks[-1].at - looks[-2].at == timedelta(minutes=1)

@@ -148,12 +148,12 @@ def test_stage_of_a_worker_that_stood_still_does_not_come_after_the_way_back() -
     play = shifting()
     play.azure.refused.add("endpoints.delete_deployment")  # as it takes Azure minutes
 
-    def go_back() -> None:
+    def roll_back() -> None:
         play.now += play.engine.timing.rollout_lease + timedelta(seconds=1)
         request_rollback(replace(play.engine, actor="other"), MODEL, "complaints", play.now)
         other_worker(play)()
 
-    play.azure.stall("endpoints.set_traffic", go_back)
+    play.azure.stall("endpoints.set_traffic", roll_back)
     play.now += timedelta(hours=2)
     other_worker(play)()
 

@@ -11,7 +11,7 @@ from anew.core.evidence.history import History
 from anew.core.evidence.signals import Signal
 from anew.core.gain.gain import evidence_at
 from anew.core.gain.signals import signals_of_gain
-from anew.core.policies.evidence import EvidenceSource, GainOfRetraining
+from anew.core.policies.evidence import EvidenceSpec, GainOfRetraining
 from anew.core.policies.policy import Policy
 from anew.errors import InvalidStream, InvalidTable
 
@@ -31,7 +31,7 @@ class GainsOfRetraining:
     def __init__(self, cache: Path | None) -> None:
         self._cache = cache
 
-    def read(self, source: EvidenceSource, policy: Policy, history: History, now: datetime) -> list[Signal]:
+    def read(self, source: EvidenceSpec, policy: Policy, history: History, now: datetime) -> list[Signal]:
         from anew.backtest import Work, prepare
 
         assert isinstance(source, GainOfRetraining)

@@ -12,7 +12,7 @@ from anew.core.drift import Drift, DriftValue, Metric, ReferenceProfile, azure_t
 from anew.core.drift import profile_reference as profile_of
 from anew.core.evidence.history import History
 from anew.core.evidence.signals import Signal
-from anew.core.policies.evidence import DriftOfWindow, EvidenceSource
+from anew.core.policies.evidence import DriftOfWindow, EvidenceSpec
 from anew.core.policies.policy import Policy
 from anew.errors import InvalidTable
 
@@ -25,7 +25,7 @@ Table = dict[str, Any]
 class DriftOfWindows:
     """Implements EvidenceSource for `drift`. What cannot be measured is a signal without a value."""
 
-    def read(self, source: EvidenceSource, policy: Policy, history: History, now: datetime) -> list[Signal]:
+    def read(self, source: EvidenceSpec, policy: Policy, history: History, now: datetime) -> list[Signal]:
         assert isinstance(source, DriftOfWindow)
         window = read_table(source.window, source.window_rows)
         metrics = [_METRICS[canonical_metric(metric)] for metric in source.metrics]

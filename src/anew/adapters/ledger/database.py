@@ -72,15 +72,17 @@ def _config() -> Config:
     return config
 
 
-def upgrade(engine: sa.Engine) -> str:
-    """Bring the schema to the newest revision and return its id. Safe to run again, and by two processes at once."""
+def upgrade(engine: sa.Engine, revision: str | None = None) -> str:
+    """Bring the schema to *revision* (default: the newest) and return its id. Safe to run again, and by two processes
+    at once.
+    """
     config = _config()
-    head = ScriptDirectory.from_config(config).get_current_head() or ""
+    head = revision or ScriptDirectory.from_config(config).get_current_head() or ""
     with translated("upgrade"), engine.begin() as connection:
         if connection.dialect.name == "postgresql":
             # Two processes may both find no table. SQLite's immediate transaction lets in one at a time already.
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_UPGRADE_LOCK)))
         if MigrationContext.configure(connection).get_current_revision() != head:
             config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            command.upgrade(config, head)
     return head

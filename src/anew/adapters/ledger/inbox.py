@@ -20,7 +20,7 @@ def _waits(causes: Collection[Cause]) -> sa.ColumnElement[bool]:
 
 
 def _is_unclaimed(now: datetime) -> sa.ColumnElement[bool]:
-    return sa.or_(t.inbox.c.claimed_until.is_(None), t.inbox.c.claimed_until <= now)
+    return sa.or_(t.inbox.c.leased_until.is_(None), t.inbox.c.leased_until <= now)
 
 
 class Inbox(Store):
@@ -66,26 +66,26 @@ class Inbox(Store):
     def ignored_counts(self) -> list[IgnoredCount]:
         return [IgnoredCount(**row) for row in self._read(sa.select(t.ignored), "ignored counts")]
 
-    def claim(
+    def lease(
         self, causes: Collection[Cause], now: datetime, lease: timedelta, limit: int | None = None
     ) -> list[InboxEntry]:
         free = (
             sa.select(t.inbox)
             .where(_waits(causes))
-            .where(lease_is_over(t.inbox.c.claimed_until, now, lease))
-            .order_by(sa.nulls_first(t.inbox.c.claimed_until), t.inbox.c.seq)
+            .where(lease_is_over(t.inbox.c.leased_until, now, lease))
+            .order_by(sa.nulls_first(t.inbox.c.leased_until), t.inbox.c.seq)
             .limit(limit)
             .with_for_update(skip_locked=True)
         )
         until = now + lease
         with self._write("claim") as connection:
             rows = connection.execute(free).mappings().fetchall()
-            update_inbox(connection, [row["key"] for row in rows], claimed_until=until)
-        return [replace(to_entry(row), claimed_until=until) for row in rows]
+            update_inbox(connection, [row["key"] for row in rows], leased_until=until)
+        return [replace(to_entry(row), leased_until=until) for row in rows]
 
     def release(self, keys: Sequence[str], tried_at: datetime | None = None) -> None:
         with self._write("release") as connection:
-            update_inbox(connection, keys, claimed_until=tried_at)
+            update_inbox(connection, keys, leased_until=tried_at)
 
     def settle(self, keys: Sequence[str], outcome: str, now: datetime, subject_id: str | None = None) -> None:
         with self._write("settle") as connection:
@@ -95,7 +95,7 @@ class Inbox(Store):
         statement = sa.select(t.inbox).where(_waits(causes)).order_by(t.inbox.c.seq)
         return [to_entry(row) for row in self._read(statement, "unsettled")]
 
-    def unclaimed(self, causes: Collection[Cause], now: datetime) -> list[Waiting]:
+    def unleased(self, causes: Collection[Cause], now: datetime) -> list[Waiting]:
         alike = (
             sa.select(
                 t.inbox.c.cause,
@@ -113,7 +113,7 @@ class Inbox(Store):
             .join(t.inbox, t.inbox.c.seq == alike.c.newest)
             .order_by(alike.c.oldest)
         )
-        return [to_waiting(row) for row in self._read(statement, "unclaimed")]
+        return [to_waiting(row) for row in self._read(statement, "unleased")]
 
     def mark_hinted(self, hinted: Sequence[Waiting], now: datetime) -> None:
         with self._write("mark hinted") as connection:

@@ -49,7 +49,7 @@ class Retrainings(Store):
         return int(self._read(counted, "count open retrainings")[0]["open"])
 
     def due_retrainings(self, now: datetime, limit: int = 500) -> list[Retraining]:
-        look = t.retrainings.c.look_at
+        look = t.retrainings.c.poll_at
         due = (
             sa.select(t.retrainings)
             .where(_IS_OPEN, sa.or_(look.is_(None), look <= now, look > now + _LOOK_AT_MOST))
@@ -58,12 +58,12 @@ class Retrainings(Store):
         )
         return [to_retraining(row) for row in self._read(due, "due retrainings")]
 
-    def postpone(self, looks: Mapping[str, datetime]) -> None:
+    def postpone(self, polls: Mapping[str, datetime]) -> None:
         this = sa.update(t.retrainings).where(t.retrainings.c.id == sa.bindparam("this"))
-        if looks:
+        if polls:
             with self._write("postpone") as connection:
                 connection.execute(
-                    this.values(look_at=sa.bindparam("then")), [{"this": key, "then": at} for key, at in looks.items()]
+                    this.values(poll_at=sa.bindparam("then")), [{"this": key, "then": at} for key, at in polls.items()]
                 )
 
     def retrainings(

@@ -22,7 +22,8 @@ class Rollouts(Store):
             with self._write("add rollout") as connection:
                 connection.execute(sa.insert(t.rollouts).values(from_rollout(rollout)))
                 note(connection, rollout.created_at, "rollout", rollout.id, rollout.state, actor, {
-                    "model": f"{rollout.model}:{rollout.version}", "endpoint": rollout.endpoint, "why": rollout.why,
+                    "model": f"{rollout.model}:{rollout.version}", "endpoint": rollout.endpoint,
+                    "reason": rollout.request_reason,
                 })  # fmt: skip
         except IntegrityError:
             return False

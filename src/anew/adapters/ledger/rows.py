@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from anew.core.events.event import Cause
 from anew.core.events.serialization import load_event
 from anew.core.gate import gate_result_of
-from anew.core.retrainings.lifecycle import Answer, Retraining, RetrainingState, StopCause
+from anew.core.retrainings.lifecycle import ApprovalDecision, Retraining, RetrainingState, StopCause
 from anew.core.rollouts.lifecycle import Rollout, RolloutKind, RolloutState
 from anew.core.rollouts.traffic import Share, TrafficChange
 from anew.engine.base.ledger import AuditRow, DeadLetter, DecisionRecord, InboxEntry, Source, Waiting
@@ -29,7 +29,7 @@ def to_entry(record: sa.RowMapping) -> InboxEntry:
         source=Source(record["source"]),
         received_at=record["received_at"],
         deliveries=record["deliveries"],
-        claimed_until=record["claimed_until"],
+        leased_until=record["leased_until"],
         hinted_at=record["hinted_at"],
         decided_for=tuple(record["decided_for"] or ()),
         settled_at=record["settled_at"],
@@ -72,7 +72,7 @@ def to_retraining(record: sa.RowMapping) -> Retraining:
     values: dict[str, Any] = {name: record[name] for name in _RETRAINING}
     values["state"] = RetrainingState(values["state"])
     values["stopped_for"] = StopCause(values["stopped_for"]) if values["stopped_for"] else None
-    values["answer"] = Answer(values["answer"]) if values["answer"] else None
+    values["approval"] = ApprovalDecision(values["approval"]) if values["approval"] else None
     if (gate := values["gate"]) is not None:
         values["gate"] = gate_result_of(gate)
     return Retraining(**values)

@@ -62,7 +62,7 @@ class Store:
     ) -> sa.RowMapping:
         """Write the row by compare-and-set, its audit row, and what belongs to the same change."""
         changes = {**values, "revision": values["revision"] + 1}
-        changes |= {"look_at": None} if "look_at" in table.c else {}
+        changes |= {"poll_at": None} if "poll_at" in table.c else {}
         with self._write(f"save {subject}") as connection:
             saved = connection.execute(
                 sa.update(table)
@@ -147,7 +147,7 @@ def settle(
     connection: sa.Connection, keys: Collection[str], outcome: str, now: datetime, subject_id: str | None
 ) -> None:
     update_inbox(
-        connection, keys, unsettled=True, settled_at=now, outcome=outcome, subject_id=subject_id, claimed_until=None
+        connection, keys, unsettled=True, settled_at=now, outcome=outcome, subject_id=subject_id, leased_until=None
     )
 
 

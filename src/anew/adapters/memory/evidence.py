@@ -8,9 +8,9 @@ from anew.core.decisions.decide import monitors_of
 from anew.core.events.event import Cause, Event
 from anew.core.evidence.history import History
 from anew.core.evidence.signals import Signal
-from anew.core.policies.evidence import EvidenceSource, LogQuery, MonitorHistory
+from anew.core.policies.evidence import EvidenceSpec, LogQuery, MonitorHistory
 from anew.core.policies.policy import Policy
-from anew.engine.base.ports import News
+from anew.engine.base.ports import Notification
 
 
 class MemorySource:
@@ -19,7 +19,7 @@ class MemorySource:
     def __init__(self, azure: MemoryAzure) -> None:
         self._azure = azure
 
-    def read(self, source: EvidenceSource, policy: Policy, history: History, now: datetime) -> list[Signal]:
+    def read(self, source: EvidenceSpec, policy: Policy, history: History, now: datetime) -> list[Signal]:
         with self._azure.call("source.read"):
             signals = self._azure.signals.get(policy.model, [])
             window = source.window if isinstance(source, LogQuery | MonitorHistory) else policy.evidence.max_age
@@ -30,9 +30,9 @@ class MemoryNotifier:
     """Keeps what people were told."""
 
     def __init__(self) -> None:
-        self.told: list[News] = []
+        self.told: list[Notification] = []
 
-    def tell(self, news: News) -> None:
+    def send(self, news: Notification) -> None:
         self.told.append(news)
 
 

@@ -8,11 +8,11 @@ from datetime import datetime
 
 from anew.adapters.memory.azure import MemoryAzure
 from anew.core.rollouts.histograms import latency_bound, latency_index, score_bound, score_index
-from anew.core.rollouts.traffic import Answers
+from anew.core.rollouts.traffic import RequestStats
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ApprovalDecision:
     """One request that a deployment answered, live or mirrored, and the scores it printed."""
 
     endpoint: str
@@ -33,11 +33,11 @@ class MemoryTrafficLog:
 
     def __init__(self, azure: MemoryAzure) -> None:
         self._azure = azure
-        self.answers: list[Answer] = []
+        self.answers: list[ApprovalDecision] = []
 
     def read(
         self, endpoint: str, deployments: Collection[str], since: datetime, until: datetime, *, scores: bool
-    ) -> Mapping[str, Answers]:
+    ) -> Mapping[str, RequestStats]:
         with self._azure.call("traffic_log.read"):
             seen = [each for each in self.answers if each.endpoint == endpoint and since <= each.at < until]
             return {
@@ -46,10 +46,10 @@ class MemoryTrafficLog:
             }
 
 
-def _counted(answers: Sequence[Answer], *, scores: bool) -> Answers:
+def _counted(answers: Sequence[ApprovalDecision], *, scores: bool) -> RequestStats:
     latencies = Counter(latency_bound(latency_index(each.milliseconds)) for each in answers if each.code < 400)
     given = [score for each in answers if scores for score in each.scores if math.isfinite(score)]
-    return Answers(
+    return RequestStats(
         requests=len(answers),
         errors=sum(each.is_error for each in answers),
         latencies=dict(latencies),

@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from anew.adapters.prefect.api import PrefectFlows
-from anew.engine.base.ports import News
+from anew.engine.base.ports import Notification
 from anew.errors import NotificationFailed, PrefectUnavailable
 
 MODEL_PREFIX = "anew.model"
@@ -17,7 +17,7 @@ EVENT_PREFIX = "anew"
 _LEFT_OUT = "decision."
 
 
-class PrefectNews:
+class PrefectNotifier:
     """Implements Notifier by Prefect events, of all but decisions.
 
     The flow run that decides is in Prefect already, and the decisions of a burst, each one event more, keep a server on
@@ -34,16 +34,16 @@ class PrefectNews:
         self._clock = clock
         self._new_id = new_id
 
-    def tell(self, news: News) -> None:
+    def send(self, news: Notification) -> None:
         if news.kind.startswith(_LEFT_OUT):
             return
         try:
-            self._prefect.emit(news_event(news, self._new_id(), self._clock()))
+            self._prefect.emit(notification_event(news, self._new_id(), self._clock()))
         except PrefectUnavailable as error:
             raise NotificationFailed(f"no Prefect event tells of '{news.title}': {error}") from error
 
 
-def news_event(news: News, event_id: UUID, now: datetime) -> dict[str, Any]:
+def notification_event(news: Notification, event_id: UUID, now: datetime) -> dict[str, Any]:
     """The Prefect event `anew.<kind>` of the model; what it is about is related to it."""
     return {
         "id": str(event_id),

@@ -125,8 +125,8 @@ def state_of(entry: InboxEntry, now: datetime) -> str:
     """Where an entry is between received and settled, in words."""
     if entry.settled_at is not None:
         return f"settled: {entry.outcome}"
-    if entry.claimed_until is not None and entry.claimed_until > now:
-        return f"claimed until {_moment(entry.claimed_until)}"
+    if entry.leased_until is not None and entry.leased_until > now:
+        return f"claimed until {_moment(entry.leased_until)}"
     return f"waiting since {_moment(entry.received_at)}"
 
 
@@ -154,7 +154,7 @@ def _entry_json(entry: InboxEntry, now: datetime) -> dict[str, Any]:
         "deliveries",
         "received_at",
         "hinted_at",
-        "claimed_until",
+        "leased_until",
         "decided_for",
         "settled_at",
         "outcome",

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from anew.core.gate import FloorState, GateOutcome, GateResult, SliceState
 from anew.core.gate.judging import POWER
-from anew.core.gate.metric import tell
+from anew.core.gate.metric import format_metric
 from anew.core.gate.words import edge
 from anew.core.policies.gate import Gate
 
@@ -33,7 +33,7 @@ def show_gate(console: Console, gate: Gate, judged: GateResult, *, unjudged: int
     colour = _COLOUR[judged.outcome]
     console.print(f"[{colour}]{judged.outcome.upper()}[/]  {escape(judged.sentence)}", soft_wrap=True)
     if judged.champion is not None and judged.challenger is not None:
-        values = tell(gate.metric, judged.champion), tell(gate.metric, judged.challenger)
+        values = format_metric(gate.metric, judged.champion), format_metric(gate.metric, judged.challenger)
         console.print(f"{gate.metric}: champion {values[0]}, challenger {values[1]}")
     if judged.lower is not None and judged.upper is not None and judged.difference is not None:
         console.print(escape(picture(gate.metric, judged.lower, judged.difference, judged.upper, edge(gate))))
@@ -60,7 +60,7 @@ def picture(metric: str, lower: float, difference: float, upper: float, limit: f
     marks = {0.0: "0", limit: "!", lower: "[", upper: "]", difference: "|"}
     for value, mark in marks.items():
         line[place(value)] = mark
-    ends = (tell(metric, value, signed=True) for value in (-reach, reach))
+    ends = (format_metric(metric, value, signed=True) for value in (-reach, reach))
     return f"{''.join(line)}".join(f" {end} " for end in ends).strip()
 
 
@@ -74,14 +74,14 @@ def _required(gate: Gate, judged: GateResult) -> str:
 def _show_slices(console: Console, gate: Gate, judged: GateResult, unjudged: int) -> None:
     if gate.slices is None or judged.champion is None:
         return
-    allowed = tell(gate.metric, -gate.slices.margin, signed=True)
+    allowed = format_metric(gate.metric, -gate.slices.margin, signed=True)
     console.print(f"slices: {judged.slices_judged} judged, {unjudged} not (too few rows); {allowed} is allowed")
     table = Table(box=None, pad_edge=False)
     for name in ("slice", "rows", "difference", "p", "state"):
         table.add_column(name, justify="left" if name in ("slice", "state") else "right")
     for item in judged.slices:
         state = f"[{_STATE_COLOUR[item.state]}]{item.state}[/]"
-        difference = tell(gate.metric, item.difference, signed=True)
+        difference = format_metric(gate.metric, item.difference, signed=True)
         table.add_row(escape(item.name), str(item.rows), difference, f"{item.p_value:.2g}", state)
     if judged.slices:
         console.print(table)

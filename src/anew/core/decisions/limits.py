@@ -45,7 +45,7 @@ def judge_rollback(limits: Limits, history: History, now: datetime) -> Node:
     ago = now - release.at
     took = f"version {release.version} took all traffic {_rounded(ago)} ago"
     values = {"version": release.version, "previous_version": release.previous_version, "at": release.at.isoformat()}
-    if release.goes_back:
+    if release.is_rolling_back:
         told = f"{took} and is being sent back: what that helps is seen before another is trained"
         return Node(ROLLBACK, Verdict.UNKNOWN, told, values)
     if ago > soon:
@@ -95,7 +95,7 @@ def _max_retrainings(most: MaxRetrainings, history: History, now: datetime) -> N
 
 def _freeze(freeze: Freeze, now: datetime) -> Node:
     held = freeze.holds(now)
-    told = f"{'frozen' if held else 'no freeze now'}: {freeze.why} ({freeze.kind}, {freeze.timezone})"
+    told = f"{'frozen' if held else 'no freeze now'}: {freeze.reason} ({freeze.kind}, {freeze.timezone})"
     return Node("freeze", Verdict.NO if held else Verdict.YES, told)
 
 

@@ -37,7 +37,7 @@ class Release:
     version: str
     at: datetime
     previous_version: str | None = None
-    goes_back: bool = False
+    is_rolling_back: bool = False
 
 
 @dataclass(frozen=True, slots=True)

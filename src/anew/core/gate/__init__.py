@@ -15,7 +15,7 @@ from anew.core.gate.evaluation import (
     evaluation_of_counts,
 )
 from anew.core.gate.judging import judge_gate, without_champion
-from anew.core.gate.looks import at_each_look, most_looks
+from anew.core.gate.looks import at_each_analysis, most_analyses
 from anew.core.gate.metric import Metric
 from anew.core.gate.metrics_only import evaluation_of_metrics
 from anew.core.gate.report import parse_evaluation, parse_gate, report_text
@@ -47,14 +47,14 @@ __all__ = [
     "SliceReport",
     "SliceState",
     "SliceVerdict",
-    "at_each_look",
+    "at_each_analysis",
     "compare",
     "evaluation_of_counts",
     "evaluation_of_metrics",
     "gate_result_of",
     "judge_gate",
     "mcnemar_p",
-    "most_looks",
+    "most_analyses",
     "paired_bounds",
     "parse_evaluation",
     "parse_gate",

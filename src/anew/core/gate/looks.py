@@ -5,18 +5,18 @@ import math
 from anew.core.policies.gate import Gate
 
 
-def most_looks(gate: Gate) -> int:
+def most_analyses(gate: Gate) -> int:
     """How often a candidate is evaluated at most while an inconclusive gate is held."""
     hold = gate.inconclusive
     return max(1, math.ceil(hold.keep_for / hold.every))
 
 
-def at_each_look(gate: Gate) -> Gate:
+def at_each_analysis(gate: Gate) -> Gate:
     """The gate for each of the evaluations that its hold allows, so that all of them together keep its confidence.
 
     A candidate exactly the margin worse gets another chance of 5 % each time it is looked at: of three fresh windows
     one lets it pass in 14 % of cases. Bonferroni's share of the error for each look holds whatever rows the looks have
     in common.
     """
-    confidence = 1 - (1 - gate.confidence) / most_looks(gate)
+    confidence = 1 - (1 - gate.confidence) / most_analyses(gate)
     return gate.model_copy(update={"confidence": confidence})

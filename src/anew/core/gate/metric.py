@@ -35,7 +35,7 @@ def better_sign(gate: Gate) -> int:
     return 1 if gate.worsens is Worse.BELOW else -1
 
 
-def tell(metric: str, value: float, *, signed: bool = False) -> str:
+def format_metric(metric: str, value: float, *, signed: bool = False) -> str:
     """A value, or with `signed` a difference, for people: shares in percent, the rest in its unit."""
     sign = "+" if signed else ""
     return f"{value:{sign}.2%}" if metric_named(metric) in _SHARES else f"{value:{sign}.4g}"

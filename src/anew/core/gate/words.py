@@ -1,7 +1,7 @@
 """The gate's verdicts in words."""
 
 from anew.core.gate.evaluation import EvaluationResult
-from anew.core.gate.metric import tell
+from anew.core.gate.metric import format_metric
 from anew.core.gate.result import FloorState, FloorVerdict, GateOutcome, GateResult, SliceState
 from anew.core.policies.gate import Gate
 
@@ -15,7 +15,9 @@ def whole_in_words(gate: Gate, judged: GateResult, doubt: str) -> str:
     figures = f"challenger {_better(gate, judged.difference)} on {judged.rows} rows"
     if doubt:
         return f"{figures}: {doubt}"
-    lower, upper, limit = (tell(gate.metric, value, signed=True) for value in (judged.lower, judged.upper, edge(gate)))
+    lower, upper, limit = (
+        format_metric(gate.metric, value, signed=True) for value in (judged.lower, judged.upper, edge(gate))
+    )
     asked = f"at {100 * gate.confidence:.4g}% confidence, and {limit} is {_asked(gate)}"
     match judged.outcome:
         case GateOutcome.PROMOTE:
@@ -36,9 +38,9 @@ def slices_in_words(gate: Gate, judged: GateResult) -> str:
     worse = [item for item in judged.slices if item.state is SliceState.WORSE]
     if not worse or gate.slices is None:
         return ""
-    said = [f"{item.name} {tell(gate.metric, item.difference, signed=True)}" for item in worse[:_SLICES_SAID]]
+    said = [f"{item.name} {format_metric(gate.metric, item.difference, signed=True)}" for item in worse[:_SLICES_SAID]]
     others = f" and {len(worse) - _SLICES_SAID} more" if len(worse) > _SLICES_SAID else ""
-    allowed = tell(gate.metric, -gate.slices.margin, signed=True)
+    allowed = format_metric(gate.metric, -gate.slices.margin, signed=True)
     return f"worse on {', '.join(said)}{others}, of {judged.slices_judged} slices, where {allowed} is allowed"
 
 
@@ -63,7 +65,7 @@ def _better(gate: Gate, difference: float) -> str:
     if difference == 0:
         return f"equal in {gate.metric}"
     way = "better" if difference > 0 else "worse"
-    return f"{way} by {tell(gate.metric, abs(difference))} in {gate.metric}"
+    return f"{way} by {format_metric(gate.metric, abs(difference))} in {gate.metric}"
 
 
 def _asked(gate: Gate) -> str:

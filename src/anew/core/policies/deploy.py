@@ -69,7 +69,7 @@ class Analysis(Document):
     every: Duration = Field(default=timedelta(minutes=1), description="Between two looks.")
     failure_limit: int = Field(default=1, ge=0, description="Failed looks in a row that are still borne.")
     error_limit: int = Field(default=4, ge=0, description="Looks in a row that could not be made and are still borne.")
-    hold_for: Duration = Field(
+    inconclusive_for: Duration = Field(
         default=timedelta(hours=24), description="How long a stage may be held before traffic goes back."
     )
 

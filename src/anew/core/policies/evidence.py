@@ -76,13 +76,13 @@ class GainOfRetraining(Document):
     )
 
 
-EvidenceSource = Annotated[LogQuery | MonitorHistory | DriftOfWindow | GainOfRetraining, Field(discriminator="kind")]
+EvidenceSpec = Annotated[LogQuery | MonitorHistory | DriftOfWindow | GainOfRetraining, Field(discriminator="kind")]
 
 
 class EvidenceRules(Document):
     """What to gather, and which of it counts."""
 
-    sources: tuple[EvidenceSource, ...] = ()
+    sources: tuple[EvidenceSpec, ...] = ()
     max_age: Duration = Field(
         default=timedelta(days=30), description="A series whose newest value is older does not count."
     )

@@ -53,7 +53,7 @@ class Floor(Document):
         return self
 
 
-class Hold(Document):
+class Inconclusive(Document):
     """What an inconclusive gate does: wait for more labelled rows, evaluate again, and at last give the answer.
 
     All evaluations together keep the gate's confidence: the more of them there may be, the more each asks for.
@@ -64,7 +64,7 @@ class Hold(Document):
     then: Literal["reject", "ask"] = Field(default="reject", description="ask: a person decides.")
 
     @model_validator(mode="after")
-    def _waits_between(self) -> "Hold":
+    def _waits_between(self) -> "Inconclusive":
         if not self.every:
             raise ValueError("'every' must be more than 0s: the same rows again are no evidence")
         return self
@@ -102,7 +102,7 @@ class Gate(Document):
     without_champion: Literal["promote", "reject"] = Field(
         default="promote", description="When no version is in production yet. Floors count all the same."
     )
-    inconclusive: Hold = Hold()
+    inconclusive: Inconclusive = Inconclusive()
     approval: Approval | None = None
 
     @property

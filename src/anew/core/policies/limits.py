@@ -56,7 +56,7 @@ class FreezeDates(Document):
     from_: LocalMoment = Field(alias="from")
     to: LocalMoment = Field(description="Not included.")
     timezone: TimeZone
-    why: Text
+    reason: Text
 
     @model_validator(mode="after")
     def _runs_forward(self) -> "FreezeDates":
@@ -78,7 +78,7 @@ class FreezeWeekly(Document):
     from_: Clock = Field(alias="from", default=time(0))
     to: Clock = Field(default=time(0), description="Not included; '24:00' is the day's end.")
     timezone: TimeZone
-    why: Text
+    reason: Text
 
     def holds(self, now: datetime) -> bool:
         """Whether the freeze is on at this (aware) moment, by the clock on the wall there."""

@@ -46,7 +46,7 @@ class AzureMLLauncher(Document):
 Launcher = Annotated[DataFactoryLauncher | AzureMLLauncher, Field(discriminator="kind")]
 
 
-class Claim(Document):
+class Adoption(Document):
     """Trainings of others that the policy takes on when they complete: their candidates pass the same gate."""
 
     experiment: Text
@@ -66,7 +66,7 @@ class Retrain(Document):
     )
     output: str = Field(default="model", description="The output of the training job that is the candidate.")
     output_type: Literal["mlflow_model", "custom_model"] = "mlflow_model"
-    claims: tuple[Claim, ...] = ()
+    adopt: tuple[Adoption, ...] = ()
 
 
 # --- register ----------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ class RetrainingState(StrEnum):
     LAUNCHING = "launching"  # intended; the external run may or may not exist yet
     TRAINING = "training"
     EVALUATING = "evaluating"  # candidate and champion are being scored on the same rows
-    HOLDING = "holding"  # the gate could not tell; more rows are waited for
+    AWAITING_DATA = "awaiting-data"  # the gate could not tell; more rows are waited for
     AWAITING_APPROVAL = "awaiting-approval"  # a person has to agree; no answer is a no
     REGISTERING = "registering"  # it is to become a version
     CANCELING = "canceling"  # given up; what runs outside is being stopped
@@ -37,7 +37,7 @@ class StopCause(StrEnum):
     TIMED_OUT = "timed-out"
 
 
-class Answer(StrEnum):
+class ApprovalDecision(StrEnum):
     """What a person said of a candidate."""
 
     APPROVED = "approved"
@@ -51,7 +51,7 @@ class RetrainingMove(StrEnum):
     LAUNCHED = "launched"
     TRAINED = "trained"
     PASSED = "passed"
-    HELD = "held"  # the rows are too few to tell
+    INCONCLUSIVE = "inconclusive"  # the rows are too few to tell
     RETRIED = "retried"  # evaluated again: on newer rows, or against the version that serves now
     ASKED = "asked"  # a person is
     APPROVED = "approved"
@@ -76,13 +76,13 @@ RETRAINING_TRANSITIONS: Mapping[RetrainingState, Mapping[RetrainingMove, Retrain
     },
     RetrainingState.EVALUATING: {
         RetrainingMove.PASSED: RetrainingState.REGISTERING,
-        RetrainingMove.HELD: RetrainingState.HOLDING,
+        RetrainingMove.INCONCLUSIVE: RetrainingState.AWAITING_DATA,
         RetrainingMove.ASKED: RetrainingState.AWAITING_APPROVAL,
         RetrainingMove.REJECTED: RetrainingState.REJECTED,
         RetrainingMove.STOP: RetrainingState.CANCELING,
         RetrainingMove.FAILED: RetrainingState.FAILED,
     },
-    RetrainingState.HOLDING: {
+    RetrainingState.AWAITING_DATA: {
         RetrainingMove.RETRIED: RetrainingState.EVALUATING,
         RetrainingMove.ASKED: RetrainingState.AWAITING_APPROVAL,
         RetrainingMove.FORCED: RetrainingState.REGISTERING,
@@ -117,7 +117,7 @@ OPEN_RETRAINING = frozenset(
         RetrainingState.LAUNCHING,
         RetrainingState.TRAINING,
         RetrainingState.EVALUATING,
-        RetrainingState.HOLDING,
+        RetrainingState.AWAITING_DATA,
         RetrainingState.AWAITING_APPROVAL,
         RetrainingState.REGISTERING,
         RetrainingState.CANCELING,
@@ -125,7 +125,7 @@ OPEN_RETRAINING = frozenset(
 )
 """Something is still to happen. What was rejected has ended, though a person may still force it."""
 
-CLAIMED = "claimed"
+ADOPTED = "adopted"
 """The launcher of a training that somebody else started, and a policy claims."""
 
 
@@ -157,11 +157,11 @@ class Retraining:
     champion_changes: int = 0  # how often another version went live after a gate had passed
     gate: GateResult | None = None
     evaluations: int = 1
-    held_since: datetime | None = None  # the first hold
-    answer_until: datetime | None = None  # when no answer becomes a no
-    answer: Answer | None = None
-    answered_by: str | None = None
-    answer_reason: str | None = None
+    inconclusive_since: datetime | None = None  # the first hold
+    approval_deadline: datetime | None = None  # when no answer becomes a no
+    approval: ApprovalDecision | None = None
+    approval_by: str | None = None
+    approval_reason: str | None = None
     new_version: str | None = None
     reason: str | None = None
     charge: float | None = None  # what the policy's budget was charged with
@@ -173,9 +173,9 @@ class Retraining:
         return self.state in OPEN_RETRAINING
 
     @property
-    def is_claimed(self) -> bool:
+    def is_adopted(self) -> bool:
         """Whether somebody else started the training, which is therefore not ours to cancel."""
-        return self.launcher == CLAIMED
+        return self.launcher == ADOPTED
 
     @property
     def next_evaluation_job(self) -> str:

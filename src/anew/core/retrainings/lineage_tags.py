@@ -2,7 +2,7 @@
 
 from anew.core.gate import GateResult
 from anew.core.policies.policy import LINEAGE_PREFIX, Policy
-from anew.core.retrainings.lifecycle import Answer, Retraining
+from anew.core.retrainings.lifecycle import ApprovalDecision, Retraining
 
 EVALUATION_TAG = f"{LINEAGE_PREFIX}evaluation"
 RETRAINING_TAG = f"{LINEAGE_PREFIX}retraining_id"
@@ -52,11 +52,11 @@ def _measured(gate: GateResult) -> dict[str, str]:
 
 def _answered(retraining: Retraining) -> dict[str, str | None]:
     """Who took it past the gate, or agreed to what the gate let pass."""
-    by, why = retraining.answered_by, retraining.answer_reason
-    match retraining.answer:
-        case Answer.FORCED:
+    by, why = retraining.approval_by, retraining.approval_reason
+    match retraining.approval:
+        case ApprovalDecision.FORCED:
             return {f"{LINEAGE_PREFIX}forced_by": by, f"{LINEAGE_PREFIX}forced_reason": why}
-        case Answer.APPROVED:
+        case ApprovalDecision.APPROVED:
             return {f"{LINEAGE_PREFIX}approved_by": by, f"{LINEAGE_PREFIX}approved_reason": why}
         case _:
             return {}

@@ -12,7 +12,7 @@ _SHARE_OF_AGE = 1 / 4  # so that looking late adds a quarter to what was waited 
 _JITTER = 0.2  # so that what was launched together is not looked at together for ever
 
 
-def next_look(retraining_id: str, since: datetime, deadline: datetime, now: datetime) -> datetime:
+def next_poll(retraining_id: str, since: datetime, deadline: datetime, now: datetime) -> datetime:
     """The next moment to look at a retraining that is in its state *since*: the older, the rarer, and never past its
     *deadline*. The same arguments give the same moment.
     """

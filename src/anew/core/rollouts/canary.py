@@ -1,10 +1,10 @@
 """Whether a stage of a rollout passes, by what the new deployment answered beside the old one.
 
 Each check has three answers, by confidence bounds: passed, when even the bad end is allowed; failed, when even the good
-end is not; and cannot tell yet. A stage is looked at again and again on growing counts, and every look is a chance
-to cry wolf. So the k-th look fails a check at an error probability of (1 - confidence) / (checks * k * (k + 1)) only,
-which sums to 1 - confidence over all looks and checks of a stage, however many there are. Passing is not corrected: a
-model that passes by luck meets the next stage with fresh requests.
+end is not; and inconclusive. A stage is measured again and again on growing counts, and every measurement is a chance
+of a false alarm. So the k-th measurement fails a check only at an error probability of (1 - confidence) / (checks * k
+* (k + 1)), which sums to 1 - confidence over all measurements and checks of a stage, however many there are. Passing
+is not corrected: a model that passes by luck meets the next stage with fresh requests.
 
 What is counted may still be coming in (`INGESTION_LAG`). A late row is late for both deployments, so fewer
 requests are known, and their shares are not distorted.
@@ -22,7 +22,7 @@ from anew.core.evidence.tree import Node, Verdict
 from anew.core.evidence.verdicts import all_of
 from anew.core.policies.deploy import Analysis
 from anew.core.rollouts.score_shift import LEAST_SCORES, score_shift
-from anew.core.rollouts.traffic import Answers
+from anew.core.rollouts.traffic import RequestStats
 from anew.core.statistics.binomial import rank_at_least, rank_at_most, share_at_least, share_at_most
 
 INGESTION_LAG: Final = timedelta(minutes=10)
@@ -51,14 +51,16 @@ class StageVerdict:
 class _Look:
     """What a check is given: the answers, and the error probabilities at which it may pass and fail."""
 
-    new: Answers
-    old: Answers | None
+    new: RequestStats
+    old: RequestStats | None
     passing: float
     failing: float
 
 
-def judge_stage(analysis: Analysis, min_requests: int, new: Answers, old: Answers | None, looks: int) -> StageVerdict:
-    """Pass, fail or hold a stage, after `looks` earlier looks at it.
+def judge_stage(
+    analysis: Analysis, min_requests: int, new: RequestStats, old: RequestStats | None, measurements: int
+) -> StageVerdict:
+    """Pass, fail or hold a stage, after `measurements` earlier measurements at it.
 
     `old` is what the old deployment answered on the same traffic, or, where it gets none any more, on the stage before;
     without any, errors are held against `max_error_increase` alone, and latency and scores against nothing. With fewer
@@ -66,11 +68,16 @@ def judge_stage(analysis: Analysis, min_requests: int, new: Answers, old: Answer
     """
     checks = _checks(analysis)
     alpha = 1 - analysis.confidence
-    look = _Look(new, old if old and old.requests else None, alpha, alpha / (len(checks) * (looks + 1) * (looks + 2)))
+    look = _Look(
+        new,
+        old if old and old.requests else None,
+        alpha,
+        alpha / (len(checks) * (measurements + 1) * (measurements + 2)),
+    )
     children = (_requests(min_requests, new), *(check(look) for check in checks))
     verdict = all_of(child.verdict for child in children)
     sentence = _why(verdict, children, new)
-    return StageVerdict(_OUTCOMES[verdict], Node("stage", verdict, sentence, {"looks": looks}, children))
+    return StageVerdict(_OUTCOMES[verdict], Node("stage", verdict, sentence, {"measurements": measurements}, children))
 
 
 _OUTCOMES: Final[Mapping[Verdict, StageOutcome]] = {
@@ -80,7 +87,7 @@ _OUTCOMES: Final[Mapping[Verdict, StageOutcome]] = {
 }
 
 
-def _why(verdict: Verdict, children: tuple[Node, ...], new: Answers) -> str:
+def _why(verdict: Verdict, children: tuple[Node, ...], new: RequestStats) -> str:
     if verdict is Verdict.YES:
         return f"nothing is worse than allowed in {new.requests} answers"
     deciding = "; ".join(f"{child.rule}: {child.sentence}" for child in children if child.verdict is verdict)
@@ -96,7 +103,7 @@ def _checks(analysis: Analysis) -> list[Callable[[_Look], Node]]:
     return checks
 
 
-def _requests(least: int, new: Answers) -> Node:
+def _requests(least: int, new: RequestStats) -> Node:
     enough = Verdict.YES if new.requests >= least else Verdict.UNKNOWN
     sentence = f"{new.requests} answered, {least} are wanted"
     return Node("requests", enough, sentence, {"requests": new.requests, "min_requests": least})
@@ -119,7 +126,7 @@ def _errors(limit: float, look: _Look) -> Node:
     return Node("errors", verdict, sentence, values | _counts_of(look.old))
 
 
-def error_increase(new: Answers, old: Answers | None, alpha: float) -> tuple[float, float]:
+def error_increase(new: RequestStats, old: RequestStats | None, alpha: float) -> tuple[float, float]:
     """One-sided bounds, each at confidence 1 - alpha, of the new error rate minus the old one, in -1..1.
 
     The exact bounds of each rate (Clopper and Pearson) combined by the square-root rule of Newcombe (1998, method
@@ -138,12 +145,12 @@ def error_increase(new: Answers, old: Answers | None, alpha: float) -> tuple[flo
     )
 
 
-def _rate(answers: Answers, alpha: float) -> tuple[float, float, float]:
+def _rate(answers: RequestStats, alpha: float) -> tuple[float, float, float]:
     errors, requests = answers.errors, answers.requests
     return errors / requests, share_at_least(errors, requests, alpha), share_at_most(errors, requests, alpha)
 
 
-def _counts_of(old: Answers | None) -> dict[str, Any]:
+def _counts_of(old: RequestStats | None) -> dict[str, Any]:
     return {} if old is None else {"old_errors": old.errors, "old_requests": old.requests}
 
 
@@ -172,7 +179,7 @@ def _latency(limit: float, look: _Look) -> Node:
     return Node(rule, verdict, sentence, {"p95": new, "old_p95": old, "limit": 1 + limit, **bounds})
 
 
-def latency_ratio(new: Answers, old: Answers, alpha: float) -> tuple[float, float]:
+def latency_ratio(new: RequestStats, old: RequestStats, alpha: float) -> tuple[float, float]:
     """One-sided bounds, each at confidence 1 - alpha, of the new 95th percentile over the old one; 0 and infinity when
     the answers are too few.
 

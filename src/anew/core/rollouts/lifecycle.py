@@ -26,7 +26,7 @@ class RolloutState(StrEnum):
     CREATING = "creating"  # the new deployment is being made
     SHIFTING = "shifting"  # it takes a share of the traffic, mirrored or live
     BAKING = "baking"  # it takes all the traffic, and is watched; the old one stays, warm
-    RETURNING = "returning"  # given up; the traffic goes back
+    ABORTING = "aborting"  # given up; the traffic goes back
     LIVE = "live"
     ROLLED_BACK = "rolled-back"
     FAILED = "failed"  # it never took live traffic
@@ -39,8 +39,8 @@ class RolloutMove(StrEnum):
     STEPPED = "stepped"
     FILLED = "filled"  # it takes all the traffic
     BAKED = "baked"
-    BACK_OUT = "back-out"  # the traffic is to go back
-    RETURNED = "returned"
+    ABORT = "abort"  # the traffic is to go back
+    ABORTED = "aborted"
     FAILED = "failed"
 
 
@@ -52,19 +52,19 @@ ROLLOUT_TRANSITIONS: Mapping[RolloutState, Mapping[RolloutMove, RolloutState]] =
     RolloutState.CREATING: {
         RolloutMove.STEPPED: RolloutState.SHIFTING,
         RolloutMove.FILLED: RolloutState.BAKING,
-        RolloutMove.BACK_OUT: RolloutState.RETURNING,
+        RolloutMove.ABORT: RolloutState.ABORTING,
     },
     RolloutState.SHIFTING: {
         RolloutMove.STEPPED: RolloutState.SHIFTING,
         RolloutMove.FILLED: RolloutState.BAKING,
-        RolloutMove.BACK_OUT: RolloutState.RETURNING,
+        RolloutMove.ABORT: RolloutState.ABORTING,
     },
     RolloutState.BAKING: {
         RolloutMove.BAKED: RolloutState.LIVE,
-        RolloutMove.BACK_OUT: RolloutState.RETURNING,
+        RolloutMove.ABORT: RolloutState.ABORTING,
     },
-    RolloutState.RETURNING: {
-        RolloutMove.RETURNED: RolloutState.ROLLED_BACK,
+    RolloutState.ABORTING: {
+        RolloutMove.ABORTED: RolloutState.ROLLED_BACK,
         RolloutMove.FAILED: RolloutState.FAILED,
     },
     RolloutState.LIVE: {},
@@ -99,12 +99,12 @@ class Rollout:
     step: int = -1
     previous: str | None = None
     previous_version: str | None = None
-    looked_at: datetime | None = None
-    looks: int = 0
+    measured_at: datetime | None = None
+    measurements: int = 0
     failures: int = 0
     errors: int = 0
     retraining_id: str | None = None
-    why: str | None = None  # who asked for it and why; None for a release by tags
+    request_reason: str | None = None  # who asked for it and why; None for a release by tags
     reason: str | None = None  # how it ended, or what holds it
 
     @property

@@ -22,13 +22,13 @@ class TrafficChange:
     endpoint: str
     shares: tuple[Share, ...]
     actor: str
-    why: str
+    reason: str
     mirror: tuple[Share, ...] = ()
     rollout_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Answers:
+class RequestStats:
     """What one deployment answered in a window, live and mirrored requests together.
 
     `latencies` counts answers by the upper bound of their bucket in milliseconds, `scores` by the upper bound of

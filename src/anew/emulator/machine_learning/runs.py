@@ -109,11 +109,11 @@ def change_status(cloud: Cloud, key: str, status: str, *, error: str | None = No
         job["properties"]["status"] = status
         job["systemData"]["lastModifiedAt"] = timestamp()
         cloud.store.put(KIND, key, job)
-        announce(cloud, job)
+        notify_of_retraining(cloud, job)
     return True
 
 
-def announce(cloud: Cloud, job: Document) -> None:
+def notify_of_retraining(cloud: Cloud, job: Document) -> None:
     """Journal, log and publish the status a job is in now; success also publishes RunCompleted."""
     workspace_id, details = workspace_of(job["id"]), job["properties"]
     status: str = details["status"]

@@ -10,7 +10,7 @@ from anew.core.events.event import Workspace
 from anew.engine.base.ledger import Ledger
 from anew.engine.base.ports import (
     Endpoints,
-    EvidenceSource,
+    EvidenceReader,
     Jobs,
     MissedEvents,
     ModelRegistry,
@@ -23,13 +23,13 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-class Each(Protocol):
+class MapConcurrently(Protocol):
     """Calls the function with every item, in any order or at once, and gives the answers in the items' order."""
 
     def __call__(self, function: Callable[[T], R], items: Iterable[T], /) -> list[R]: ...
 
 
-def one_by_one(function: Callable[[T], R], items: Iterable[T], /) -> list[R]:
+def map_in_order(function: Callable[[T], R], items: Iterable[T], /) -> list[R]:
     """One item after the other."""
     return [function(item) for item in items]
 
@@ -38,13 +38,13 @@ def one_by_one(function: Callable[[T], R], items: Iterable[T], /) -> list[R]:
 class Timing:
     """How long things may take before somebody else may look after them."""
 
-    claim_lease: timedelta = timedelta(minutes=5)
+    inbox_lease: timedelta = timedelta(minutes=5)
     rollout_lease: timedelta = timedelta(minutes=5)
-    launch_settle: timedelta = timedelta(minutes=2)  # how long an unseen launch may still turn up in Azure
+    visibility_delay: timedelta = timedelta(minutes=2)  # how long an unseen launch may still turn up in Azure
     launch_timeout: timedelta = timedelta(hours=12)  # a launch that Azure does not answer for so long is given up
     confirm_within: timedelta = timedelta(minutes=15)  # how long Azure may know nothing of a drift event it sent
     ended_overlap: timedelta = timedelta(minutes=30)  # how late Azure may tell that a run ended
-    looks_per_tick: int = 200  # at most, of retrainings that nothing was heard of
+    polls_per_tick: int = 200  # at most, of retrainings that nothing was heard of
     lookback: timedelta = timedelta(days=2)  # how far a reconcile looks the first time
     rollout_stalled: timedelta = timedelta(hours=6)  # a rollout whose stage cannot be completed for so long has failed
 
@@ -64,10 +64,10 @@ class Engine:
     registry: ModelRegistry
     endpoints: Mapping[str, Endpoints]
     traffic_log: TrafficLog
-    sources: Mapping[str, EvidenceSource]
+    sources: Mapping[str, EvidenceReader]
     missed: MissedEvents
     notifier: Notifier
     clock: Callable[[], datetime]
     actor: str = "anew"
-    each: Each = one_by_one
+    map_concurrently: MapConcurrently = map_in_order
     timing: Timing = Timing()

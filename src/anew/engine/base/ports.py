@@ -13,9 +13,9 @@ from anew.core.events.event import Event
 from anew.core.evidence.history import History
 from anew.core.evidence.signals import Signal
 from anew.core.policies.deploy import Deploy
-from anew.core.policies.evidence import EvidenceSource as SourceDocument
+from anew.core.policies.evidence import EvidenceSpec
 from anew.core.policies.policy import Launcher, Policy
-from anew.core.rollouts.traffic import Answers
+from anew.core.rollouts.traffic import RequestStats
 
 # --- Azure ------------------------------------------------------------------------------------------------
 
@@ -195,17 +195,17 @@ class TrafficLog(Protocol):
 
     def read(
         self, endpoint: str, deployments: Collection[str], since: datetime, until: datetime, *, scores: bool
-    ) -> Mapping[str, Answers]: ...
+    ) -> Mapping[str, RequestStats]: ...
 
 
-class EvidenceSource(Protocol):
+class EvidenceReader(Protocol):
     """Measurements about a policy's model, by the kind of source a policy names.
 
     1. `read` changes nothing, and gives only what was measured at `now` or before.
     2. Raises TemporaryError when it could not be asked just now; AzureRefused or InvalidTable when it cannot answer.
     """
 
-    def read(self, source: SourceDocument, policy: Policy, history: History, now: datetime) -> list[Signal]: ...
+    def read(self, source: EvidenceSpec, policy: Policy, history: History, now: datetime) -> list[Signal]: ...
 
 
 class MissedEvents(Protocol):
@@ -225,7 +225,7 @@ class MissedEvents(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class News:
+class Notification:
     """What people, and other automations, are told. `kind` is such as `rollout.live`; `about` the id it is about. News
     that asks something says until when an answer is taken.
     """
@@ -244,7 +244,7 @@ class Notifier(Protocol):
     1. `tell` is called after what it tells of was recorded, and at most once: it may be lost, never repeated.
     """
 
-    def tell(self, news: News) -> None: ...
+    def send(self, news: Notification) -> None: ...
 
 
 # --- flows ------------------------------------------------------------------------------------------------

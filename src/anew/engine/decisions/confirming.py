@@ -62,14 +62,14 @@ class Judged:
         return self.decision.outcome is Outcome.RETRAIN and not self.decision.shadow
 
     @property
-    def goes_back(self) -> bool:
+    def rolls_back(self) -> bool:
         """Whether it brings the version before back."""
         return self.decision.outcome is Outcome.ROLL_BACK and not self.decision.shadow
 
     @property
     def acts(self) -> bool:
         """Whether it changes anything in Azure, which no forged event may bring about."""
-        return self.starts or self.goes_back
+        return self.starts or self.rolls_back
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,10 +18,10 @@ from anew.engine.base.context import Engine
 from anew.engine.base.ledger import DecisionRecord, InboxEntry, Receipt, Source
 from anew.engine.decisions.confirming import Case, Judged, judge, judge_again
 from anew.engine.decisions.evidence import evidence_json, gather_evidence, history_of
-from anew.engine.decisions.rolling_back import finish_going_back, go_back_as_decided
+from anew.engine.decisions.rolling_back import finish_rollbacks, roll_back_as_decided
 from anew.engine.inbox.intake import ACTS_ON
-from anew.engine.notifications.notification import decision_news
-from anew.engine.notifications.notify import announce, tell
+from anew.engine.notifications.notification import decision_notification
+from anew.engine.notifications.notify import notify, notify_of_retraining
 from anew.engine.training.launching import launch
 from anew.engine.training.stopping import stop
 from anew.errors import AnewError, TemporaryError
@@ -39,11 +39,11 @@ class Decided:
     decision: Decision
     evidence: Evidence
     retraining: Retraining | None
-    untold: str | None = None  # why people could not be told of it
+    not_notified: str | None = None  # why people could not be told of it
 
 
 @dataclass(frozen=True, slots=True)
-class RetrainReport:
+class DecisionPass:
     """What one pass did. `deferred` names what could not be decided now and stays in the inbox, `waiting` the models
     whose policy gives other events some time to come.
     """
@@ -72,20 +72,20 @@ def request_retraining(
     return engine.ledger.receive([event], Source.MANUAL, now)
 
 
-def retrain(engine: Engine, now: datetime) -> RetrainReport:
+def retrain(engine: Engine, now: datetime) -> DecisionPass:
     """Decide about everything in the inbox that may mean drift; a storm about one model is one decision.
 
     Of more than 5,000 entries, those that were never tried come first, so that what must wait holds up nothing else.
     """
-    finish_going_back(engine, now)
-    entries = engine.ledger.claim(ACTS_ON["retrain"], now, engine.timing.claim_lease, _AT_ONCE)
+    finish_rollbacks(engine, now)
+    entries = engine.ledger.lease(ACTS_ON["retrain"], now, engine.timing.inbox_lease, _AT_ONCE)
     waiting = _waiting_models(engine, entries)
     unwatched = [entry for entry in entries if not waiting[entry.key]]
     for entry in unwatched:
         engine.ledger.settle([entry.key], _nobody_waits(entry), now)
-    cases, patient, deferred = _cases(engine, entries, waiting, now)
+    cases, coalescing, deferred = _cases(engine, entries, waiting, now)
     judgement = judge(engine, cases, now)
-    patient.extend(case.policy.model for case in judgement.waiting)
+    coalescing.extend(case.policy.model for case in judgement.waiting)
     deferred.extend(f"{model}: {reason}" for model, reason in judgement.deferred.items())
     recorded: list[tuple[Judged, DecisionRecord]] = []
     for decided_first in judgement.decided:
@@ -93,7 +93,7 @@ def retrain(engine: Engine, now: datetime) -> RetrainReport:
         try:
             judged = _counting_those_before(engine, decided_first, now)
             if judged.starts and _must_wait_for_open(engine, judged, now):
-                patient.append(model)
+                coalescing.append(model)
                 continue
             last = [entry.key for entry in judged.case.entries if waiting[entry.key] == [model]]
             recorded.append((judged, _record(engine, judged, last, now)))
@@ -104,8 +104,8 @@ def retrain(engine: Engine, now: datetime) -> RetrainReport:
             waiting[entry.key].remove(model)
     if undecided := [key for key, models in waiting.items() if models]:
         engine.ledger.release(undecided, now)
-    decided = engine.each(lambda each: _act(engine, *each, now), recorded)
-    return RetrainReport(tuple(decided), tuple(entry.key for entry in unwatched), tuple(deferred), tuple(patient))
+    decided = engine.map_concurrently(lambda each: _act(engine, *each, now), recorded)
+    return DecisionPass(tuple(decided), tuple(entry.key for entry in unwatched), tuple(deferred), tuple(coalescing))
 
 
 def _counting_those_before(engine: Engine, judged: Judged, now: datetime) -> Judged:
@@ -120,7 +120,7 @@ def _cases(
 ) -> tuple[list[Case], list[str], list[str]]:
     """What there is to decide, models whose events are kept for later, and models that cannot be decided about now."""
     cases: list[Case] = []
-    patient: list[str] = []
+    coalescing: list[str] = []
     deferred: list[str] = []
     about: dict[str, list[InboxEntry]] = {}
     for entry in entries:
@@ -131,12 +131,12 @@ def _cases(
         some = sorted(heard, key=lambda entry: (entry.event.time, entry.seq))
         try:
             if _others_may_come(policy, some, now) or _is_queued(engine, policy):
-                patient.append(model)
+                coalescing.append(model)
             else:
                 cases.append(_case(engine, policy, some, now))
         except AnewError as error:
             deferred.append(f"{model}: {error}")
-    return cases, patient, deferred
+    return cases, coalescing, deferred
 
 
 def _case(engine: Engine, policy: Policy, entries: Sequence[InboxEntry], now: datetime) -> Case:
@@ -226,21 +226,21 @@ def _record_of(engine: Engine, judged: Judged, now: datetime) -> DecisionRecord:
         covers=tuple(entry.key for entry in judged.case.entries),
         retraining_id=_retraining_id(decision_id) if judged.starts else None,
         shadow=judged.decision.shadow,
-        leaves_version=release.version if judged.goes_back and (release := judged.case.history.release) else None,
+        leaves_version=release.version if judged.rolls_back and (release := judged.case.history.release) else None,
     )
 
 
 def _act(engine: Engine, judged: Judged, record: DecisionRecord, now: datetime) -> Decided:
     """Do what was decided, and tell people. What did not come about is the next tick's."""
-    go_back_as_decided(engine, record, now)
+    roll_back_as_decided(engine, record, now)
     launched = engine.ledger.retraining(record.retraining_id) if record.retraining_id else None
     if launched is not None:
         with suppress(TemporaryError):
             launched = launch(engine, launched, now)
-    untold = _told(engine, judged, record)
+    not_notified = _told(engine, judged, record)
     if launched is not None and not launched.is_open:
-        announce(engine, launched)
-    return Decided(record, judged.decision, judged.evidence, launched, untold)
+        notify_of_retraining(engine, launched)
+    return Decided(record, judged.decision, judged.evidence, launched, not_notified)
 
 
 def _told(engine: Engine, judged: Judged, record: DecisionRecord) -> str | None:
@@ -248,7 +248,7 @@ def _told(engine: Engine, judged: Judged, record: DecisionRecord) -> str | None:
     policy = judged.case.policy
     if judged.decision.outcome not in policy.notify_on:
         return None
-    return tell(engine, decision_news(policy.model, record.id, judged.decision))
+    return notify(engine, decision_notification(policy.model, record.id, judged.decision))
 
 
 def _force(entries: Sequence[InboxEntry]) -> Force | None:

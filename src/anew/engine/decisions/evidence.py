@@ -14,11 +14,11 @@ from anew.core.evidence.signals import Evidence, Missing, Signal
 from anew.core.policies.policy import Policy
 from anew.core.retrainings.lifecycle import Retraining, RetrainingState, StopCause
 from anew.engine.base.ledger import Ledger
-from anew.engine.base.ports import EvidenceSource
+from anew.engine.base.ports import EvidenceReader
 from anew.engine.serving.releases import newest_release
 from anew.errors import AzureRefused, InvalidTable
 
-Sources = Mapping[str, EvidenceSource]
+Sources = Mapping[str, EvidenceReader]
 
 _MEASURED = "drift"
 _REMEMBERED = 100  # decisions

@@ -13,7 +13,7 @@ from datetime import datetime
 from anew.core.decisions.decision import Outcome
 from anew.engine.base.context import Engine
 from anew.engine.base.ledger import DecisionRecord
-from anew.engine.rollouts.rollback import go_back
+from anew.engine.rollouts.rollback import roll_back
 from anew.engine.serving.releases import ServingRelease, serving_releases
 from anew.errors import AnewError
 
@@ -22,7 +22,7 @@ _LOOKED_AT = 20  # decisions
 logger = logging.getLogger(__name__)
 
 
-def finish_going_back(engine: Engine, now: datetime) -> None:
+def finish_rollbacks(engine: Engine, now: datetime) -> None:
     """Do what was decided, while the policy still calls it soon, and did not come about."""
     for policy in engine.policies.all:
         soon = policy.limits.prefer_rollback
@@ -30,10 +30,10 @@ def finish_going_back(engine: Engine, now: datetime) -> None:
             continue
         for record in engine.ledger.decisions(policy.model, limit=_LOOKED_AT):
             if record.decided_at >= now - soon:
-                go_back_as_decided(engine, record, now)
+                roll_back_as_decided(engine, record, now)
 
 
-def go_back_as_decided(engine: Engine, record: DecisionRecord, now: datetime) -> None:
+def roll_back_as_decided(engine: Engine, record: DecisionRecord, now: datetime) -> None:
     """Send back the version that this decision leaves, wherever its release has all traffic; once, however often this
     is called. What cannot be done is logged: it must not hold up other models.
     """
@@ -48,7 +48,7 @@ def go_back_as_decided(engine: Engine, record: DecisionRecord, now: datetime) ->
 
 def _to_leave(engine: Engine, record: DecisionRecord) -> Iterator[ServingRelease]:
     for release in serving_releases(engine.ledger, record.model):
-        if release.rollout.version == record.leaves_version and not (release.goes_back or release.rollbacks):
+        if release.rollout.version == record.leaves_version and not (release.is_rolling_back or release.rollbacks):
             yield release
 
 
@@ -56,4 +56,4 @@ def _leave(engine: Engine, record: DecisionRecord, release: ServingRelease, now:
     why = f"{record.id}: {record.tree.get('sentence', record.outcome)}"
     known = engine.ledger.rollouts(model=record.model, limit=10_000)
     here = [each for each in known if each.place == release.rollout.place]
-    go_back(engine, here, release.rollout, why, now)
+    roll_back(engine, here, release.rollout, why, now)

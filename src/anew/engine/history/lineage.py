@@ -141,7 +141,7 @@ class _Drawing:
             return
         reference = f"{rollout.model}:{rollout.version}"
         self.graph.link(reference, rollout.id)
-        decision = decision_named(self.ledger, rollout.why, rollout.reason)
+        decision = decision_named(self.ledger, rollout.request_reason, rollout.reason)
         if decision is not None:
             self.decision(decision)
 
@@ -218,7 +218,7 @@ def _retraining_node(retraining: Retraining) -> LineageNode:
         f"{retraining.launcher} run {retraining.external_run_id or 'not launched'}, job {retraining.job_name}",
         *((f"evaluated by {retraining.evaluation_job}",) if retraining.gate else ()),
         *((retraining.reason,) if retraining.reason else ()),
-        *(("somebody else's training, which the policy claims",) if retraining.is_claimed else ()),
+        *(("somebody else's training, which the policy claims",) if retraining.is_adopted else ()),
     )
     title = f"{retraining.id} {retraining.state}"
     return LineageNode(retraining.id, NodeKind.RETRAINING, title, details, retraining.created_at)
@@ -227,8 +227,8 @@ def _retraining_node(retraining: Retraining) -> LineageNode:
 def _gate_node(retraining: Retraining, node_id: str) -> LineageNode:
     gate = retraining.gate
     assert gate is not None
-    answer = f"{retraining.answer} by {retraining.answered_by}: {retraining.answer_reason}" if retraining.answer else ""
-    details = (gate.sentence, *((answer,) if answer else ()))
+    said = f"{retraining.approval} by {retraining.approval_by}: {retraining.approval_reason}"
+    details = (gate.sentence, *((said,) if retraining.approval else ()))
     return LineageNode(node_id, NodeKind.GATE, str(gate.outcome), details)
 
 
@@ -240,7 +240,7 @@ def _version_node(model: str, version: str, *, known: bool) -> LineageNode:
 def _rollout_node(rollout: Rollout) -> LineageNode:
     what = "brought back" if rollout.kind is RolloutKind.ROLLBACK else "released"
     title = f"{rollout.id} {what} to {rollout.place}: {rollout.state}"
-    details = tuple(reason for reason in (rollout.why, rollout.reason) if reason)
+    details = tuple(reason for reason in (rollout.request_reason, rollout.reason) if reason)
     return LineageNode(rollout.id, NodeKind.ROLLOUT, title, details, rollout.created_at)
 
 

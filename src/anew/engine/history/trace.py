@@ -81,7 +81,7 @@ def _decision(ledger: Ledger, about: str) -> DecisionRecord | None:
         return found
     rollout = ledger.rollout(about)
     if rollout is not None:
-        return decision_named(ledger, rollout.why)
+        return decision_named(ledger, rollout.request_reason)
     newest = ledger.decisions(model=about, limit=1)
     return newest[0] if newest else None
 

@@ -67,7 +67,7 @@ def traffic_of(ledger: Ledger, place: str) -> tuple[Period, ...]:
 def chain_of(ledger: Ledger, change: TrafficChange) -> Chain:
     """The chain from a change of traffic back to the events that caused it."""
     rollout = ledger.rollout(change.rollout_id) if change.rollout_id else None
-    decision = decision_named(ledger, change.why, rollout.why if rollout else None)
+    decision = decision_named(ledger, change.reason, rollout.request_reason if rollout else None)
     retraining = None
     if decision is None and rollout is not None and rollout.retraining_id is not None:
         retraining = ledger.retraining(rollout.retraining_id)
@@ -91,7 +91,7 @@ def rollouts_by(ledger: Ledger, decision: DecisionRecord) -> tuple[Rollout, ...]
     """The rollouts that a decision to go back opened, or gave up."""
     if decision.leaves_version is None:
         return ()
-    reasons = ((each, each.why or "", each.reason or "") for each in ledger.rollouts(model=decision.model))
+    reasons = ((each, each.request_reason or "", each.reason or "") for each in ledger.rollouts(model=decision.model))
     return tuple(each for each, *said in reasons if any(text.startswith(f"{decision.id}:") for text in said))
 
 

@@ -9,14 +9,14 @@ from anew.engine.base.ledger import InboxEntry
 from anew.engine.inbox.intake import ACTS_ON
 from anew.errors import AnewError, AzureUnavailable
 
-Answer = Callable[[InboxEntry], str | None]
+Handler = Callable[[InboxEntry], str | None]
 """Settles an entry, or says why it has to wait."""
 
 _AT_ONCE = 500  # entries: what is worked off long before the lease of their claim runs out
 _FAILURES_AT_MOST = 3  # in a row: then Azure is away, and asking it again and again helps nobody
 
 
-def drain(engine: Engine, flow: str, answer: Answer, now: datetime) -> tuple[str, ...]:
+def drain(engine: Engine, flow: str, answer: Handler, now: datetime) -> tuple[str, ...]:
     """Have every entry for this flow answered, the oldest first; returns why some have to wait.
 
     Each is tried once. One that has to wait, or raises an AnewError, holds up no other: those that were never tried
@@ -37,7 +37,7 @@ def drain(engine: Engine, flow: str, answer: Answer, now: datetime) -> tuple[str
 class _Tried:
     """What became of the entries of a pass: why some wait, by key, and which were left when Azure was away."""
 
-    answer: Answer
+    answer: Handler
     waiting: dict[str, str] = field(default_factory=dict[str, str])
     left: set[str] = field(default_factory=set[str])
     failures: int = 0
@@ -68,4 +68,4 @@ class _Tried:
 def _claim(engine: Engine, flow: str, now: datetime) -> list[InboxEntry]:
     # The lease counts from when the page is taken, which may be long after the pass began.
     moment = max(now, engine.clock())
-    return engine.ledger.claim(ACTS_ON[flow], moment, engine.timing.claim_lease, _AT_ONCE)
+    return engine.ledger.lease(ACTS_ON[flow], moment, engine.timing.inbox_lease, _AT_ONCE)

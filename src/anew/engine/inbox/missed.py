@@ -13,10 +13,10 @@ def watched_drift(engine: Engine, since: datetime, until: datetime) -> list[Even
     return engine.missed.drift(monitors, since, until)
 
 
-def claimable_runs(engine: Engine, since: datetime, until: datetime) -> list[Event]:
+def adoptable_runs(engine: Engine, since: datetime, until: datetime) -> list[Event]:
     """Completed runs of others in experiments that a policy claims. Raises AzureUnavailable, AzureRefused."""
     active = (policy for policy in engine.policies.all if policy.mode == "active")
-    experiments = {claim.experiment for policy in active for claim in policy.retrain.claims}
+    experiments = {claim.experiment for policy in active for claim in policy.retrain.adopt}
     if not experiments:
         return []
     completed = engine.missed.completed(experiments, since, until)

@@ -19,7 +19,7 @@ from anew.core.events.parsing import accept, parse_event
 from anew.engine.base.context import Engine
 from anew.engine.base.ledger import DeadLetter, Ledger, Source
 from anew.engine.inbox.intake import dead_letter, receive
-from anew.engine.inbox.missed import claimable_runs, watched_drift
+from anew.engine.inbox.missed import adoptable_runs, watched_drift
 
 _AT_ONCE = 500  # letters, or events: what one transaction takes
 _T = TypeVar("_T")
@@ -131,7 +131,7 @@ def missed_between(engine: Engine, since: datetime, until: datetime) -> list[Eve
 
     Raises AzureUnavailable, AzureRefused, LedgerUnavailable.
     """
-    happened = [*watched_drift(engine, since, until), *claimable_runs(engine, since, until)]
+    happened = [*watched_drift(engine, since, until), *adoptable_runs(engine, since, until)]
     # The port looks on from `since`; a run listed as the newest may have started after `until`.
     within = [event for event in happened if since <= event.time <= until]
     return sorted(compare(engine.ledger, within, until).new, key=lambda event: event.time)

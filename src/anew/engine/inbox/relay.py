@@ -19,7 +19,7 @@ LONGEST_WAIT = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True)
-class RelayReport:
+class RelayPass:
     """What one pass did: flows hinted at, flows started by us, and by flow why Prefect could not be told."""
 
     hinted: tuple[str, ...] = ()
@@ -45,13 +45,13 @@ def relay_once(
     longest_wait: timedelta = LONGEST_WAIT,
     acts_on: Mapping[str, frozenset[Cause]] = ACTS_ON,
     deployment: str = "default",
-) -> RelayReport:
+) -> RelayPass:
     """Tell Prefect of what waits. Raises LedgerUnavailable; a Prefect that is away is reported and asked again later.
 
     Entries wait *grace* for their hint to work, then twice as long for each flow run after that, up to *longest_wait*.
     """
     every_cause = frozenset[Cause]().union(*acts_on.values())
-    free = ledger.unclaimed(every_cause, now)
+    free = ledger.unleased(every_cause, now)
     hinted: list[str] = []
     started: list[str] = []
     failed: dict[str, str] = {}
@@ -68,7 +68,7 @@ def relay_once(
                 started.append(flow)
         except PrefectUnavailable as error:
             failed[flow] = str(error)
-    return RelayReport(tuple(hinted), tuple(started), failed or None)
+    return RelayPass(tuple(hinted), tuple(started), failed or None)
 
 
 def _work(flow: str, waiting: Sequence[Waiting], now: datetime, grace: timedelta, longest_wait: timedelta) -> _Work:

@@ -6,28 +6,28 @@ from anew.core.decisions.decision import Decision
 from anew.core.decisions.explain import to_notice
 from anew.core.retrainings.lifecycle import Retraining, RetrainingState
 from anew.core.rollouts.lifecycle import Rollout
-from anew.engine.base.ports import News
+from anew.engine.base.ports import Notification
 
 APPROVAL_REQUESTED: Final = "approval.requested"
 
 
-def decision_news(model: str, decision_id: str, decision: Decision) -> News:
+def decision_notification(model: str, decision_id: str, decision: Decision) -> Notification:
     """The news of a decision: `decision.retrain`, `decision.hold`, ..."""
     title, text = to_notice(model, decision_id, decision)
-    return News(kind=f"decision.{decision.outcome}", about=decision_id, model=model, title=title, text=text)
+    return Notification(kind=f"decision.{decision.outcome}", about=decision_id, model=model, title=title, text=text)
 
 
-def rollout_news(rollout: Rollout) -> News:
+def rollout_notification(rollout: Rollout) -> Notification:
     """The news of a rollout: `rollout.baking` (it serves, and is watched), `rollout.live`, `rollout.rolled-back`,
     `rollout.failed`.
     """
     title = f"{rollout.model}:{rollout.version} on {rollout.endpoint}: {rollout.state}"
-    lines = (rollout.why, rollout.reason, f"anew history {rollout.model}", f"anew explain {rollout.id}")
+    lines = (rollout.request_reason, rollout.reason, f"anew history {rollout.model}", f"anew explain {rollout.id}")
     text = "\n".join(line for line in lines if line)
-    return News(kind=f"rollout.{rollout.state}", about=rollout.id, model=rollout.model, title=title, text=text)
+    return Notification(kind=f"rollout.{rollout.state}", about=rollout.id, model=rollout.model, title=title, text=text)
 
 
-def retraining_news(retraining: Retraining) -> News | None:
+def retraining_notification(retraining: Retraining) -> Notification | None:
     """The news of a retraining that has just reached its state: `approval.requested`, `retraining.registered`,
     `retraining.rejected` or `retraining.failed`; None for any other state.
     """
@@ -39,7 +39,7 @@ def retraining_news(retraining: Retraining) -> News | None:
     version = f" as version {retraining.new_version}" if retraining.state is RetrainingState.REGISTERED else ""
     gate = retraining.gate.sentence if retraining.gate else ""
     said = "\n".join(dict.fromkeys(part for part in (retraining.reason, gate) if part))
-    return News(
+    return Notification(
         kind=f"retraining.{retraining.state}",
         about=retraining.id,
         model=retraining.model,
@@ -48,12 +48,12 @@ def retraining_news(retraining: Retraining) -> News | None:
     )
 
 
-def _question(retraining: Retraining) -> News:
-    gate, until = retraining.gate, retraining.answer_until
+def _question(retraining: Retraining) -> Notification:
+    gate, until = retraining.gate, retraining.approval_deadline
     said = f"{gate.outcome}: {gate.sentence}" if gate else ""
     when = f"until {until.isoformat(' ', 'minutes')}; no answer is a no" if until else ""
     commands = "\n".join(f"anew {verb} {retraining.id} --reason TEXT" for verb in ("approve", "reject"))
-    return News(
+    return Notification(
         kind=APPROVAL_REQUESTED,
         about=retraining.id,
         model=retraining.model,

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from anew.core.retrainings.lifecycle import Answer, Retraining, RetrainingMove, RetrainingState
+from anew.core.retrainings.lifecycle import ApprovalDecision, Retraining, RetrainingMove, RetrainingState
 from anew.engine.base.ledger import Ledger
 from anew.engine.base.transition import move_retraining
 from anew.errors import IllegalTransition, InvalidRequest, NothingKnown, StaleWrite
 
-_ANSWERED = {True: Answer.APPROVED, False: Answer.REJECTED}
-_FORCIBLE = frozenset({RetrainingState.HOLDING, RetrainingState.AWAITING_APPROVAL, RetrainingState.REJECTED})
+_ANSWERED = {True: ApprovalDecision.APPROVED, False: ApprovalDecision.REJECTED}
+_FORCIBLE = frozenset({RetrainingState.AWAITING_DATA, RetrainingState.AWAITING_APPROVAL, RetrainingState.REJECTED})
 _LONGEST_NAME = 255  # characters
 _ATTEMPTS = 3  # others may move a retraining between reading and answering it
 
@@ -44,7 +44,7 @@ def answer(engine: HasLedger, about: str, approved: bool, by: str, reason: str, 
         found = _answerable(engine.ledger, about)
         if found.state is not RetrainingState.AWAITING_APPROVAL:
             return _as_answered(found, given)
-        until = found.answer_until or found.state_since
+        until = found.approval_deadline or found.state_since
         if now >= until:
             raise IllegalTransition(_too_late(found, until))
         try:
@@ -65,7 +65,7 @@ def force(engine: HasLedger, about: str, by: str, reason: str, now: datetime) ->
     if not reason.strip():
         raise InvalidRequest("forcing a candidate past its gate needs a reason", advice="Give one by: --reason TEXT")
     found = _forcible(engine.ledger, about)
-    if found.answer is Answer.FORCED:
+    if found.approval is ApprovalDecision.FORCED:
         return found
     if found.state not in _FORCIBLE:
         raise IllegalTransition(f"{found.id} of {found.model} is {found.state}: there is no candidate to force")
@@ -75,13 +75,13 @@ def force(engine: HasLedger, about: str, by: str, reason: str, now: datetime) ->
             f"{other.id} of {found.model} is {other.state}, and a model has one retraining at a time",
             advice=f"Wait for it, or run: anew cancel {other.id} --reason TEXT",
         )
-    return _say(_person(engine, by), found, Answer.FORCED, reason, now)
+    return _say(_person(engine, by), found, ApprovalDecision.FORCED, reason, now)
 
 
 _MOVES = {
-    Answer.APPROVED: RetrainingMove.APPROVED,
-    Answer.REJECTED: RetrainingMove.REJECTED,
-    Answer.FORCED: RetrainingMove.FORCED,
+    ApprovalDecision.APPROVED: RetrainingMove.APPROVED,
+    ApprovalDecision.REJECTED: RetrainingMove.REJECTED,
+    ApprovalDecision.FORCED: RetrainingMove.FORCED,
 }
 
 
@@ -89,32 +89,32 @@ def _person(engine: HasLedger, by: str) -> _Person:
     return _Person(engine.ledger, by.strip()[:_LONGEST_NAME] or "nobody named")
 
 
-def _say(person: _Person, retraining: Retraining, given: Answer, reason: str, now: datetime) -> Retraining:
+def _say(person: _Person, retraining: Retraining, given: ApprovalDecision, reason: str, now: datetime) -> Retraining:
     said = f"{given} by {person.actor}: {reason}".rstrip(": ")
     return move_retraining(
         person,
         retraining,
         _MOVES[given],
         now,
-        answer=given,
-        answered_by=person.actor,
-        answer_reason=reason,
+        approval=given,
+        approval_by=person.actor,
+        approval_reason=reason,
         reason=said,
     )
 
 
-def _as_answered(found: Retraining, given: Answer) -> Retraining:
+def _as_answered(found: Retraining, given: ApprovalDecision) -> Retraining:
     """The retraining, when it was answered so before. Raises IllegalTransition or NothingKnown."""
-    said = Answer.APPROVED if found.answer is Answer.FORCED else found.answer
+    said = ApprovalDecision.APPROVED if found.approval is ApprovalDecision.FORCED else found.approval
     if said is given:
         return found
-    if found.answer is not None:
+    if found.approval is not None:
         raise IllegalTransition(
-            f"{found.id} of {found.model} was {found.answer} by {found.answered_by}, and cannot be {given} any more",
+            f"{found.id} of {found.model} was {found.approval} by {found.approval_by}, and cannot be {given} any more",
             advice=f"See: anew explain {found.id}",
         )
-    if found.answer_until is not None and found.state is RetrainingState.REJECTED:
-        raise IllegalTransition(_too_late(found, found.answer_until))
+    if found.approval_deadline is not None and found.state is RetrainingState.REJECTED:
+        raise IllegalTransition(_too_late(found, found.approval_deadline))
     raise NothingKnown(f"{found.id} of {found.model} is {found.state}: it waits for no answer")
 
 
@@ -130,7 +130,7 @@ def _answerable(ledger: Ledger, about: str) -> Retraining:
     if waiting is not None and waiting.state is RetrainingState.AWAITING_APPROVAL:
         return waiting
     newest = ledger.retrainings(model=about, limit=1)
-    if newest and newest[0].answer is not None:
+    if newest and newest[0].approval is not None:
         return newest[0]
     raise NothingKnown(f"nothing waits for an answer under {about}")
 

@@ -55,9 +55,9 @@ def question_of(engine: HasLedger, retraining_id: str, now: datetime) -> Questio
     found = engine.ledger.retraining(retraining_id)
     if found is None:
         raise NothingKnown(f"no retraining {retraining_id} is known")
-    if found.state is not RetrainingState.AWAITING_APPROVAL or found.answer_until is None:
+    if found.state is not RetrainingState.AWAITING_APPROVAL or found.approval_deadline is None:
         return Question(found, None)
-    left = math.ceil((found.answer_until - now).total_seconds())
+    left = math.ceil((found.approval_deadline - now).total_seconds())
     return Question(found, left if left > 0 else None)
 
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from anew.core.gate import (
     EvaluationResult,
     GateResult,
-    at_each_look,
+    at_each_analysis,
     evaluation_of_metrics,
     judge_gate,
     parse_evaluation,
@@ -19,8 +19,8 @@ from anew.core.retrainings.lineage_tags import EVALUATION_TAG, RETRAINING_TAG
 from anew.engine.base.context import Engine
 from anew.engine.base.ports import RunStatus, RunView
 from anew.engine.base.transition import fail
-from anew.engine.promotion.gating import cannot_tell, decide_by_gate
-from anew.engine.training.intents import intend, may_still_turn_up
+from anew.engine.promotion.gating import decide_by_gate, mark_inconclusive
+from anew.engine.training.intents import may_appear_late, record_intent
 from anew.errors import AzureNotFound, AzureRefused, InvalidEvaluation, InvalidPolicy
 
 _NOT_FOR_THE_JOB = {"without_champion", "inconclusive", "approval"}
@@ -41,7 +41,7 @@ def watch_evaluation(engine: Engine, retraining: Retraining, now: datetime) -> R
         return _judge_by_training(engine, retraining, policy, now)
     job = engine.jobs.get(retraining.evaluation_job)
     if job is None:
-        on_its_way = may_still_turn_up(engine, retraining, now)
+        on_its_way = may_appear_late(engine, retraining, now)
         return retraining if on_its_way else _submit_evaluation(engine, retraining, policy, now)
     match job.status:
         case RunStatus.COMPLETED:
@@ -65,7 +65,7 @@ def _submit_evaluation(engine: Engine, retraining: Retraining, policy: Policy, n
     inputs = {**policy.evaluate.inputs, "challenger": candidate_path(engine, retraining)}
     if retraining.champion_version is not None:
         inputs["champion"] = f"azureml:{retraining.model}:{retraining.champion_version}"
-    retraining, send_before = intend(engine, retraining, "evaluation-intended", now)
+    retraining, send_before = record_intent(engine, retraining, "evaluation-intended", now)
     try:
         engine.jobs.submit(
             retraining.evaluation_job,
@@ -73,7 +73,7 @@ def _submit_evaluation(engine: Engine, retraining: Retraining, policy: Policy, n
             inputs,
             {RETRAINING_TAG: retraining.id},
             send_before,
-            optional={"gate": gate_for_job(at_each_look(policy.gate))},
+            optional={"gate": gate_for_job(at_each_analysis(policy.gate))},
         )
     except (AzureRefused, InvalidPolicy) as error:
         return fail(engine, retraining, f"evaluation refused: {error}", now)
@@ -85,12 +85,12 @@ def _judge_by_report(engine: Engine, retraining: Retraining, policy: Policy, job
     if text is None:
         return fail(engine, retraining, f"{retraining.evaluation_job} left no tag {EVALUATION_TAG}", now)
     try:
-        result = judge_gate(at_each_look(policy.gate), _against_champion(retraining, parse_evaluation(text)))
+        result = judge_gate(at_each_analysis(policy.gate), _against_champion(retraining, parse_evaluation(text)))
     except InvalidEvaluation as error:
         return fail(engine, retraining, str(error), now)
     if _is_no_news(retraining, result):
         same = f"no new rows since the last evaluation: {result.sentence}"
-        return decide_by_gate(engine, retraining, cannot_tell(result, same), now)
+        return decide_by_gate(engine, retraining, mark_inconclusive(result, same), now)
     return decide_by_gate(engine, retraining, result, now)
 
 
@@ -108,7 +108,7 @@ def _against_champion(retraining: Retraining, result: EvaluationResult) -> Evalu
 def _is_no_news(retraining: Retraining, result: GateResult) -> bool:
     """Whether it was held before on these very rows, against the same version: drawing again is no evidence."""
     return (
-        retraining.held_since is not None
+        retraining.inconclusive_since is not None
         and retraining.gate is not None  # of another champion it is dropped
         and retraining.gate.data_hash == result.data_hash
     )
@@ -130,5 +130,5 @@ def _judge_by_training(engine: Engine, retraining: Retraining, policy: Policy, n
         return fail(engine, retraining, str(error), now)
     if retraining.champion_changes:
         other = f"the training compared with another version than {retraining.champion_version}, which serves now"
-        judged = cannot_tell(judged, other)
+        judged = mark_inconclusive(judged, other)
     return decide_by_gate(engine, retraining, judged, now)

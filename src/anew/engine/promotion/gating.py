@@ -23,36 +23,42 @@ def decide_by_gate(engine: Engine, retraining: Retraining, result: GateResult, n
             reason = f"{result.outcome}: {result.sentence}"
             return move_retraining(engine, retraining, RetrainingMove.REJECTED, now, gate=result, reason=reason)
         case GateOutcome.INCONCLUSIVE:
-            since = retraining.held_since or now
+            since = retraining.inconclusive_since or now
             # A training tells once what it measured: waiting brings nothing.
             if policy.evaluate.by == "training" or now >= since + policy.gate.inconclusive.keep_for:
-                return _give_in(engine, retraining, policy.gate, result, now)
+                return _resolve_inconclusive(engine, retraining, policy.gate, result, now)
             reason = f"{result.outcome}: {result.sentence}"
             return move_retraining(
-                engine, retraining, RetrainingMove.HELD, now, gate=result, held_since=since, reason=reason
+                engine,
+                retraining,
+                RetrainingMove.INCONCLUSIVE,
+                now,
+                gate=result,
+                inconclusive_since=since,
+                reason=reason,
             )
 
 
-def cannot_tell(result: GateResult, why: str) -> GateResult:
+def mark_inconclusive(result: GateResult, why: str) -> GateResult:
     """The result as one that settles nothing."""
     return replace(result, outcome=GateOutcome.INCONCLUSIVE, sentence=why)
 
 
-def keep_holding(engine: Engine, retraining: Retraining, now: datetime) -> Retraining:
+def reevaluate_when_due(engine: Engine, retraining: Retraining, now: datetime) -> Retraining:
     """Evaluate again when it is time, against what serves then; when all the time is over, give the policy's answer."""
     policy = engine.policies.for_model(retraining.model)
     hold = policy.gate.inconclusive
-    if now >= held_until(retraining, policy.gate):
+    if now >= inconclusive_until(retraining, policy.gate):
         result = retraining.gate or GateResult(GateOutcome.INCONCLUSIVE, retraining.reason or "", 0, "")
-        return _give_in(engine, retraining, policy.gate, result, now)
+        return _resolve_inconclusive(engine, retraining, policy.gate, result, now)
     if now < retraining.state_since + hold.every:
         return retraining
     return evaluate_again(engine, retraining, champion_version(engine, policy), now)
 
 
-def held_until(retraining: Retraining, gate: Gate) -> datetime:
+def inconclusive_until(retraining: Retraining, gate: Gate) -> datetime:
     """When an inconclusive gate gets its answer."""
-    return (retraining.held_since or retraining.state_since) + gate.inconclusive.keep_for
+    return (retraining.inconclusive_since or retraining.state_since) + gate.inconclusive.keep_for
 
 
 def evaluate_again(
@@ -70,23 +76,25 @@ def evaluate_again(
         champion_version=champion,
         champion_changes=retraining.champion_changes if champion_changes is None else champion_changes,
         gate=retraining.gate if champion == retraining.champion_version else None,
-        answer=None,
-        answered_by=None,
-        answer_reason=None,
-        answer_until=None,
+        approval=None,
+        approval_by=None,
+        approval_reason=None,
+        approval_deadline=None,
     )
 
 
-def await_answer(engine: Engine, retraining: Retraining, now: datetime) -> Retraining:
+def await_approval(engine: Engine, retraining: Retraining, now: datetime) -> Retraining:
     """No answer in time is a no. Answers come from people, by `approving`."""
-    until = retraining.answer_until or retraining.state_since
+    until = retraining.approval_deadline or retraining.state_since
     if now < until:
         return retraining
     reason = f"nobody answered until {until.isoformat(' ', 'seconds')}, and no answer is a no"
     return move_retraining(engine, retraining, RetrainingMove.REJECTED, now, reason=reason)
 
 
-def _give_in(engine: Engine, retraining: Retraining, gate: Gate, result: GateResult, now: datetime) -> Retraining:
+def _resolve_inconclusive(
+    engine: Engine, retraining: Retraining, gate: Gate, result: GateResult, now: datetime
+) -> Retraining:
     if gate.inconclusive.then == "ask":
         return _ask(engine, retraining, gate, result, now)
     reason = f"{result.outcome}: {result.sentence}"
@@ -96,5 +104,5 @@ def _give_in(engine: Engine, retraining: Retraining, gate: Gate, result: GateRes
 def _ask(engine: Engine, retraining: Retraining, gate: Gate, result: GateResult, now: datetime) -> Retraining:
     until = now + (gate.approval or Approval()).timeout
     return move_retraining(
-        engine, retraining, RetrainingMove.ASKED, now, gate=result, answer_until=until, reason=result.sentence
+        engine, retraining, RetrainingMove.ASKED, now, gate=result, approval_deadline=until, reason=result.sentence
     )

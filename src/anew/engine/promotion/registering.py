@@ -4,7 +4,7 @@ from datetime import datetime
 
 from anew.core.base.versions import next_version
 from anew.core.policies.policy import Policy
-from anew.core.retrainings.lifecycle import Answer, Retraining, RetrainingMove
+from anew.core.retrainings.lifecycle import ApprovalDecision, Retraining, RetrainingMove
 from anew.core.retrainings.lineage_tags import RETRAINING_TAG, registration_tags
 from anew.engine.base.context import Engine
 from anew.engine.base.ports import ModelVersion
@@ -48,7 +48,7 @@ def _compare_with_who_serves(engine: Engine, retraining: Retraining, policy: Pol
     Not once a version was chosen, which may be registered by then. Several times in a row is given up, for it would
     never end.
     """
-    if retraining.answer is Answer.FORCED:
+    if retraining.approval is ApprovalDecision.FORCED:
         return retraining
     serving = champion_version(engine, policy)
     if serving is None or serving == retraining.champion_version:

@@ -13,9 +13,9 @@ from anew.core.retrainings.lifecycle import (
 )
 from anew.engine.base.context import Engine
 from anew.engine.base.transition import fail
-from anew.engine.notifications.notify import announce
+from anew.engine.notifications.notify import notify_of_retraining
 from anew.engine.promotion.evaluating import watch_evaluation
-from anew.engine.promotion.gating import await_answer, held_until, keep_holding
+from anew.engine.promotion.gating import await_approval, inconclusive_until, reevaluate_when_due
 from anew.engine.promotion.registering import register
 from anew.engine.training.completion import watch_training
 from anew.engine.training.launching import launch
@@ -28,8 +28,8 @@ _STEPS: Mapping[RetrainingState, Step] = {
     RetrainingState.LAUNCHING: launch,
     RetrainingState.TRAINING: watch_training,
     RetrainingState.EVALUATING: watch_evaluation,
-    RetrainingState.HOLDING: keep_holding,
-    RetrainingState.AWAITING_APPROVAL: await_answer,
+    RetrainingState.AWAITING_DATA: reevaluate_when_due,
+    RetrainingState.AWAITING_APPROVAL: await_approval,
     RetrainingState.REGISTERING: register,
     RetrainingState.CANCELING: finish_stopping,
 }
@@ -53,7 +53,7 @@ def advance_retraining(engine: Engine, retraining: Retraining, now: datetime) ->
         if moved.revision == retraining.revision:
             return moved
         if moved.state is not retraining.state:
-            announce(engine, moved)
+            notify_of_retraining(engine, moved)
         retraining = moved
     return retraining
 
@@ -69,11 +69,11 @@ def deadline_of(engine: Engine, retraining: Retraining) -> datetime:
             return retraining.state_since + engine.policies.for_model(retraining.model).retrain.timeout
         case RetrainingState.EVALUATING:
             return retraining.state_since + engine.policies.for_model(retraining.model).evaluate.timeout
-        case RetrainingState.HOLDING:
+        case RetrainingState.AWAITING_DATA:
             gate = engine.policies.for_model(retraining.model).gate
-            return min(retraining.state_since + gate.inconclusive.every, held_until(retraining, gate))
+            return min(retraining.state_since + gate.inconclusive.every, inconclusive_until(retraining, gate))
         case RetrainingState.AWAITING_APPROVAL:
-            return retraining.answer_until or retraining.state_since
+            return retraining.approval_deadline or retraining.state_since
         case _:
             return _NEVER
 

@@ -10,12 +10,12 @@ from anew.core.retrainings.polling import SOONEST
 from anew.engine.base.context import Engine
 from anew.engine.base.ledger import InboxEntry
 from anew.engine.inbox.draining import drain
-from anew.engine.retrainings.adopting import NobodysRun, NotYet, claim_run
+from anew.engine.retrainings.adopting import NotOurRun, NotYet, adopt_run
 from anew.engine.retrainings.advance import advance_retraining
 
 
 @dataclass(frozen=True, slots=True)
-class PromoteReport:
+class FinishedRunsPass:
     """Retrainings looked at in this pass, as they stand now; how many runs are nothing to us; what must wait."""
 
     retrainings: tuple[Retraining, ...] = ()
@@ -23,16 +23,16 @@ class PromoteReport:
     deferred: tuple[str, ...] = ()
 
 
-def promote(engine: Engine, now: datetime) -> PromoteReport:
+def promote(engine: Engine, now: datetime) -> FinishedRunsPass:
     """Advance the retrainings whose runs ended, and take on runs that a policy claims. Others are settled."""
     ours: dict[str, Retraining] = {}
     others: list[str] = []
 
     def answer(entry: InboxEntry) -> str | None:
-        match _ours(engine, entry.event) or claim_run(engine, entry, now):
+        match _ours(engine, entry.event) or adopt_run(engine, entry, now):
             case Retraining() as found:
                 ours[found.id] = _advance(engine, found, entry, now)
-            case NobodysRun(reason):
+            case NotOurRun(reason):
                 others.append(entry.key)
                 engine.ledger.settle([entry.key], reason, now)
             case NotYet(reason):
@@ -40,7 +40,7 @@ def promote(engine: Engine, now: datetime) -> PromoteReport:
         return None
 
     deferred = drain(engine, "promote", answer, now)
-    return PromoteReport(tuple(ours.values()), len(others), deferred)
+    return FinishedRunsPass(tuple(ours.values()), len(others), deferred)
 
 
 def _advance(engine: Engine, retraining: Retraining, entry: InboxEntry, now: datetime) -> Retraining:

@@ -10,29 +10,29 @@ from functools import partial
 
 from anew.core.base.token_bucket import TokenBucket
 from anew.core.retrainings.lifecycle import Retraining, RetrainingState
-from anew.core.retrainings.polling import SOONEST, in_some_order, next_look
+from anew.core.retrainings.polling import SOONEST, in_some_order, next_poll
 from anew.engine.base.context import Engine
 from anew.engine.retrainings.advance import advance_retraining, deadline_of
 from anew.errors import AnewError, PermanentError, TemporaryError, UnknownModel
 
-LOOKS = TokenBucket(burst=100, per_second=2)  # of the 25 reads a second ARM gives back; one look is one or two reads
+POLLS = TokenBucket(burst=100, per_second=2)  # of the 25 reads a second ARM gives back; one look is one or two reads
 
-_BUCKET = "looks"
+_BUCKET = "polls"
 _WATERMARK = "reconcile.ended"
 _FAILURES_AT_MOST = 3  # in a row: then Azure is away, and waiting for it again and again helps nobody
-_LOOK_WITHIN = timedelta(minutes=50)  # the ledger takes a look more than an hour away for a clock's mistake
-_NOTHING_OUTSIDE = frozenset({RetrainingState.HOLDING, RetrainingState.AWAITING_APPROVAL})
+_POLL_WITHIN = timedelta(minutes=50)  # the ledger takes a look more than an hour away for a clock's mistake
+_NOTHING_OUTSIDE = frozenset({RetrainingState.AWAITING_DATA, RetrainingState.AWAITING_APPROVAL})
 
 
 @dataclass(frozen=True, slots=True)
-class Advanced:
+class RetrainingPass:
     """The retrainings looked at, as they stand now, and what could not be done."""
 
     retrainings: tuple[Retraining, ...]
     problems: tuple[str, ...]
 
 
-def advance_open(engine: Engine, now: datetime) -> Advanced:
+def poll_open(engine: Engine, now: datetime) -> RetrainingPass:
     """Advance what ended, then look at what is due to be looked at."""
     problems: list[str] = []
     try:
@@ -40,7 +40,7 @@ def advance_open(engine: Engine, now: datetime) -> Advanced:
     except AnewError as error:
         problems.append(f"what ended lately: {error}")
         ended = []
-    return Advanced((*ended, *_look_at_due(engine, now, problems)), tuple(problems))
+    return RetrainingPass((*ended, *_poll_due(engine, now, problems)), tuple(problems))
 
 
 def _advance_ended(engine: Engine, now: datetime, problems: list[str]) -> list[Retraining]:
@@ -81,26 +81,26 @@ def _told_of(engine: Engine, since: datetime, now: datetime, problems: list[str]
     return runs
 
 
-def _look_at_due(engine: Engine, now: datetime, problems: list[str]) -> list[Retraining]:
+def _poll_due(engine: Engine, now: datetime, problems: list[str]) -> list[Retraining]:
     looked: list[Retraining] = []
-    looks: dict[str, datetime] = {}
+    polls: dict[str, datetime] = {}
     failures = 0
-    for retraining in engine.ledger.due_retrainings(now, engine.timing.looks_per_tick):
+    for retraining in engine.ledger.due_retrainings(now, engine.timing.polls_per_tick):
         if _waits_for_its_time(engine, retraining, now):
-            looks[retraining.id] = _next_look(engine, retraining, now)
+            polls[retraining.id] = _next_poll(engine, retraining, now)
             continue
-        if engine.ledger.take_tokens(_BUCKET, 1, LOOKS, now) or failures >= _FAILURES_AT_MOST:
+        if engine.ledger.take_tokens(_BUCKET, 1, POLLS, now) or failures >= _FAILURES_AT_MOST:
             break
         moved = _advance(engine, retraining, now, problems)
         if moved is None:
             failures += 1
-            looks[retraining.id] = now + SOONEST  # behind the others, which it must not hold up
+            polls[retraining.id] = now + SOONEST  # behind the others, which it must not hold up
             continue
         failures = 0
         looked.append(moved)
         if moved.is_open:
-            looks[moved.id] = _next_look(engine, moved, now)
-    engine.ledger.postpone(looks)
+            polls[moved.id] = _next_poll(engine, moved, now)
+    engine.ledger.postpone(polls)
     return looked
 
 
@@ -117,11 +117,11 @@ def _advance(engine: Engine, retraining: Retraining, now: datetime, problems: li
         return None
 
 
-def _next_look(engine: Engine, retraining: Retraining, now: datetime) -> datetime:
+def _next_poll(engine: Engine, retraining: Retraining, now: datetime) -> datetime:
     deadline = _deadline(engine, retraining, now)
     if retraining.state in _NOTHING_OUTSIDE:
-        return min(deadline, now + _LOOK_WITHIN)
-    return next_look(retraining.id, retraining.state_since, deadline, now)
+        return min(deadline, now + _POLL_WITHIN)
+    return next_poll(retraining.id, retraining.state_since, deadline, now)
 
 
 def _deadline(engine: Engine, retraining: Retraining, now: datetime) -> datetime:

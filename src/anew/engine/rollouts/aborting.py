@@ -8,14 +8,14 @@ from anew.core.rollouts.lifecycle import Rollout, RolloutMove, RolloutState
 from anew.core.rollouts.stages import Split, split_at
 from anew.engine.base.context import Engine
 from anew.engine.base.transition import move_rollout
-from anew.engine.rollouts.shifting import mark_returned, shown_split, traffic_change, write_split
+from anew.engine.rollouts.shifting import mark_rolled_back, shown_split, traffic_change, write_split
 from anew.engine.serving.champion import view_of
 from anew.errors import AzureRefused
 
 logger = logging.getLogger(__name__)
 
 
-def give_traffic_back(engine: Engine, rollout: Rollout, rule: Deploy, now: datetime) -> Rollout:
+def abort_rollout(engine: Engine, rollout: Rollout, rule: Deploy, now: datetime) -> Rollout:
     """Give all traffic to the deployment that had it, if the new one has any, and end the rollout. Safe to repeat."""
     before = split_at(rollout, rule, -1)
     stages = tuple(split_at(rollout, rule, step) for step in range(-1, len(rule.steps)))
@@ -27,9 +27,9 @@ def give_traffic_back(engine: Engine, rollout: Rollout, rule: Deploy, now: datet
     _delete(engine, rollout, rule)
     if rollout.step < 0 and shown == before:
         return move_rollout(engine, rollout, RolloutMove.FAILED, now)
-    mark_returned(engine, rollout)
+    mark_rolled_back(engine, rollout)
     change = traffic_change(engine, rollout, before, f"back: {rollout.reason}", now)
-    return move_rollout(engine, rollout, RolloutMove.RETURNED, now, change)
+    return move_rollout(engine, rollout, RolloutMove.ABORTED, now, change)
 
 
 def retire_old(engine: Engine, rollout: Rollout, rule: Deploy) -> None:

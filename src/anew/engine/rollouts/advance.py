@@ -13,8 +13,8 @@ from anew.core.rollouts.stages import first_step
 from anew.engine.base.context import Engine
 from anew.engine.base.ports import DeploymentState, EndpointView
 from anew.engine.base.transition import move_rollout
-from anew.engine.notifications.notify import tell_of_rollout
-from anew.engine.rollouts.aborting import give_traffic_back
+from anew.engine.notifications.notify import notify_of_rollout
+from anew.engine.rollouts.aborting import abort_rollout
 from anew.engine.rollouts.shifting import take_stage
 from anew.engine.rollouts.watching import watch_bake, watch_stage
 from anew.engine.serving.champion import served_version
@@ -26,14 +26,14 @@ Stage = Callable[[Engine, Rollout, Deploy, datetime], Rollout]
 
 
 @dataclass(frozen=True, slots=True)
-class Advanced:
+class RolloutPass:
     """The rollouts looked at, as they stand now, and what could not be done."""
 
     rollouts: tuple[Rollout, ...]
     problems: tuple[str, ...]
 
 
-def advance_rollouts(engine: Engine, now: datetime, place: str | None = None) -> Advanced:
+def advance_rollouts(engine: Engine, now: datetime, place: str | None = None) -> RolloutPass:
     """Advance the oldest open rollout of each endpoint, or of one only; the others wait. A rollback goes first."""
     done: list[Rollout] = []
     problems: list[str] = []
@@ -50,7 +50,7 @@ def advance_rollouts(engine: Engine, now: datetime, place: str | None = None) ->
         done.append(moved)
         if moved.is_open:
             busy.add(endpoint)
-    return Advanced(tuple(done), tuple(problems))
+    return RolloutPass(tuple(done), tuple(problems))
 
 
 def _turn(rollout: Rollout) -> tuple[bool, bool, datetime]:
@@ -84,17 +84,17 @@ def _step(engine: Engine, rollout: Rollout, now: datetime) -> Rollout:
     try:
         moved = _STAGES[rollout.state](engine, rollout, rule, now)
     except TrafficMoved as error:
-        moved = _back_out(engine, rollout, f"the traffic was moved by somebody else: {error}", now)
+        moved = _abort(engine, rollout, f"the traffic was moved by somebody else: {error}", now)
     except AzureRefused as error:
-        if rollout.state in (RolloutState.BAKING, RolloutState.RETURNING):
+        if rollout.state in (RolloutState.BAKING, RolloutState.ABORTING):
             raise  # it serves, or there is no other way: a person has to look
-        moved = _back_out(engine, rollout, f"refused: {error}", now)
+        moved = _abort(engine, rollout, f"refused: {error}", now)
     except AzureUnavailable as error:
         if not _is_stalled(engine, rollout, now):
             raise
-        moved = _back_out(engine, rollout, f"still {rollout.state}: {error}", now)
+        moved = _abort(engine, rollout, f"still {rollout.state}: {error}", now)
     if moved.state is not rollout.state:
-        tell_of_rollout(engine, moved)
+        notify_of_rollout(engine, moved)
     return moved
 
 
@@ -103,12 +103,12 @@ def _is_stalled(engine: Engine, rollout: Rollout, now: datetime) -> bool:
     serves, and what goes back has no other way.
     """
     can_be_given_up = rollout.state in (RolloutState.CREATING, RolloutState.SHIFTING)
-    since = max(rollout.state_since, rollout.looked_at or rollout.state_since)
+    since = max(rollout.state_since, rollout.measured_at or rollout.state_since)
     return can_be_given_up and now > since + engine.timing.rollout_stalled
 
 
-def _back_out(engine: Engine, rollout: Rollout, reason: str, now: datetime) -> Rollout:
-    move = RolloutMove.FAILED if rollout.state is RolloutState.PENDING else RolloutMove.BACK_OUT
+def _abort(engine: Engine, rollout: Rollout, reason: str, now: datetime) -> Rollout:
+    move = RolloutMove.FAILED if rollout.state is RolloutState.PENDING else RolloutMove.ABORT
     return move_rollout(engine, rollout, move, now, reason=reason)
 
 
@@ -174,14 +174,14 @@ def _create(engine: Engine, rollout: Rollout, rule: Deploy, now: datetime) -> Ro
     if state is DeploymentState.ABSENT:
         model = engine.registry.get(rollout.model, rollout.version)
         if model is None:
-            return _back_out(engine, rollout, "the model version is gone from the registry", now)
+            return _abort(engine, rollout, "the model version is gone from the registry", now)
         endpoints.create_deployment(rollout.endpoint, rollout.deployment, model, rule)
         state = endpoints.deployment_state(rollout.endpoint, rollout.deployment)
     if state is DeploymentState.FAILED:
-        return _back_out(engine, rollout, "the deployment could not be created", now)
+        return _abort(engine, rollout, "the deployment could not be created", now)
     if state is not DeploymentState.READY:
         if now > rollout.state_since + engine.timing.rollout_stalled:
-            return _back_out(engine, rollout, f"the deployment is not ready after {now - rollout.state_since}", now)
+            return _abort(engine, rollout, f"the deployment is not ready after {now - rollout.state_since}", now)
         return rollout
     if rule.sample_request is not None and rollout.kind is RolloutKind.RELEASE:
         endpoints.score(rollout.endpoint, rule.sample_request, rollout.deployment)
@@ -193,5 +193,5 @@ _STAGES: Mapping[RolloutState, Stage] = {
     RolloutState.CREATING: _create,
     RolloutState.SHIFTING: watch_stage,
     RolloutState.BAKING: watch_bake,
-    RolloutState.RETURNING: give_traffic_back,
+    RolloutState.ABORTING: abort_rollout,
 }

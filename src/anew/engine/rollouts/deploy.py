@@ -19,20 +19,20 @@ from anew.engine.base.context import Engine
 from anew.engine.base.ledger import InboxEntry
 from anew.engine.base.ports import ModelVersion
 from anew.engine.inbox.draining import drain
-from anew.engine.rollouts.advance import Advanced, advance_rollouts
+from anew.engine.rollouts.advance import RolloutPass, advance_rollouts
 from anew.engine.serving.champion import served_version, view_of
 from anew.errors import UnknownModel
 
 
 @dataclass(frozen=True, slots=True)
-class DeployReport:
+class DeployPass:
     """Rollouts looked at in this pass, as they stand now, and what could not be done yet."""
 
     rollouts: tuple[Rollout, ...] = ()
     deferred: tuple[str, ...] = ()
 
 
-def deploy(engine: Engine, now: datetime) -> DeployReport:
+def deploy(engine: Engine, now: datetime) -> DeployPass:
     """Open rollouts for every registered version whose tags a policy deploys, and advance all open rollouts."""
     touched: set[str] = set()
 
@@ -42,9 +42,9 @@ def deploy(engine: Engine, now: datetime) -> DeployReport:
         touched.update(opened)
 
     deferred = drain(engine, "deploy", answer, now)
-    advanced: Advanced = advance_rollouts(engine, now)
+    advanced: RolloutPass = advance_rollouts(engine, now)
     done = [found for item in touched - {r.id for r in advanced.rollouts} if (found := engine.ledger.rollout(item))]
-    return DeployReport((*advanced.rollouts, *done), (*deferred, *advanced.problems))
+    return DeployPass((*advanced.rollouts, *done), (*deferred, *advanced.problems))
 
 
 def open_rollouts(engine: Engine, event: Event, now: datetime) -> tuple[list[str], str]:
@@ -100,7 +100,7 @@ def intended_rollout(
         state_since=now,
         kind=kind,
         retraining_id=registered.tags.get(RETRAINING_TAG),
-        why=why,
+        request_reason=why,
     )
 
 

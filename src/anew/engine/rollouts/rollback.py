@@ -29,17 +29,17 @@ def request_rollback(
     rollouts = _at_one_endpoint(model, [each for each in known if endpoint in (None, each.endpoint, each.place)])
     if to is None and (done := _just_sent_back(rollouts, now)):
         return done
-    return go_back(engine, rollouts, _current(model, rollouts, to), why, now, to=to)
+    return roll_back(engine, rollouts, _current(model, rollouts, to), why, now, to=to)
 
 
-def go_back(
+def roll_back(
     engine: Engine, rollouts: Sequence[Rollout], current: Rollout, why: str, now: datetime, *, to: str | None = None
 ) -> Rollout:
     """Go back from the rollout that decides who serves; `rollouts` are all of its model at its endpoint, oldest first.
 
     Safe to repeat on what was read once: the second time finds the move made, or the same rollback opened.
     """
-    going = [each for each in rollouts if _goes_back(each)]
+    going = [each for each in rollouts if _is_rolling_back(each)]
     if going and to in (None, _leads_to(going[-1])):
         return going[-1]
     if _may_be_given_up(current) and to in (None, version_of(current.previous_version, current.model)):
@@ -98,13 +98,13 @@ def _just_sent_back(rollouts: Sequence[Rollout], now: datetime) -> Rollout | Non
     return newest if takes_all(rule, newest.step) and now < newest.state_since + rule.bake else None
 
 
-def _goes_back(rollout: Rollout) -> bool:
-    return rollout.state is RolloutState.RETURNING or (rollout.kind is RolloutKind.ROLLBACK and rollout.is_open)
+def _is_rolling_back(rollout: Rollout) -> bool:
+    return rollout.state is RolloutState.ABORTING or (rollout.kind is RolloutKind.ROLLBACK and rollout.is_open)
 
 
 def _leads_to(rollout: Rollout) -> str | None:
     """The version that serves when this one, which goes back, has ended."""
-    back = rollout.state is RolloutState.RETURNING
+    back = rollout.state is RolloutState.ABORTING
     return version_of(rollout.previous_version, rollout.model) if back else rollout.version
 
 
@@ -113,7 +113,7 @@ def _may_be_given_up(current: Rollout) -> bool:
     that has the traffic would leave nobody to answer.
     """
     has_way_back = current.previous is not None or current.state in _NO_TRAFFIC_YET
-    opened = current.is_open and current.state is not RolloutState.RETURNING
+    opened = current.is_open and current.state is not RolloutState.ABORTING
     return opened and current.kind is RolloutKind.RELEASE and has_way_back
 
 
@@ -149,7 +149,7 @@ def _make_way(engine: Engine, rollouts: Sequence[Rollout], current: Rollout, why
     """End what would go first: another rollback that waits, and what has the endpoint."""
     waiting = (each for each in rollouts if each.kind is RolloutKind.ROLLBACK and each.state is RolloutState.PENDING)
     for each in (*waiting, current):
-        if each.is_open and each.state is not RolloutState.RETURNING:
+        if each.is_open and each.state is not RolloutState.ABORTING:
             move_rollout(engine, each, _way_out(each), now, reason=why)
 
 
@@ -158,4 +158,4 @@ def _way_out(rollout: Rollout) -> RolloutMove:
     if rollout.state is RolloutState.PENDING:
         return RolloutMove.FAILED
     brought_back = rollout.kind is RolloutKind.ROLLBACK and rollout.state is RolloutState.BAKING
-    return RolloutMove.BAKED if brought_back else RolloutMove.BACK_OUT
+    return RolloutMove.BAKED if brought_back else RolloutMove.ABORT

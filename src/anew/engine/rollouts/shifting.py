@@ -24,9 +24,9 @@ def take_stage(engine: Engine, rollout: Rollout, rule: Deploy, step: int, now: d
     wanted = split_at(rollout, rule, step)
     write_split(engine, rollout, rule, wanted, (split_at(rollout, rule, rollout.step), wanted))
     stage = rule.steps[step]
-    why = rollout.why or f"rollout of {rollout.model}:{rollout.version}"
+    why = rollout.request_reason or f"rollout of {rollout.model}:{rollout.version}"
     change = traffic_change(engine, rollout, wanted, f"{why}: {stage_name(stage)}", now)
-    fresh = {"step": step, "looks": 0, "failures": 0, "errors": 0, "looked_at": None, "reason": None}
+    fresh = {"step": step, "measurements": 0, "failures": 0, "errors": 0, "measured_at": None, "reason": None}
     if not takes_all(rule, step):
         return move_rollout(engine, rollout, RolloutMove.STEPPED, now, change, **fresh)
     mark(engine, rollout.model, rollout.version, PRODUCTION)
@@ -72,7 +72,7 @@ def traffic_change(engine: Engine, rollout: Rollout, split: Split, why: str, now
         shares=shares_of(split.live, known),
         mirror=shares_of(split.mirror, known),
         actor=engine.actor,
-        why=why,
+        reason=why,
         rollout_id=rollout.id,
     )
 
@@ -91,7 +91,7 @@ def _mark_previous(engine: Engine, rollout: Rollout, stage: str) -> None:
         mark(engine, model, version, stage)
 
 
-def mark_returned(engine: Engine, rollout: Rollout) -> None:
+def mark_rolled_back(engine: Engine, rollout: Rollout) -> None:
     """Tag both versions after the traffic went back."""
     mark(engine, rollout.model, rollout.version, ROLLED_BACK)
     _mark_previous(engine, rollout, PRODUCTION)

@@ -15,7 +15,7 @@ from anew.errors import AnewError
 SOMEBODY = "somebody else"
 
 
-def note_moves_of_others(engine: Engine, now: datetime) -> tuple[str, ...]:
+def record_external_changes(engine: Engine, now: datetime) -> tuple[str, ...]:
     """Keep the traffic of every endpoint a policy deploys to, where it is not as anew last knew it; returns why some
     could not be seen. An endpoint with an open rollout is left to it.
     """
@@ -50,6 +50,6 @@ def _note(engine: Engine, rule: Deploy, place: str, now: datetime) -> None:
         shares=shares_of(view.traffic, view.models),
         mirror=shares_of(view.mirror, view.models),
         actor=SOMEBODY,
-        why="moved outside anew; seen by reconcile" if known else "first seen by reconcile",
+        reason="moved outside anew; seen by reconcile" if known else "first seen by reconcile",
     )
     engine.ledger.note_traffic(change)

@@ -10,7 +10,7 @@ from anew.core.rollouts.lifecycle import Rollout, RolloutKind, RolloutState
 from anew.core.rollouts.traffic import TrafficChange
 from anew.engine.base.ledger import Ledger
 
-_SERVES = frozenset({RolloutState.BAKING, RolloutState.LIVE, RolloutState.RETURNING})
+_SERVES = frozenset({RolloutState.BAKING, RolloutState.LIVE, RolloutState.ABORTING})
 _REMEMBERED = 200  # decisions
 
 
@@ -26,14 +26,14 @@ class ServingRelease:
     rollbacks: tuple[Rollout, ...]
 
     @property
-    def goes_back(self) -> bool:
+    def is_rolling_back(self) -> bool:
         """Whether its traffic is on its way to another version."""
-        return self.rollout.state is RolloutState.RETURNING or any(each.is_open for each in self.rollbacks)
+        return self.rollout.state is RolloutState.ABORTING or any(each.is_open for each in self.rollbacks)
 
     @property
     def was_tried(self) -> bool:
         """Whether going back was tried, and came to nothing."""
-        return bool(self.rollbacks) and not self.goes_back
+        return bool(self.rollbacks) and not self.is_rolling_back
 
 
 def newest_release(ledger: Ledger, model: str) -> Release | None:
@@ -45,10 +45,10 @@ def newest_release(ledger: Ledger, model: str) -> Release | None:
     if newest is None or newest.was_tried:
         return None
     version = newest.rollout.version
-    if not newest.goes_back and version in versions_left(ledger, model):
+    if not newest.is_rolling_back and version in versions_left(ledger, model):
         return None
     before = version_of(newest.rollout.previous_version, model)
-    return Release(version, newest.since, before, goes_back=newest.goes_back)
+    return Release(version, newest.since, before, is_rolling_back=newest.is_rolling_back)
 
 
 def serving_releases(ledger: Ledger, model: str) -> Iterator[ServingRelease]:

@@ -37,7 +37,7 @@ def _training_view(engine: Engine, retraining: Retraining) -> RunView | None:
     job = engine.jobs.get(retraining.job_name)
     if job is not None:
         return job
-    if retraining.is_claimed:
+    if retraining.is_adopted:
         return RunView(RunStatus.FAILED, {}, "Azure does not know it any more")
     run = engine.launchers[retraining.launcher].view(order_of(retraining), retraining.external_run_id or "")
     if run is None or run.status is not RunStatus.COMPLETED:

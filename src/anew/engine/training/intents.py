@@ -12,14 +12,14 @@ from anew.engine.base.context import Engine
 from anew.engine.base.transition import note_retraining
 
 
-def intend(engine: Engine, retraining: Retraining, what: str, now: datetime) -> tuple[Retraining, datetime]:
+def record_intent(engine: Engine, retraining: Retraining, what: str, now: datetime) -> tuple[Retraining, datetime]:
     """Note that a request is about to be sent; returns before when it must be. Raises StaleWrite."""
     moment = max(now, engine.clock())
     noted = note_retraining(engine, retraining, what, moment, intended_at=moment)
-    return noted, moment + engine.timing.launch_settle / 2
+    return noted, moment + engine.timing.visibility_delay / 2
 
 
-def may_still_turn_up(engine: Engine, retraining: Retraining, now: datetime) -> bool:
+def may_appear_late(engine: Engine, retraining: Retraining, now: datetime) -> bool:
     """Whether something that was asked for, and is not to be seen, may yet appear in Azure."""
     intended = retraining.intended_at
-    return intended is not None and now < intended + engine.timing.launch_settle
+    return intended is not None and now < intended + engine.timing.visibility_delay

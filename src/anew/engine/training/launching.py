@@ -7,7 +7,7 @@ from anew.core.retrainings.lifecycle import Retraining, RetrainingMove, Retraini
 from anew.engine.base.context import Engine
 from anew.engine.base.ports import TrainingOrder
 from anew.engine.base.transition import move_retraining
-from anew.engine.training.intents import intend, may_still_turn_up
+from anew.engine.training.intents import may_appear_late, record_intent
 from anew.errors import AzureRefused, InvalidPolicy, StaleWrite, TemporaryError
 
 
@@ -31,9 +31,9 @@ def launch(engine: Engine, retraining: Retraining, now: datetime) -> Retraining:
     try:
         run_id = launcher.find(order) if retraining.intended_at else None
         if run_id is None:
-            if may_still_turn_up(engine, retraining, now):
+            if may_appear_late(engine, retraining, now):
                 return retraining
-            retraining, send_before = intend(engine, retraining, "launch-intended", now)
+            retraining, send_before = record_intent(engine, retraining, "launch-intended", now)
             run_id = launcher.launch(order, send_before)
     except (TemporaryError, StaleWrite):
         return engine.ledger.retraining(retraining.id) or retraining

@@ -6,7 +6,7 @@ from anew.core.retrainings.lifecycle import Retraining, RetrainingMove, Retraini
 from anew.engine.base.context import Engine
 from anew.engine.base.ports import RunStatus
 from anew.engine.base.transition import move_retraining, note_retraining
-from anew.engine.training.intents import may_still_turn_up
+from anew.engine.training.intents import may_appear_late
 from anew.engine.training.launching import order_of
 from anew.errors import NothingKnown
 
@@ -39,7 +39,7 @@ def finish_stopping(engine: Engine, retraining: Retraining, now: datetime) -> Re
     AzureUnavailable when Azure cannot be asked.
     """
     known = _find_run(engine, retraining, now)
-    if _is_launch_unknown(known) and may_still_turn_up(engine, known, now):
+    if _is_launch_unknown(known) and may_appear_late(engine, known, now):
         return known
     if _stop_pipeline(engine, known) or _stop_jobs(engine, known, now):
         return known
@@ -58,7 +58,7 @@ def _find_run(engine: Engine, retraining: Retraining, now: datetime) -> Retraini
 
 def _is_launch_unknown(retraining: Retraining) -> bool:
     """Whether a launch was intended, and nobody knows yet what came of it."""
-    ours = not retraining.is_claimed
+    ours = not retraining.is_adopted
     return ours and retraining.external_run_id is None and retraining.intended_at is not None
 
 
@@ -79,11 +79,11 @@ def _stop_jobs(engine: Engine, retraining: Retraining, now: datetime) -> bool:
     leaves the job it started running, and an evaluation may be on its way.
     """
     running = False
-    ours = (retraining.evaluation_job,) if retraining.is_claimed else (retraining.job_name, retraining.evaluation_job)
+    ours = (retraining.evaluation_job,) if retraining.is_adopted else (retraining.job_name, retraining.evaluation_job)
     for name in ours:
         view = engine.jobs.get(name)
         if view is None:
-            running |= may_still_turn_up(engine, retraining, now)
+            running |= may_appear_late(engine, retraining, now)
         elif view.status is RunStatus.RUNNING:
             engine.jobs.cancel(name)
             running = True

@@ -28,7 +28,7 @@ from anew.adapters.azure.machine_learning.mlflow_rest import MlflowApi, Run
 from anew.adapters.azure.machine_learning.mlflow_tracking import MlflowTracking
 from anew.core.evidence.history import History
 from anew.core.evidence.signals import Signal
-from anew.core.policies.evidence import EvidenceSource, MonitorHistory
+from anew.core.policies.evidence import EvidenceSpec, MonitorHistory
 from anew.core.policies.policy import Policy
 
 SOURCE = "monitor_history"
@@ -48,7 +48,7 @@ class AzureMonitorHistory:
     def __init__(self, tracking: MlflowTracking) -> None:
         self._tracking = tracking
 
-    def read(self, source: EvidenceSource, policy: Policy, history: History, now: datetime) -> list[Signal]:
+    def read(self, source: EvidenceSpec, policy: Policy, history: History, now: datetime) -> list[Signal]:
         """Every reading of the policy's monitors in the window, oldest first; none for monitors nobody knows.
 
         Names are compared as they are spelled. A metric that could not be computed is a signal without a value.

@@ -11,7 +11,7 @@ from azure.monitor.query import LogsQueryClient, LogsQueryPartialResult
 from anew.adapters.azure.errors import translated
 from anew.core.evidence.history import History
 from anew.core.evidence.signals import Signal
-from anew.core.policies.evidence import EvidenceSource, LogQuery
+from anew.core.policies.evidence import EvidenceSpec, LogQuery
 from anew.core.policies.policy import Policy
 from anew.errors import AzureRefused, AzureUnavailable
 
@@ -46,7 +46,7 @@ class LogAnalytics:
         """Whether the settings name a workspace."""
         return self._workspace_id is not None
 
-    def read(self, source: EvidenceSource, policy: Policy, history: History, now: datetime) -> list[Signal]:
+    def read(self, source: EvidenceSpec, policy: Policy, history: History, now: datetime) -> list[Signal]:
         assert isinstance(source, LogQuery)
         text = source.query.replace("{model}", policy.model)
         frame = self.frame(text, source.workspace_id, source.window, now)

@@ -11,14 +11,14 @@ import pandas as pd
 
 from anew.adapters.azure.monitor.log_analytics import LogAnalytics
 from anew.core.rollouts.histograms import GROWTH, SLACK, STEPS, latency_bound, score_bound
-from anew.core.rollouts.traffic import Answers
+from anew.core.rollouts.traffic import RequestStats
 from anew.errors import AzureRefused
 
 # 408 the model took too long, 424 its container answered anything but 200, 429 it got more than it can handle
 # ("Troubleshoot online endpoints", Microsoft Learn). Other 4xx are of the caller's making: a wrong key, a wrong path.
 MODEL_ERRORS: Final = (408, 424, 429)
 
-ANSWERS_QUERY: Final = """
+REQUESTS_QUERY: Final = """
 AmlOnlineEndpointTrafficLog
 | where TimeGenerated >= datetime({since}) and TimeGenerated < datetime({until})
 | where EndpointName =~ "{endpoint}" and DeploymentName in ({deployments})
@@ -59,13 +59,13 @@ class LogAnalyticsTraffic:
 
     def read(
         self, endpoint: str, deployments: Collection[str], since: datetime, until: datetime, *, scores: bool
-    ) -> Mapping[str, Answers]:
+    ) -> Mapping[str, RequestStats]:
         _refuse_other_names([endpoint, *deployments])
         if not deployments or until <= since:
-            return dict.fromkeys(deployments, Answers())
-        answers = _answers(self._frame(ANSWERS_QUERY, endpoint, deployments, since, until))
+            return dict.fromkeys(deployments, RequestStats())
+        answers = _answers(self._frame(REQUESTS_QUERY, endpoint, deployments, since, until))
         by_score = _score_counts(self._frame(SCORES_QUERY, endpoint, deployments, since, until)) if scores else {}
-        return {name: replace(answers.get(name, Answers()), scores=by_score.get(name, {})) for name in deployments}
+        return {name: replace(answers.get(name, RequestStats()), scores=by_score.get(name, {})) for name in deployments}
 
     def _frame(
         self, query: str, endpoint: str, deployments: Iterable[str], since: datetime, until: datetime
@@ -83,7 +83,7 @@ class LogAnalyticsTraffic:
         return self._logs.frame(text, None, until - since + timedelta(minutes=1), until)
 
 
-def _answers(frame: pd.DataFrame) -> dict[str, Answers]:
+def _answers(frame: pd.DataFrame) -> dict[str, RequestStats]:
     requests, errors = Counter[str](), Counter[str]()
     latencies: dict[str, dict[float, int]] = defaultdict(dict)
     for row in frame.to_dict("records"):
@@ -92,7 +92,7 @@ def _answers(frame: pd.DataFrame) -> dict[str, Answers]:
         errors[name] += int(row["errors"])
         if not pd.isna(row["bucket"]):
             latencies[name][latency_bound(int(row["bucket"]))] = count
-    return {name: Answers(requests[name], errors[name], latencies[name]) for name in requests}
+    return {name: RequestStats(requests[name], errors[name], latencies[name]) for name in requests}
 
 
 def _score_counts(frame: pd.DataFrame) -> dict[str, dict[float, int]]:
