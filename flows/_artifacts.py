@@ -7,7 +7,7 @@ from prefect.artifacts import acreate_markdown_artifact, acreate_table_artifact
 from anew.core.decisions.explain import to_markdown
 from anew.core.retrainings.lifecycle import Retraining
 from anew.core.rollouts.lifecycle import Rollout
-from anew.engine.decisions.decide_pending import Decided
+from anew.engine.decisions.act import Decided
 
 _TREES_AT_MOST = 10
 

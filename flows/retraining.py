@@ -5,8 +5,8 @@ from typing import Any
 from prefect import flow, get_run_logger
 from prefect.runtime import flow_run
 
-from anew.engine.decisions.decide_pending import request_retraining
-from anew.engine.decisions.decide_pending import retrain as decide_and_launch
+from anew.engine.decisions.decide_pending import decide_pending
+from anew.engine.decisions.request import request_retraining
 from flows._artifacts import show_decisions
 from flows._engine import run
 
@@ -27,7 +27,7 @@ async def retrain(
     if model is not None:
         request_id = str(flow_run.get_id())
         await run(lambda engine, now: request_retraining(engine, model, request_id, "prefect", reason, force, now))
-    report = await run(decide_and_launch)
+    report = await run(decide_pending)
     for decided in report.decided:
         logger.info("%s: %s", decided.record.id, decided.decision.tree.sentence)
         if decided.not_notified:

@@ -185,7 +185,7 @@ def make_engine(azure: MemoryAzure, ledger: Ledger, *documents: Policy) -> Engin
         registry=MemoryRegistry(azure),
         endpoints=memory_endpoints(azure),
         traffic_log=ScriptedTraffic(),
-        sources={"log_analytics": MemorySource(azure)},
+        readers={"log_analytics": MemorySource(azure)},
         missed=MemoryMissedEvents(azure),
         notifier=MemoryNotifier(),
         clock=azure.now,

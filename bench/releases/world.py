@@ -25,7 +25,8 @@ from anew.demo.processes import Processes, free_port
 from anew.emulator.client import LocalAzure
 from anew.engine.base.context import Engine
 from anew.engine.base.ports import Notification
-from anew.engine.decisions.decide_pending import request_retraining, retrain
+from anew.engine.decisions.decide_pending import decide_pending
+from anew.engine.decisions.request import request_retraining
 from anew.engine.retrainings.advance import advance_retraining
 from anew.engine.rollouts.deploy import deploy, follow_tags
 from anew.settings import Azure, Settings
@@ -98,7 +99,7 @@ class World:
     def _retrain(self, request: str, release: Release | None = None) -> Retraining:
         engine = self._evaluating(release, 0)
         request_retraining(engine, MODEL, f"{request}-{self._pace.seed}", "bench", "a release", True, self._now)
-        [decided] = retrain(engine, self._now).decided
+        [decided] = decide_pending(engine, self._now).decided
         retraining = decided.retraining
         assert retraining is not None, decided.decision
         for _ in range(_HOLDS_AT_MOST):

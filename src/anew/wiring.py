@@ -3,18 +3,19 @@
 import logging
 import os
 import sys
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, assert_never, get_args
 
 from anew.adapters.azure.sending import refuse_late
 from anew.adapters.ledger import SqlLedger
 from anew.adapters.policy_folder import load_policies
 from anew.core.decisions.policy_set import Policies
+from anew.core.policies.evidence import EvidenceKind
 from anew.engine.base.context import Engine, Timing
 from anew.engine.base.ports import EvidenceReader, Notifier
 from anew.settings import Entra, Settings
@@ -46,7 +47,6 @@ _POLLING: Mapping[str, Any] = {"polling_interval": 5}
 _AT_ONCE = 8
 T = TypeVar("T")
 R = TypeVar("R")
-ALL_SOURCES = frozenset({"log_analytics", "monitor_history", "drift", "gain"})
 
 
 @dataclass(frozen=True)
@@ -140,30 +140,32 @@ def log_analytics(settings: Settings, access: AzureAccess) -> "LogAnalytics":
     return LogAnalytics(cache(lambda: logs_client(access)), settings.azure.log_analytics_workspace_id)
 
 
-def evidence_sources(settings: Settings, kinds: Collection[str]) -> dict[str, EvidenceReader]:
-    """The sources of these kinds. A vendor's SDK is imported only for a kind that needs it."""
-    sources: dict[str, EvidenceReader] = {}
-    if "drift" in kinds:
-        from anew.adapters.evidence.window_drift import DriftOfWindows
+def evidence_readers(settings: Settings, kinds: Iterable[EvidenceKind]) -> dict[EvidenceKind, EvidenceReader]:
+    """The readers of these kinds of evidence. A vendor's SDK is imported only for a kind that needs it."""
+    access = cache(lambda: azure_access(settings))
+    return {kind: _evidence_reader(settings, access, kind) for kind in kinds}
 
-        sources["drift"] = DriftOfWindows()
-    if "gain" in kinds:
-        from anew.adapters.evidence.retraining_gain import GainsOfRetraining
 
-        sources["gain"] = GainsOfRetraining(Path(".anew/cache"))
-    if not {"log_analytics", "monitor_history"}.intersection(kinds):
-        return sources
-    access = azure_access(settings)
-    if "log_analytics" in kinds:
-        sources["log_analytics"] = log_analytics(settings, access)
-    if "monitor_history" in kinds:
-        from anew.adapters.azure.machine_learning.mlflow_tracking import MlflowTracking
-        from anew.adapters.azure.machine_learning.monitor_history import AzureMonitorHistory
+def _evidence_reader(settings: Settings, access: Callable[[], AzureAccess], kind: EvidenceKind) -> EvidenceReader:
+    match kind:
+        case "drift":
+            from anew.adapters.evidence.window_drift import DriftOfWindows
 
-        client = cache(lambda: ml_client(settings, access))
-        tracking = MlflowTracking(client, access.credential, cloud=settings.azure.cloud)
-        sources["monitor_history"] = AzureMonitorHistory(tracking)
-    return sources
+            return DriftOfWindows()
+        case "gain":
+            from anew.adapters.evidence.retraining_gain import GainsOfRetraining
+
+            return GainsOfRetraining(Path(".anew/cache"))
+        case "log_analytics":
+            return log_analytics(settings, access())
+        case "monitor_history":
+            from anew.adapters.azure.machine_learning.mlflow_tracking import MlflowTracking
+            from anew.adapters.azure.machine_learning.monitor_history import AzureMonitorHistory
+
+            client = cache(lambda: ml_client(settings, access()))
+            return AzureMonitorHistory(MlflowTracking(client, access().credential, cloud=settings.azure.cloud))
+        case _:
+            assert_never(kind)
 
 
 def webhook_authenticator(settings: Settings, *, on_loopback: bool) -> "Authenticator":
@@ -236,7 +238,7 @@ def build_engine(settings: Settings, actor: str, policies: Policies | None = Non
         registry=AzureMLRegistry(ml),
         endpoints={"online": OnlineEndpoints(ml), "batch": BatchEndpoints(ml)},
         traffic_log=LogAnalyticsTraffic(logs),
-        sources=evidence_sources(settings, ALL_SOURCES),
+        readers=evidence_readers(settings, get_args(EvidenceKind)),
         missed=AzureMissedEvents(logs, ml, settings.workspace, monitors.experiment_id),
         notifier=notifier(settings),
         clock=lambda: datetime.now(UTC),

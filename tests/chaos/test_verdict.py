@@ -10,7 +10,7 @@ import pytest
 from anew.adapters.memory.azure import Ending
 from anew.core.retrainings.lifecycle import StopCause
 from anew.engine.base.ports import RunStatus
-from anew.engine.decisions.decide_pending import retrain
+from anew.engine.decisions.decide_pending import decide_pending
 from anew.engine.training.stopping import stop
 from bench.chaos.broker import Told
 from bench.chaos.plan import make_plan
@@ -24,7 +24,7 @@ Entry = dict[str, Any]
 def run_of(play: Play) -> tuple[list[Entry], Told]:
     """One training that ended, as local Azure's journal and the broker have it."""
     play.receive(drift_event())
-    retrain(play.engine, play.now)
+    decide_pending(play.engine, play.now)
     item = play.retraining
     journal: list[Entry] = [
         {"action": "pipeline_run.created", "run_id": "run-1", "parameters": {"anew_retraining_id": item.id}},
@@ -145,7 +145,7 @@ def test_cancel_of_what_was_given_up_is_not_wrong() -> None:
     play = Play()
     play.azure.endings[PIPELINE] = Ending(RunStatus.RUNNING)
     play.receive(drift_event())
-    retrain(play.engine, play.now)
+    decide_pending(play.engine, play.now)
     stop(play.engine, play.retraining, StopCause.REQUESTED, "enough", play.now)
     play.tick_until(lambda: not play.retraining.is_open)
     journal: list[Entry] = [

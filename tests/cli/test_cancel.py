@@ -10,7 +10,7 @@ from anew.cli import cancel as command
 from anew.cli.cancel import cancel
 from anew.core.retrainings.lifecycle import RetrainingState, StopCause
 from anew.engine.base.ports import RunStatus
-from anew.engine.decisions.decide_pending import retrain
+from anew.engine.decisions.decide_pending import decide_pending
 from anew.errors import IllegalTransition, NothingKnown
 from tests.builders import MODEL, PIPELINE, Play, drift_event
 
@@ -21,7 +21,7 @@ def play(monkeypatch: pytest.MonkeyPatch) -> Play:
     play = Play()
     play.azure.endings[PIPELINE] = Ending(RunStatus.RUNNING)
     play.receive(drift_event())
-    retrain(play.engine, play.now)
+    decide_pending(play.engine, play.now)
     monkeypatch.setattr(wiring, "build_engine", lambda *_: play.engine)
     monkeypatch.setattr(command, "_POLL", 0.0)
     return play

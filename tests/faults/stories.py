@@ -17,7 +17,7 @@ from anew.emulator.client import LocalAzure
 from anew.emulator.machine_learning import events as ml_events
 from anew.engine.base.context import Engine
 from anew.engine.base.ledger import Ledger
-from anew.engine.decisions.decide_pending import retrain
+from anew.engine.decisions.decide_pending import decide_pending
 from anew.engine.inbox import intake
 from anew.engine.reconcile import reconcile
 from anew.engine.retrainings.finished_runs import promote
@@ -199,7 +199,7 @@ TRAINING_STORIES: Mapping[str, Story] = {
     # Every event comes, and each starts its flow; reconciliation finds nothing left to do.
     "pipeline": Story(
         (
-            Stage(launched, happens=first_drift, flows=(retrain,)),
+            Stage(launched, happens=first_drift, flows=(decide_pending,)),
             Stage(under_evaluation, hint=trained, flows=(promote,)),
             Stage(is_registered, hint=evaluated, flows=(promote,)),
             Stage(live, hint=registered, flows=(deploy,)),
@@ -216,7 +216,7 @@ TRAINING_STORIES: Mapping[str, Story] = {
     ),
     # A person cancels while pipeline and job run.
     "cancel": Story(
-        (Stage(launched, happens=first_drift, flows=(retrain,)), Stage(given_up, happens=cancel)),
+        (Stage(launched, happens=first_drift, flows=(decide_pending,)), Stage(given_up, happens=cancel)),
         {"policies": policy(SLOW)},
         ends=(RetrainingState.CANCELED,),
         serves="1",
@@ -226,8 +226,8 @@ TRAINING_STORIES: Mapping[str, Story] = {
     # Newer drift gives up a training that runs, and trains again.
     "supersede": Story(
         (
-            Stage(launched, happens=first_drift, flows=(retrain,)),
-            Stage(live, happens=second_drift, flows=(retrain,), policies="later"),
+            Stage(launched, happens=first_drift, flows=(decide_pending,)),
+            Stage(live, happens=second_drift, flows=(decide_pending,), policies="later"),
         ),
         {
             "policies": policy(SLOW, limits={"in_flight": "supersede", "cooldown": "1s"}),

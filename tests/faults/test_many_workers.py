@@ -22,7 +22,7 @@ from anew.core.retrainings.lifecycle import OPEN_RETRAINING, RetrainingState
 from anew.core.rollouts.lifecycle import OPEN_ROLLOUT, RolloutState
 from anew.engine.base.context import Engine
 from anew.engine.base.ledger import Ledger
-from anew.engine.decisions.decide_pending import retrain
+from anew.engine.decisions.decide_pending import decide_pending
 from anew.engine.inbox import intake
 from anew.engine.reconcile import reconcile
 from anew.engine.retrainings.finished_runs import promote
@@ -90,7 +90,7 @@ def deliver(url: str, batches: Sequence[Sequence[Event]]) -> None:
 def work(engine: Engine, azure: SharedAzure, delivered: Flag, stopped: Flag) -> None:
     """What one worker does, until there is nothing left to do."""
     while not stopped.is_set():
-        for step in (retrain, promote, reconcile):
+        for step in (decide_pending, promote, reconcile):
             step(engine, datetime.now(UTC))
         azure.settle()
         if delivered.is_set() and not is_anything_open(engine.ledger):

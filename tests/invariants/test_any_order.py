@@ -19,7 +19,8 @@ from anew.core.rollouts.naming import deployment_name
 from anew.core.rollouts.traffic import RequestStats
 from anew.engine.base.ledger import Ledger
 from anew.engine.base.ports import ModelVersion
-from anew.engine.decisions.decide_pending import request_retraining, retrain
+from anew.engine.decisions.decide_pending import decide_pending
+from anew.engine.decisions.request import request_retraining
 from anew.engine.reconcile import reconcile
 from anew.engine.retrainings.finished_runs import promote
 from anew.engine.rollouts.deploy import deploy
@@ -46,7 +47,7 @@ from tests.faults.fallible import FallibleLedger
 
 _DATABASE: sa.Engine = create_engine("sqlite://")
 _CALLS = ("launcher.launch", "jobs.get", "jobs.submit", "registry.register", "endpoints.set_traffic", "missed.drift")
-_STEPS = {"retrain": retrain, "promote": promote, "deploy": deploy, "reconcile": reconcile}
+_STEPS = {"retrain": decide_pending, "promote": promote, "deploy": deploy, "reconcile": reconcile}
 _RULE = deploy_rule(
     steps=[stage(mirror=20), stage(10, wait="5m"), stage(100)],
     bake="15m",

@@ -10,7 +10,7 @@ from anew.core.events.event import Event
 from anew.core.retrainings.lifecycle import Retraining
 from anew.engine.base.context import Engine
 from anew.engine.base.ledger import Source
-from anew.engine.decisions.decide_pending import DecisionPass, retrain
+from anew.engine.decisions.decide_pending import DecisionPass, decide_pending
 from anew.engine.inbox.missed import adoptable_runs, watched_drift
 from anew.engine.inbox.redrive import compare, keep
 from anew.engine.retrainings.finished_runs import FinishedRunsPass, promote
@@ -39,7 +39,7 @@ def reconcile(engine: Engine, now: datetime) -> ReconcilePass:
     found += _guarded(lambda: _find(engine, "runs", adoptable_runs, now), 0, "completed runs", problems)
     advanced = poll_open(engine, now)
     problems.extend(advanced.problems)
-    retrained = _guarded(lambda: retrain(engine, now), DecisionPass(), "retrain", problems)
+    retrained = _guarded(lambda: decide_pending(engine, now), DecisionPass(), "retrain", problems)
     promoted = _guarded(lambda: promote(engine, now), FinishedRunsPass(), "promote", problems)
     for policy in engine.policies.all:
         found += _guarded(partial(follow_tags, engine, policy, now), 0, f"models of {policy.model}", problems)

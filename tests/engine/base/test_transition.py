@@ -6,7 +6,7 @@ import pytest
 
 from anew.core.retrainings.lifecycle import RetrainingMove, RetrainingState
 from anew.engine.base.transition import move_retraining, note_retraining
-from anew.engine.decisions.decide_pending import retrain
+from anew.engine.decisions.decide_pending import decide_pending
 from anew.errors import IllegalTransition, StaleWrite
 from tests.builders import Play, drift_event
 
@@ -15,7 +15,7 @@ from tests.builders import Play, drift_event
 def play() -> Play:
     play = Play()
     play.receive(drift_event())
-    retrain(play.engine, play.now)
+    decide_pending(play.engine, play.now)
     return play
 
 

@@ -11,7 +11,8 @@ from anew.core.events.event import Drift, Event
 from anew.core.policies.policy import Policy
 from anew.engine.base.context import Timing
 from anew.engine.base.ledger import Source
-from anew.engine.decisions.decide_pending import request_retraining, retrain
+from anew.engine.decisions.decide_pending import decide_pending
+from anew.engine.decisions.request import request_retraining
 from tests.builders import ACCURACY_QUERY, ACCURACY_RULE, MODEL, Play, accuracy, drift_event, policy
 
 WITHIN = Timing().confirm_within
@@ -40,7 +41,7 @@ def test_event_that_azure_does_not_know_yet_waits_for_it() -> None:
     play = Play()
     forged(play, drift_event())
 
-    report = retrain(play.engine, play.now)
+    report = decide_pending(play.engine, play.now)
     assert report.waiting == (MODEL,)
     play.azure.forged.clear()
     play.tick(minutes=3)
@@ -52,9 +53,9 @@ def test_event_is_waited_for_no_longer_than_azure_may_need() -> None:
     play = Play()
     forged(play, drift_event())
 
-    retrain(play.engine, play.now + WITHIN - timedelta(seconds=1))
+    decide_pending(play.engine, play.now + WITHIN - timedelta(seconds=1))
     assert play.ledger.decisions() == []
-    retrain(play.engine, play.now + WITHIN)
+    decide_pending(play.engine, play.now + WITHIN)
 
     assert len(play.ledger.decisions()) == 1
 
@@ -64,7 +65,7 @@ def test_forged_events_beside_a_real_one_change_nothing() -> None:
     play.receive(drift_event("real", value=0.5))
     forged(play, *(drift_event(f"forged-{number}", value=0.9) for number in range(20)))
 
-    retrain(play.engine, play.now)
+    decide_pending(play.engine, play.now)
 
     [decision] = play.ledger.decisions()
     assert decision.outcome == Outcome.RETRAIN
@@ -78,7 +79,7 @@ def test_claim_of_more_drift_than_azure_tells_of_counts_for_what_azure_tells() -
     play.engine = replace(play.engine, missed=Tells({claimed.key: told}))
     play.receive(claimed)
 
-    retrain(play.engine, play.now)
+    decide_pending(play.engine, play.now)
 
     [decision] = play.ledger.decisions()
     assert decision.outcome == Outcome.HOLD
@@ -88,7 +89,7 @@ def test_storm_about_one_model_is_one_look_up_and_one_launch() -> None:
     play = Play()
     play.receive(*(drift_event(f"run-{number}") for number in range(1000)))
 
-    retrain(play.engine, play.now)
+    decide_pending(play.engine, play.now)
 
     assert play.azure.calls.count("missed.confirm") == 1
     assert len(play.azure.pipeline_runs) == 1
@@ -100,7 +101,7 @@ def test_many_models_are_looked_up_together() -> None:
     play = Play().with_policies(*documents)
     play.receive(*(drift_event(f"run-{number}", monitor=f"monitor-{number}") for number in range(50)))
 
-    retrain(play.engine, play.now)
+    decide_pending(play.engine, play.now)
 
     assert play.azure.calls.count("missed.confirm") == 1
     assert len(play.azure.pipeline_runs) == 50
@@ -112,11 +113,11 @@ def test_azure_that_cannot_be_asked_starts_nothing_and_loses_nothing(call: str) 
     play.azure.down.add(call)
     play.receive(drift_event())
 
-    report = retrain(play.engine, play.now)
+    report = decide_pending(play.engine, play.now)
     assert len(report.deferred) == 1
     assert play.azure.pipeline_runs == {}
     play.azure.down.clear()
-    retrain(play.engine, play.now)
+    decide_pending(play.engine, play.now)
 
     assert len(play.azure.pipeline_runs) == 1
 
@@ -125,7 +126,7 @@ def test_what_reconcile_found_is_not_looked_up_again() -> None:
     play = Play()
     play.ledger.receive([drift_event()], Source.RECONCILE, play.now)
 
-    retrain(play.engine, play.now)
+    decide_pending(play.engine, play.now)
 
     assert "missed.confirm" not in play.azure.calls
     assert len(play.azure.pipeline_runs) == 1
@@ -135,7 +136,7 @@ def test_hold_costs_no_look_up() -> None:
     play = Play()
     play.receive(drift_event(value=0.1))
 
-    retrain(play.engine, play.now)
+    decide_pending(play.engine, play.now)
 
     assert "missed.confirm" not in play.azure.calls
     assert play.ledger.decisions()[0].outcome == Outcome.HOLD
@@ -145,7 +146,7 @@ def test_person_who_insists_is_not_asked_for_proof() -> None:
     play = Play()
     request_retraining(play.engine, MODEL, "request-1", "sam", "new data", force=True, now=play.now)
 
-    retrain(play.engine, play.now)
+    decide_pending(play.engine, play.now)
 
     assert len(play.azure.pipeline_runs) == 1
 
@@ -155,7 +156,7 @@ def test_evidence_that_anew_measured_itself_needs_no_event_to_be_true() -> None:
     play.azure.signals[MODEL] = [accuracy(0.5, at=play.now)]
     forged(play, drift_event())
 
-    retrain(play.engine, play.now)
+    decide_pending(play.engine, play.now)
 
     assert len(play.azure.pipeline_runs) == 1
 
@@ -184,6 +185,6 @@ def test_breach_of_another_model_claimed_for_this_one_starts_nothing() -> None:
     play.engine = replace(play.engine, missed=Tells({claimed.key: anothers}))
     play.receive(claimed)
 
-    retrain(play.engine, play.now + WITHIN)
+    decide_pending(play.engine, play.now + WITHIN)
 
     assert play.azure.pipeline_runs == {}

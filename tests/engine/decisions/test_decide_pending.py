@@ -8,7 +8,8 @@ import pytest
 from anew.core.decisions.decision import Outcome
 from anew.core.events.event import Cause
 from anew.core.retrainings.lifecycle import RetrainingState
-from anew.engine.decisions.decide_pending import request_retraining, retrain
+from anew.engine.decisions.decide_pending import decide_pending
+from anew.engine.decisions.request import request_retraining
 from anew.errors import UnknownModel
 from tests.builders import (
     ACCURACY_QUERY,
@@ -34,20 +35,20 @@ def test_storm_is_one_decision_and_one_launch(size: int) -> None:
     play = Play()
     play.receive(*(drift_event(f"run-{number}") for number in range(size)))
 
-    report = retrain(play.engine, play.now)
+    report = decide_pending(play.engine, play.now)
 
     [decided] = report.decided
     assert len(decided.record.covers) == size
     assert play.azure.effects["run", play.retraining.id] == 1
     assert all(entry.subject_id == decided.record.id for entry in play.ledger.entries(limit=size))
-    assert retrain(play.engine, play.now).decided == ()
+    assert decide_pending(play.engine, play.now).decided == ()
 
 
 def test_drift_below_the_threshold_is_held_with_its_reason() -> None:
     play = Play()
     play.receive(drift_event(value=0.1))
 
-    [decided] = retrain(play.engine, play.now).decided
+    [decided] = decide_pending(play.engine, play.now).decided
 
     assert decided.record.outcome == Outcome.HOLD
     assert "0.1" in decided.decision.tree.sentence
@@ -61,7 +62,7 @@ def test_drift_within_the_cooldown_is_held() -> None:
     play.tick_until(lambda: bool(play.ledger.retrainings([RetrainingState.REGISTERED])))
     play.receive(drift_event("run-2", at=play.now))
 
-    [decided] = retrain(play.engine, play.now).decided
+    [decided] = decide_pending(play.engine, play.now).decided
 
     assert decided.record.outcome == Outcome.HOLD
     assert "cooldown" in decided.decision.tree.sentence
@@ -74,7 +75,7 @@ def test_drift_after_the_cooldown_retrains_again() -> None:
     play.wait(hours=25)
     play.receive(drift_event("run-2", at=play.now))
 
-    [decided] = retrain(play.engine, play.now).decided
+    [decided] = decide_pending(play.engine, play.now).decided
 
     assert decided.record.outcome == Outcome.RETRAIN
     assert len(play.ledger.retrainings()) == 2
@@ -84,11 +85,11 @@ def test_drift_that_no_policy_watches_is_settled_with_the_reason() -> None:
     play = Play()
     play.receive(drift_event(monitor="strangers-monitor"))
 
-    report = retrain(play.engine, play.now)
+    report = decide_pending(play.engine, play.now)
 
     [entry] = play.ledger.entries()
     assert report.unwatched == (entry.key,)
-    assert entry.outcome == "held: no policy watches strangers-monitor"
+    assert entry.outcome == "not decided: no policy watches strangers-monitor"
     assert play.ledger.decisions() == []
 
 
@@ -96,7 +97,7 @@ def test_monitor_that_two_policies_watch_leads_to_a_decision_for_each() -> None:
     play = Play().with_policies(policy("price"), policy("demand"))
     play.receive(drift_event())
 
-    report = retrain(play.engine, play.now)
+    report = decide_pending(play.engine, play.now)
 
     assert sorted(decided.record.model for decided in report.decided) == ["demand", "price"]
     assert len({decided.record.id for decided in report.decided}) == 2
@@ -111,9 +112,9 @@ def test_second_policy_of_a_monitor_still_decides_when_its_evidence_was_unavaila
     play.azure.down.add("source.read")
     play.receive(drift_event())
 
-    first = retrain(play.engine, play.now)
+    first = decide_pending(play.engine, play.now)
     play.azure.down.clear()
-    second = retrain(play.engine, play.now)
+    second = decide_pending(play.engine, play.now)
 
     assert [decided.record.model for decided in first.decided] == ["price"]
     assert [decided.record.model for decided in second.decided] == ["demand"]
@@ -127,7 +128,7 @@ def price_is_decided_and_demand_is_not() -> Play:
     play = Play().with_policies(*both)
     play.azure.down.add("source.read")
     play.receive(drift_event())
-    retrain(play.engine, play.now)
+    decide_pending(play.engine, play.now)
     return play
 
 
@@ -151,11 +152,11 @@ def test_pass_that_stood_still_decides_no_second_time_about_drift_that_waits_for
     def others_take_over() -> None:
         play.now += timedelta(minutes=6)
         play.receive(drift_event("third", at=play.now))
-        retrain(play.engine, play.now)
+        decide_pending(play.engine, play.now)
         play.tick_until(lambda: not play.ledger.open_retraining_of("price"))
 
     play.azure.stall("missed.confirm", others_take_over)
-    retrain(play.engine, play.now)
+    decide_pending(play.engine, play.now)
 
     assert [record.model for record in play.ledger.decisions()] == ["price", "price"]
     assert len(play.azure.pipeline_runs) == 2
@@ -165,7 +166,7 @@ def test_forced_request_retrains_in_spite_of_rules_and_cooldown() -> None:
     play = Play()
     request_retraining(play.engine, MODEL, "request-1", "sam", "new labels", force=True, now=play.now)
 
-    [decided] = retrain(play.engine, play.now).decided
+    [decided] = decide_pending(play.engine, play.now).decided
 
     assert decided.record.outcome == Outcome.RETRAIN
     assert "sam" in decided.decision.tree.sentence
@@ -175,10 +176,10 @@ def test_forced_request_retrains_in_spite_of_rules_and_cooldown() -> None:
 def test_forced_request_is_held_while_another_retraining_is_open() -> None:
     play = Play()
     play.receive(drift_event())
-    retrain(play.engine, play.now)
+    decide_pending(play.engine, play.now)
     request_retraining(play.engine, MODEL, "request-1", "sam", "again", force=True, now=play.now)
 
-    [decided] = retrain(play.engine, play.now).decided
+    [decided] = decide_pending(play.engine, play.now).decided
 
     assert decided.record.outcome == Outcome.HOLD
     assert len(play.azure.pipeline_runs) == 1
@@ -189,11 +190,11 @@ def test_request_made_twice_is_decided_once() -> None:
     for _ in range(2):
         request_retraining(play.engine, MODEL, "request-1", "sam", "new labels", force=True, now=play.now)
 
-    retrain(play.engine, play.now)
+    decide_pending(play.engine, play.now)
     again = request_retraining(play.engine, MODEL, "request-1", "sam", "new labels", force=True, now=play.now)
 
     assert (again.new, again.repeated) == (0, 1)
-    assert retrain(play.engine, play.now).decided == ()
+    assert decide_pending(play.engine, play.now).decided == ()
     assert len(play.azure.pipeline_runs) == 1
 
 
@@ -210,10 +211,10 @@ def test_drift_stays_in_the_inbox_while_evidence_is_unavailable_and_is_decided_l
     play.azure.down.add("source.read")
     play.receive(drift_event())
 
-    report = retrain(play.engine, play.now)
+    report = decide_pending(play.engine, play.now)
     assert (len(report.deferred), play.ledger.decisions()) == (1, [])
     play.azure.down.clear()
-    [decided] = retrain(play.engine, play.now).decided
+    [decided] = decide_pending(play.engine, play.now).decided
 
     assert decided.record.outcome == Outcome.RETRAIN
     assert {signal.metric for signal in decided.evidence.signals} == {"drift_coefficient", "accuracy"}
@@ -224,7 +225,7 @@ def test_one_model_without_evidence_does_not_hold_up_another() -> None:
     play.azure.down.add("source.read")
     play.receive(drift_event("run-1"), drift_event("run-2", monitor="demand-drift"))
 
-    report = retrain(play.engine, play.now)
+    report = decide_pending(play.engine, play.now)
 
     assert [decided.record.model for decided in report.decided] == ["demand"]
 
@@ -234,7 +235,7 @@ def test_query_that_azure_refuses_is_insufficient_evidence() -> None:
     play.azure.refused.add("source.read")
     play.receive(drift_event())
 
-    [decided] = retrain(play.engine, play.now).decided
+    [decided] = decide_pending(play.engine, play.now).decided
 
     assert decided.record.outcome == Outcome.INSUFFICIENT
     assert "refused on request" in str(decided.record.evidence["missing"])
@@ -246,7 +247,7 @@ def test_launch_that_azure_refuses_fails_the_retraining_with_the_reason() -> Non
     play.azure.refused.add("launcher.launch")
     play.receive(drift_event())
 
-    retrain(play.engine, play.now)
+    decide_pending(play.engine, play.now)
 
     assert play.retraining.state is RetrainingState.FAILED
     assert "refused on request" in (play.retraining.reason or "")
@@ -256,7 +257,7 @@ def test_launch_of_unknown_outcome_is_looked_for_before_it_is_repeated() -> None
     play = Play()
     play.azure.down.add("launcher.launch")
     play.receive(drift_event())
-    retrain(play.engine, play.now)
+    decide_pending(play.engine, play.now)
     play.azure.down.clear()
 
     play.tick(seconds=30)
@@ -270,7 +271,7 @@ def test_policy_that_changed_its_launcher_does_not_change_what_was_decided_befor
     play = Play()
     play.azure.down.add("launcher.launch")
     play.receive(drift_event())
-    retrain(play.engine, play.now)
+    decide_pending(play.engine, play.now)
 
     play.azure.down.clear()
 
@@ -283,7 +284,7 @@ def test_job_launcher_makes_one_job_under_the_retrainings_name() -> None:
     play = Play().with_policies(policy(retrain={"launcher": {"kind": "aml", "job": "train.yml"}}))
     play.receive(drift_event())
 
-    retrain(play.engine, play.now)
+    decide_pending(play.engine, play.now)
 
     assert list(play.azure.jobs) == [play.retraining.job_name]
     assert play.retraining.external_run_id == play.retraining.job_name
@@ -293,7 +294,7 @@ def test_decision_is_kept_with_its_policy_tree_and_evidence() -> None:
     play = Play()
     play.receive(drift_event())
 
-    [decided] = retrain(play.engine, play.now).decided
+    [decided] = decide_pending(play.engine, play.now).decided
     kept = play.ledger.decision(decided.record.id)
 
     assert kept == decided.record

@@ -11,8 +11,10 @@ from anew.core.events.event import Cause, Event, EventType
 from anew.core.evidence.history import Attempt, AttemptState
 from anew.core.evidence.signals import Signal
 from anew.core.retrainings.lifecycle import RetrainingState
-from anew.engine.decisions.decide_pending import Decided, request_retraining, retrain
-from anew.engine.decisions.evidence import history_of
+from anew.engine.decisions.act import Decided
+from anew.engine.decisions.decide_pending import decide_pending
+from anew.engine.decisions.history import history_of
+from anew.engine.decisions.request import request_retraining
 from anew.engine.inbox.intake import receive
 from tests.builders import (
     ACCURACY_QUERY,
@@ -55,7 +57,7 @@ def failed_event(play: Play, run: str = "run-9", *, monitor: str = MONITOR) -> E
 def drifts(play: Play, run: str, **more: Any) -> Decided:
     """Drift comes in now, and is decided about."""
     play.receive(drift_event(run, at=play.now, **more))
-    [decided] = retrain(play.engine, play.now).decided
+    [decided] = decide_pending(play.engine, play.now).decided
     return decided
 
 
@@ -97,11 +99,11 @@ def test_source_that_does_not_answer_defers_the_decision_and_loses_nothing() -> 
     play.azure.down.add("source.read")
     play.receive(drift_event())
 
-    report = retrain(play.engine, play.now)
+    report = decide_pending(play.engine, play.now)
     assert (report.decided, play.ledger.decisions()) == ((), [])
     assert report.deferred == (f"{MODEL}: source.read: no answer, on request",)
     play.azure.down.clear()
-    [decided] = retrain(play.engine, play.now).decided
+    [decided] = decide_pending(play.engine, play.now).decided
 
     assert decided.record.outcome == Outcome.RETRAIN
     assert play.azure.effects["run", play.retraining.id] == 1
@@ -112,9 +114,9 @@ def test_every_source_is_asked_and_one_that_is_refused_leaves_the_others() -> No
     play = Play().with_policies(policy(when=ACCURACY_RULE, evidence=sources))
     other = Play()
     other.azure.refused.add("source.read")
-    refused = other.engine.sources["log_analytics"]
+    refused = other.engine.readers["log_analytics"]
     play.engine = replace(
-        play.engine, sources={"log_analytics": refused, "monitor_history": play.engine.sources["log_analytics"]}
+        play.engine, readers={"log_analytics": refused, "monitor_history": play.engine.readers["log_analytics"]}
     )
     play.azure.signals[MODEL] = [accuracy(0.5)]
 
@@ -160,7 +162,7 @@ def test_person_who_insists_is_blocked_too() -> None:
     receive(play.ledger, [failed_event(play)], play.now)
     request_retraining(play.engine, MODEL, "request-1", "sam", "now", force=True, now=play.now)
 
-    [decided] = retrain(play.engine, play.now).decided
+    [decided] = decide_pending(play.engine, play.now).decided
 
     assert decided.record.outcome == Outcome.BLOCKED
     assert play.ledger.retrainings() == []
@@ -180,7 +182,7 @@ def test_failure_nobody_asked_about_or_of_another_models_monitor_blocks_nothing(
     receive(play.ledger, [failed_event(play)], play.now)
     request_retraining(play.engine, MODEL, "request-1", "sam", "now", force=True, now=play.now)
 
-    [decided] = retrain(play.engine, play.now).decided
+    [decided] = decide_pending(play.engine, play.now).decided
 
     assert decided.record.outcome == Outcome.RETRAIN
 
@@ -191,7 +193,7 @@ def test_failure_longer_ago_than_evidence_counts_blocks_nothing() -> None:
     play.wait(days=1, minutes=1)
     request_retraining(play.engine, MODEL, "request-1", "sam", "now", force=True, now=play.now)
 
-    [decided] = retrain(play.engine, play.now).decided
+    [decided] = decide_pending(play.engine, play.now).decided
 
     assert decided.record.outcome == Outcome.RETRAIN
 
@@ -202,32 +204,32 @@ def test_failure_longer_ago_than_evidence_counts_blocks_nothing() -> None:
 def test_events_of_a_storm_are_waited_for_and_decided_once() -> None:
     play = Play().with_policies(policy(evidence={"coalesce": "10m"}))
     play.receive(drift_event("run-1"))
-    reports = [retrain(play.engine, play.now)]
+    reports = [decide_pending(play.engine, play.now)]
     for minute in range(1, 4):
         play.wait(minutes=3)
         play.receive(drift_event(f"late-{minute}", at=play.now))
-        reports.append(retrain(play.engine, play.now))
+        reports.append(decide_pending(play.engine, play.now))
     assert [report.waiting for report in reports] == [(MODEL,)] * 4
     assert play.ledger.decisions() == []
     assert all(entry.settled_at is None for entry in play.ledger.entries())
 
     play.wait(minutes=1)
-    [decided] = retrain(play.engine, play.now).decided
+    [decided] = decide_pending(play.engine, play.now).decided
 
     assert len(decided.record.covers) == 4
     assert all(entry.subject_id == decided.record.id for entry in play.ledger.entries())
     assert play.azure.effects["run", play.retraining.id] == 1
-    assert retrain(play.engine, play.now).decided == ()
+    assert decide_pending(play.engine, play.now).decided == ()
 
 
 def test_event_that_keeps_coming_is_not_waited_for_longer() -> None:
     play = Play().with_policies(policy(evidence={"coalesce": "10m"}))
     for minute in range(10):
         play.receive(drift_event("run-1"), drift_event(f"run-{minute}", at=play.now))
-        assert retrain(play.engine, play.now).decided == ()
+        assert decide_pending(play.engine, play.now).decided == ()
         play.wait(minutes=1)
 
-    assert len(retrain(play.engine, play.now).decided) == 1
+    assert len(decide_pending(play.engine, play.now).decided) == 1
 
 
 def test_person_does_not_wait_for_a_storm() -> None:
@@ -235,7 +237,7 @@ def test_person_does_not_wait_for_a_storm() -> None:
     play.receive(drift_event("run-1"))
     request_retraining(play.engine, MODEL, "request-1", "sam", "now", force=False, now=play.now)
 
-    [decided] = retrain(play.engine, play.now).decided
+    [decided] = decide_pending(play.engine, play.now).decided
 
     assert len(decided.record.covers) == 2
 
@@ -244,9 +246,9 @@ def test_patient_policy_does_not_hold_up_another_on_the_same_monitor() -> None:
     play = Play().with_policies(policy(), policy("demand", evidence={"coalesce": "10m"}))
     play.receive(drift_event())
 
-    first = retrain(play.engine, play.now)
+    first = decide_pending(play.engine, play.now)
     play.wait(minutes=10)
-    second = retrain(play.engine, play.now)
+    second = decide_pending(play.engine, play.now)
 
     assert [decided.record.model for decided in first.decided] == [MODEL]
     assert first.waiting == ("demand",)
@@ -298,7 +300,7 @@ def test_person_who_insists_cannot_overdraw_the_budget() -> None:
     play = Play().with_policies(policy(**BUDGET))
     for index in range(3):
         request_retraining(play.engine, MODEL, f"request-{index}", "sam", "more", force=True, now=play.now)
-        retrain(play.engine, play.now)
+        decide_pending(play.engine, play.now)
         finishes(play)
 
     assert len(play.ledger.retrainings()) == 2
@@ -329,7 +331,7 @@ def test_one_monitor_of_many_models_starts_no_more_than_may_run_at_once() -> Non
     play = Play().with_policies(*(policy(name, **limited) for name in ("a", "b", "c", "d")))
     play.receive(drift_event())
 
-    outcomes = [decided.record.outcome for decided in retrain(play.engine, play.now).decided]
+    outcomes = [decided.record.outcome for decided in decide_pending(play.engine, play.now).decided]
 
     assert sorted(outcomes) == [Outcome.HOLD] * 2 + [Outcome.RETRAIN] * 2
     assert len(play.azure.pipeline_runs) == 2

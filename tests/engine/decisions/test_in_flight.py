@@ -6,7 +6,7 @@ from anew.adapters.memory.azure import Ending
 from anew.core.decisions.decision import Outcome
 from anew.core.retrainings.lifecycle import OPEN_RETRAINING, RetrainingState, StopCause
 from anew.engine.base.ports import RunStatus
-from anew.engine.decisions.decide_pending import retrain
+from anew.engine.decisions.decide_pending import decide_pending
 from tests.builders import PIPELINE, Play, drift_event, policy
 
 
@@ -116,11 +116,11 @@ def test_pass_that_stands_still_until_its_claim_ran_out_trains_no_second_time() 
     def others_take_over() -> None:
         play.now += timedelta(minutes=6)
         play.receive(drift_event("second", at=play.now))
-        retrain(play.engine, play.now)
+        decide_pending(play.engine, play.now)
         play.tick_until(lambda: not play.retraining.is_open)
 
     play.azure.stall("missed.confirm", others_take_over)
-    report = retrain(play.engine, play.now)
+    report = decide_pending(play.engine, play.now)
 
     assert (report.decided, len(report.deferred)) == ((), 1)
     assert len(play.azure.pipeline_runs) == 1
@@ -133,10 +133,10 @@ def test_pass_that_stands_still_until_its_claim_ran_out_supersedes_nothing() -> 
 
     def others_take_over() -> None:
         play.now += timedelta(minutes=6)
-        retrain(play.engine, play.now)
+        decide_pending(play.engine, play.now)
 
     play.azure.stall("missed.confirm", others_take_over)
-    retrain(play.engine, play.now)
+    decide_pending(play.engine, play.now)
     play.tick()
 
     assert play.retraining.state is RetrainingState.TRAINING

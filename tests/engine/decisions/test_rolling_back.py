@@ -11,7 +11,8 @@ from anew.core.decisions.decision import Outcome
 from anew.core.rollouts.lifecycle import RolloutKind, RolloutState
 from anew.core.rollouts.naming import deployment_name
 from anew.engine.base.ports import ModelVersion
-from anew.engine.decisions.decide_pending import request_retraining, retrain
+from anew.engine.decisions.decide_pending import decide_pending
+from anew.engine.decisions.request import request_retraining
 from anew.engine.history.trace import tell
 from anew.engine.rollouts.rollback import request_rollback
 from tests.builders import ENDPOINT, MODEL, PRODUCTION, Play, deploy_rule, drift_event, policy, registered_event
@@ -253,7 +254,7 @@ def test_death_after_the_decision_was_recorded_is_made_up_for_once(bake: str) ->
     drifts(play)
     mortal: Any = DiesOnceRecorded(play.ledger)
     with pytest.raises(Crash):
-        retrain(replace(play.engine, ledger=mortal), play.now)
+        decide_pending(replace(play.engine, ledger=mortal), play.now)
     assert traffic(play) == {NEW: 100}
 
     settle_down(play)

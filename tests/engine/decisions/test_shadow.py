@@ -2,14 +2,15 @@
 
 from anew.core.decisions.decision import Outcome
 from anew.core.events.event import Cause
-from anew.engine.decisions.decide_pending import Decided, retrain
+from anew.engine.decisions.act import Decided
+from anew.engine.decisions.decide_pending import decide_pending
 from tests.builders import Play, drift_event, policy
 
 
 def drifts(play: Play, run: str) -> Decided:
     """Drift comes in now, and is decided about."""
     play.receive(drift_event(run, at=play.now))
-    [decided] = retrain(play.engine, play.now).decided
+    [decided] = decide_pending(play.engine, play.now).decided
     return decided
 
 

@@ -93,7 +93,7 @@ def test_event_that_led_to_nothing_still_has_its_story() -> None:
 
     story = tell(play.ledger, "event-drift-1")
 
-    assert [entry.outcome for entry in story.events] == ["held: no policy watches strangers-monitor"]
+    assert [entry.outcome for entry in story.events] == ["not decided: no policy watches strangers-monitor"]
     assert (story.decision, story.retraining, story.rollouts) == (None, None, ())
 
 

@@ -248,7 +248,7 @@ def test_event_that_led_to_nothing_says_what_became_of_it() -> None:
 
     [node] = lineage(play.ledger, drift_event(monitor="nobody-watches").id).nodes.values()
 
-    assert node.details[-1] == "held: no policy watches nobody-watches"
+    assert node.details[-1] == "not decided: no policy watches nobody-watches"
 
 
 @pytest.mark.parametrize("about", ["nothing", "price:99", ":", "another:1"])

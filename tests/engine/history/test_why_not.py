@@ -6,7 +6,7 @@ import pytest
 from msgspec import structs
 
 from anew.core.events.event import Cause
-from anew.engine.decisions.decide_pending import retrain
+from anew.engine.decisions.decide_pending import decide_pending
 from anew.engine.history.trace import tell_of_model
 from anew.errors import NothingKnown
 from tests.builders import MODEL, MONITOR, START, Play, drift_event
@@ -19,7 +19,7 @@ def play() -> Play:
     """A hold at the start, a failed monitor an hour later, a retraining after two, a hold while it runs after three."""
     play = Play()
     play.receive(drift_event("run-1", value=0.1))
-    retrain(play.engine, play.now)
+    decide_pending(play.engine, play.now)
     play.wait(hours=1)
     failed = structs.replace(
         drift_event("run-2", at=play.now), drift=None, experiment=MONITOR, cause=Cause.MONITOR_FAILED
@@ -28,10 +28,10 @@ def play() -> Play:
     play.ledger.settle([failed.key], "The monitor itself failed.", play.now)
     play.wait(hours=1)
     play.receive(drift_event("run-3", at=play.now))
-    retrain(play.engine, play.now)
+    decide_pending(play.engine, play.now)
     play.wait(hours=1)
     play.receive(drift_event("run-4", at=play.now))
-    retrain(play.engine, play.now)
+    decide_pending(play.engine, play.now)
     return play
 
 

@@ -7,7 +7,7 @@ import pytest
 from anew.adapters.memory.evidence import MemoryNotifier
 from anew.core.retrainings.lifecycle import RetrainingState
 from anew.engine.base.ports import Notification
-from anew.engine.decisions.decide_pending import retrain
+from anew.engine.decisions.decide_pending import decide_pending
 from anew.errors import NotificationFailed
 from tests.builders import MODEL, Play, drift_event, policy
 
@@ -26,7 +26,7 @@ def test_people_are_told_of_a_retraining_with_its_reasons_and_where_to_look() ->
     play = Play()
     play.receive(drift_event(value=0.6))
 
-    [decided] = retrain(play.engine, play.now).decided
+    [decided] = decide_pending(play.engine, play.now).decided
 
     [news] = told(play)
     assert (news.kind, news.about, news.model) == ("decision.retrain", decided.record.id, MODEL)
@@ -38,12 +38,12 @@ def test_people_are_told_of_a_retraining_with_its_reasons_and_where_to_look() ->
 def test_people_are_not_told_of_a_hold_unless_the_policy_wants_it() -> None:
     play = Play()
     play.receive(drift_event(value=0.1))
-    retrain(play.engine, play.now)
+    decide_pending(play.engine, play.now)
     assert told(play) == []
 
     play.with_policies(policy(notify_on=("hold",)))
     play.receive(drift_event("drift-2", value=0.2))
-    retrain(play.engine, play.now)
+    decide_pending(play.engine, play.now)
     assert [news.title for news in told(play)] == [f"{MODEL}: hold"]
 
 
@@ -52,7 +52,7 @@ def test_channel_that_is_down_holds_up_no_training() -> None:
     play.engine = replace(play.engine, notifier=DeafNotifier())
     play.receive(drift_event())
 
-    [decided] = retrain(play.engine, play.now).decided
+    [decided] = decide_pending(play.engine, play.now).decided
 
     assert decided.not_notified == f"'{MODEL}: retrain' reached nobody"
     assert play.retraining.state is RetrainingState.TRAINING
@@ -63,5 +63,5 @@ def test_event_delivered_again_tells_nobody_again(repetitions: int) -> None:
     play = Play()
     for _ in range(repetitions):
         play.receive(drift_event())
-        retrain(play.engine, play.now)
+        decide_pending(play.engine, play.now)
     assert len(told(play)) == 1

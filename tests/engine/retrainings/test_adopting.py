@@ -10,7 +10,7 @@ from anew.core.events.event import Cause, Event
 from anew.core.retrainings.lifecycle import ADOPTED, RetrainingState
 from anew.core.retrainings.lineage_tags import RETRAINING_TAG
 from anew.engine.base.ports import RunStatus
-from anew.engine.decisions.decide_pending import retrain
+from anew.engine.decisions.decide_pending import decide_pending
 from anew.engine.retrainings.finished_runs import promote
 from anew.engine.training.stopping import request_stop
 from tests.builders import EVALUATE_JOB, MODEL, PIPELINE, Play, drift_event, evaluation, policy, run_event, serve
@@ -145,7 +145,7 @@ def test_run_whose_end_azure_does_not_show_yet_is_asked_about_again_for_a_while(
 def test_run_waits_in_the_inbox_while_the_model_has_a_retraining_under_way() -> None:
     play = history()
     play.receive(drift_event())
-    retrain(play.engine, play.now)
+    decide_pending(play.engine, play.now)
     completed(play)
 
     report = promote(play.engine, play.now)
@@ -231,7 +231,7 @@ def test_claimed_run_uses_up_no_budget() -> None:
     play.tick_until(lambda: not play.retraining.is_open)
 
     play.receive(drift_event(at=play.now))
-    [decided] = retrain(play.engine, play.now).decided
+    [decided] = decide_pending(play.engine, play.now).decided
 
     assert decided.record.outcome == "retrain"
 

@@ -9,7 +9,7 @@ from anew.core.gate import GateOutcome
 from anew.core.retrainings.lifecycle import RetrainingState
 from anew.core.retrainings.lineage_tags import RETRAINING_TAG
 from anew.engine.base.ports import ModelVersion, RunStatus
-from anew.engine.decisions.decide_pending import retrain
+from anew.engine.decisions.decide_pending import decide_pending
 from anew.engine.reconcile import reconcile
 from anew.engine.retrainings.advance import advance_retraining
 from anew.engine.retrainings.finished_runs import promote
@@ -22,7 +22,7 @@ def training(*, champion: str | None = "3") -> Play:
     if champion:
         serve(play.azure, champion)
     play.receive(drift_event())
-    retrain(play.engine, play.now)
+    decide_pending(play.engine, play.now)
     assert play.retraining.state is RetrainingState.TRAINING
     return play
 
@@ -75,7 +75,7 @@ def test_training_that_failed_fails_the_retraining_with_its_detail() -> None:
     play = Play()
     play.azure.endings[PIPELINE] = Ending(RunStatus.FAILED, detail="out of memory")
     play.receive(drift_event())
-    retrain(play.engine, play.now)
+    decide_pending(play.engine, play.now)
     play.wait(minutes=10)
     play.receive(run_event(play.retraining.job_name, failed=True))
 
@@ -286,7 +286,7 @@ def test_backlog_of_any_size_is_answered_in_one_pass() -> None:
 def test_runs_that_azure_does_not_answer_about_hold_up_no_others() -> None:
     play = Play().with_policies(*(policy(name, monitors=[name]) for name in ("a", "b", "c", "d", "e", "f")))
     play.receive(*(drift_event(f"run-{name}", monitor=name) for name in "abcdef"))
-    retrain(play.engine, play.now)
+    decide_pending(play.engine, play.now)
     play.wait(minutes=10)
     *unreadable, readable = play.ledger.retrainings()
     play.azure.unreadable |= {item.job_name for item in unreadable}
@@ -333,7 +333,7 @@ def test_retraining_moved_by_another_worker_meanwhile_is_left_to_it() -> None:
 def test_completion_asks_azure_nothing_twice() -> None:
     play = Play().with_policies(policy(deploy=()))
     play.receive(drift_event())
-    retrain(play.engine, play.now)
+    decide_pending(play.engine, play.now)
     play.wait(minutes=10)
     play.receive(run_event(play.retraining.job_name))
     before = len(play.azure.calls)

@@ -6,7 +6,7 @@ from anew.adapters.ledger import SqlLedger
 from anew.adapters.memory.azure import Ending
 from anew.core.retrainings.lifecycle import Retraining, RetrainingState
 from anew.engine.base.ports import RunStatus
-from anew.engine.decisions.decide_pending import retrain
+from anew.engine.decisions.decide_pending import decide_pending
 from anew.engine.retrainings.polling import POLLS, poll_open
 from anew.errors import LedgerUnavailable
 from tests.builders import PIPELINE, Play, drift_event, policy
@@ -19,7 +19,7 @@ def waiting(count: int, play: Play | None = None) -> Play:
     play = (play or Play()).with_policies(*(policy(f"m{n}", monitors=[f"m{n}"]) for n in range(count)))
     play.azure.endings[PIPELINE] = Ending(RunStatus.RUNNING)
     play.receive(*(drift_event(f"run-{n}", monitor=f"m{n}") for n in range(count)))
-    retrain(play.engine, play.now)
+    decide_pending(play.engine, play.now)
     return play
 
 

@@ -11,7 +11,7 @@ from anew.core.policies.policy import Policy
 from anew.core.retrainings.lifecycle import RetrainingState
 from anew.core.rollouts.lifecycle import RolloutState
 from anew.engine.base.ports import RunStatus
-from anew.engine.decisions.decide_pending import retrain
+from anew.engine.decisions.decide_pending import decide_pending
 from anew.engine.reconcile import reconcile
 from anew.engine.rollouts.deploy import deploy
 from anew.engine.rollouts.rollback import request_rollback
@@ -37,7 +37,7 @@ def drifted(document: Policy) -> Play:
 def evaluating() -> Play:
     """A training that has completed, so that the next look at it submits its evaluation."""
     play = drifted(policy())
-    retrain(play.engine, play.now)
+    decide_pending(play.engine, play.now)
     play.azure.jobs[play.retraining.job_name].status = RunStatus.COMPLETED
     for run in play.azure.pipeline_runs.values():
         run.status = RunStatus.COMPLETED
@@ -73,7 +73,7 @@ def test_launch_that_stalls_while_another_worker_looks_makes_one_run(kind: str, 
     play = drifted(LAUNCHERS[kind])
     play.azure.stall("launcher.launch", other_worker(play, minutes=minutes))
 
-    retrain(play.engine, play.now)
+    decide_pending(play.engine, play.now)
     for _ in range(5):
         other_worker(play, minutes=1)()
 
@@ -84,7 +84,7 @@ def test_launch_that_stalls_while_another_worker_looks_makes_one_run(kind: str, 
 def test_launch_at_the_end_of_a_long_pass_is_not_late() -> None:
     play = drifted(policy())
     play.azure.down.add("launcher.launch")
-    retrain(play.engine, play.now)  # another pass will launch it, which began just now
+    decide_pending(play.engine, play.now)  # another pass will launch it, which began just now
     play.azure.down.clear()
     play.now += timedelta(minutes=9)
 
@@ -105,7 +105,7 @@ def test_launch_that_stalls_while_its_retraining_is_cancelled_leaves_nothing_run
         other_worker(play, minutes=minutes)()
 
     play.azure.stall("launcher.launch", cancel)
-    retrain(play.engine, play.now)
+    decide_pending(play.engine, play.now)
     tick_until_over(play)
 
     assert (play.retraining.state, running(play)) == (RetrainingState.CANCELED, [])

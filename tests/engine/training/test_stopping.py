@@ -7,7 +7,7 @@ import pytest
 from anew.adapters.memory.azure import Ending, Fault
 from anew.core.retrainings.lifecycle import OPEN_RETRAINING, RetrainingState, StopCause
 from anew.engine.base.ports import RunStatus
-from anew.engine.decisions.decide_pending import retrain
+from anew.engine.decisions.decide_pending import decide_pending
 from anew.engine.training.stopping import stop
 from anew.errors import IllegalTransition
 from tests.builders import EVALUATE_JOB, PIPELINE, Play, drift_event, policy, serve
@@ -87,16 +87,16 @@ def test_launch_whose_answer_was_lost_is_found_and_cancelled() -> None:
 def retrain_with_lost_answer(play: Play) -> None:
     probe = Play()
     probe.receive(drift_event())
-    retrain(probe.engine, probe.now)
+    decide_pending(probe.engine, probe.now)
     play.azure.plan(probe.azure.calls.index("launcher.launch"), Fault.LOST_ANSWER)
-    retrain(play.engine, play.now)
+    decide_pending(play.engine, play.now)
 
 
 def test_launch_that_may_still_turn_up_keeps_the_retraining_open() -> None:
     play = Play()
     play.azure.down.add("launcher.launch")
     play.receive(drift_event())
-    retrain(play.engine, play.now)
+    decide_pending(play.engine, play.now)
 
     cancel(play)
     play.tick(seconds=30)
@@ -124,7 +124,7 @@ def test_azure_that_does_not_answer_keeps_the_retraining_open_until_it_does() ->
 def test_training_that_completes_while_it_is_cancelled_is_not_registered() -> None:
     play = Play()
     play.receive(drift_event())
-    retrain(play.engine, play.now)
+    decide_pending(play.engine, play.now)
     cancel(play)
 
     play.tick_until(lambda: play.retraining.state not in OPEN_RETRAINING)

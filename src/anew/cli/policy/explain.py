@@ -29,17 +29,16 @@ def explain(policy: Path, *, event: str | None = None, model: str | None = None,
         Print one JSON object: {"model", "outcome", "tree", "evidence", "ignored"}.
     """
     from anew.adapters.policy_folder import load_policy_files
-    from anew.engine.decisions.evidence import evidence_json
+    from anew.core.evidence.serialization import evidence_json
     from anew.engine.decisions.preview import preview
-    from anew.wiring import evidence_sources, ledger_to_read
+    from anew.wiring import evidence_readers, ledger_to_read
 
     policies = load_policy_files([policy], check_paths=False)
     compiled = policies.compiled(model or _only(policies.all, policy))
     settings = load_settings()
-    kinds = {source.kind for source in compiled.policy.evidence.sources}
-    sources = evidence_sources(settings, kinds)
+    readers = evidence_readers(settings, {spec.kind for spec in compiled.policy.evidence.sources})
     events = read_events(event) if event else []
-    seen = preview(ledger_to_read(settings), sources, compiled, events, datetime.now(UTC))
+    seen = preview(ledger_to_read(settings), readers, compiled, events, datetime.now(UTC))
     if json:
         told = {"model": compiled.policy.model, "outcome": seen.decision.outcome, "tree": to_json(seen.decision.tree)}
         print_json({**told, "evidence": evidence_json(seen.evidence), "ignored": list(seen.ignored)})

@@ -77,6 +77,12 @@ class GainOfRetraining(Document):
 
 
 EvidenceSpec = Annotated[LogQuery | MonitorHistory | DriftOfWindow | GainOfRetraining, Field(discriminator="kind")]
+EvidenceKind = Literal["log_analytics", "monitor_history", "drift", "gain"]
+
+
+def kind_of(spec: EvidenceSpec) -> EvidenceKind:
+    """The kind of this spec. The type checker refuses a spec whose kind is missing in `EvidenceKind`."""
+    return spec.kind
 
 
 class EvidenceRules(Document):

@@ -7,6 +7,7 @@ from typing import Protocol, TypeVar
 
 from anew.core.decisions.policy_set import Policies
 from anew.core.events.event import Workspace
+from anew.core.policies.evidence import EvidenceKind
 from anew.engine.base.ledger import Ledger
 from anew.engine.base.ports import (
     Endpoints,
@@ -51,7 +52,7 @@ class Timing:
 
 @dataclass(frozen=True)
 class Engine:
-    """The ports a use-case may touch. `launchers`, `endpoints` and `sources` are by the `kind` a policy names.
+    """The ports a use-case may touch. `launchers`, `endpoints` and `readers` are by the `kind` a policy names.
 
     A use-case decides by the `now` it was given. `clock` is for effects, which may come long after it began.
     """
@@ -64,7 +65,7 @@ class Engine:
     registry: ModelRegistry
     endpoints: Mapping[str, Endpoints]
     traffic_log: TrafficLog
-    sources: Mapping[str, EvidenceReader]
+    readers: Mapping[EvidenceKind, EvidenceReader]
     missed: MissedEvents
     notifier: Notifier
     clock: Callable[[], datetime]

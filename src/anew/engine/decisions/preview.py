@@ -10,7 +10,9 @@ from anew.core.events.event import Event
 from anew.core.evidence.signals import Evidence
 from anew.core.policies.policy import Policy
 from anew.engine.base.ledger import Ledger
-from anew.engine.decisions.evidence import Sources, gather_evidence, history_of, with_events
+from anew.engine.decisions.case import with_events
+from anew.engine.decisions.gather import Readers, gather_evidence
+from anew.engine.decisions.history import history_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,14 +25,14 @@ class Preview:
 
 
 def preview(
-    ledger: Ledger, sources: Sources, compiled: CompiledPolicy, events: Sequence[Event], now: datetime
+    ledger: Ledger, readers: Readers, compiled: CompiledPolicy, events: Sequence[Event], now: datetime
 ) -> Preview:
     """Gather evidence and decide. Reads only. Raises TemporaryError when a source does not answer."""
     policy = compiled.policy
     reasons = [(event, why_not(policy, event)) for event in events]
     heard = [event for event, reason in reasons if reason is None]
     history = history_of(ledger, policy)
-    evidence = with_events(gather_evidence(ledger, sources, policy, history, now), heard)
+    evidence = with_events(gather_evidence(ledger, readers, policy, history, now), heard)
     decision = decide(compiled, evidence, history, now)
     return Preview(decision, evidence, tuple(reason for _, reason in reasons if reason is not None))
 
