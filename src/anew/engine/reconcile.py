@@ -1,4 +1,4 @@
-"""One tick: find what events did not bring, and advance everything that is open."""
+"""One tick: find what no event reported, and advance everything that is open."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ from anew.errors import PermanentError, TemporaryError
 
 @dataclass(frozen=True, slots=True)
 class ReconcilePass:
-    """What a tick found and did; `problems` are parts that could not be done this time."""
+    """The result of a tick; `problems` names the parts that failed this time."""
 
     found: int
     retrained: DecisionPass
@@ -33,7 +33,7 @@ class ReconcilePass:
 
 
 def reconcile(engine: Engine, now: datetime) -> ReconcilePass:
-    """One pass over everything. A part that fails is reported and does not keep the others from running."""
+    """One pass over everything. A part that fails is reported; the others run all the same."""
     problems: list[str] = []
     found = _guarded(lambda: _find(engine, "drift", watched_drift, now), 0, "drift", problems)
     found += _guarded(lambda: _find(engine, "runs", adoptable_runs, now), 0, "completed runs", problems)
@@ -58,9 +58,9 @@ def _guarded(step: Callable[[], Any], otherwise: Any, name: str, problems: list[
 
 
 def _find(engine: Engine, part: str, known: Callable[[Engine, datetime, datetime], list[Event]], now: datetime) -> int:
-    """Put what Azure knows and no event told us of into the inbox; returns how many were new.
+    """Put into the inbox what Azure knows and no event reported; returns how many were new.
 
-    The watermark trails by the look-back, because logs arrive late (minutes) and out of order.
+    The search starts earlier than the watermark by the look-back, because logs arrive minutes late and out of order.
     """
     watermark = f"reconcile.{part}"
     since = min(engine.ledger.watermark(watermark) or now, now) - engine.timing.lookback

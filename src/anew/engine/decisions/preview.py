@@ -1,4 +1,4 @@
-"""What would be decided now, with nothing recorded and nothing started."""
+"""Preview a decision: nothing is recorded and nothing is started."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from anew.engine.decisions.history import history_of
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """The decision, what it rests on, and why some of the events have no part in it."""
+    """The decision, its evidence, and the reason for each event that does not count."""
 
     decision: Decision
     evidence: Evidence
@@ -29,7 +29,7 @@ def preview(
 ) -> Preview:
     """Gather evidence and decide. Reads only. Raises TemporaryError when a source does not answer."""
     policy = compiled.policy
-    reasons = [(event, why_not(policy, event)) for event in events]
+    reasons = [(event, ignored_reason(policy, event)) for event in events]
     heard = [event for event, reason in reasons if reason is None]
     history = history_of(ledger, policy)
     evidence = with_events(gather_evidence(ledger, readers, policy, history, now), heard)
@@ -37,8 +37,8 @@ def preview(
     return Preview(decision, evidence, tuple(reason for _, reason in reasons if reason is not None))
 
 
-def why_not(policy: Policy, event: Event) -> str | None:
-    """Why this event has no part in a decision about the policy's model; None when it has."""
+def ignored_reason(policy: Policy, event: Event) -> str | None:
+    """The reason why this event does not count for the policy's model; None when it counts."""
     kind = event.type.rpartition(".")[2]
     names = monitors_of(event)
     watched = {name.casefold() for name in policy.monitors}

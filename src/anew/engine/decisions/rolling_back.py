@@ -1,59 +1,50 @@
-"""Going back from a release because a decision says so.
+"""Roll a release back because a decision says so.
 
-The decision is recorded first, with the version it leaves, and then acted upon. Were it the other way round, a process
-that died in between would find its events still waiting, the rollback perhaps over by then, and train on top of it. As
-it is, what was recorded and not done is found by the next tick; and doing it again changes nothing, because a rollout
-moves by compare-and-set, and the rollback it opens has the same id each time.
+The decision is recorded first, with the version that it leaves, and carried out afterwards. In the other order, a
+process that died in between would leave its events waiting, and a later pass would train on top of a rollback that may
+be over by then. The next pass finds what was recorded and not done. Doing it again changes nothing: a rollout moves by
+compare-and-set, and the rollback has the same id each time.
 """
 
 import logging
-from collections.abc import Iterator
 from datetime import datetime
 
 from anew.core.decisions.decision import Outcome
 from anew.engine.base.context import Engine
 from anew.engine.base.ledger import DecisionRecord
 from anew.engine.rollouts.rollback import roll_back
-from anew.engine.serving.releases import ServingRelease, serving_releases
+from anew.engine.serving.releases import serving_releases
 from anew.errors import AnewError
 
-_LOOKED_AT = 20  # decisions
+_NEWEST = 20  # decisions
 
 logger = logging.getLogger(__name__)
 
 
 def finish_rollbacks(engine: Engine, now: datetime) -> None:
-    """Do what was decided, while the policy still calls it soon, and did not come about."""
+    """Carry out the rollbacks that were decided and not begun, while `prefer_rollback` of their policy still counts."""
     for policy in engine.policies.all:
-        soon = policy.limits.prefer_rollback
-        if soon is None:
+        window = policy.limits.prefer_rollback
+        if window is None:
             continue
-        for record in engine.ledger.decisions(policy.model, limit=_LOOKED_AT):
-            if record.decided_at >= now - soon:
+        for record in engine.ledger.decisions(policy.model, limit=_NEWEST):
+            if record.decided_at >= now - window:
                 roll_back_as_decided(engine, record, now)
 
 
 def roll_back_as_decided(engine: Engine, record: DecisionRecord, now: datetime) -> None:
-    """Send back the version that this decision leaves, wherever its release has all traffic; once, however often this
-    is called. What cannot be done is logged: it must not hold up other models.
+    """Roll the release of the version that this decision leaves back, at every endpoint where it has all traffic; once,
+    however often this is called. A failure is logged, because it must not stop other models.
     """
     if record.outcome != Outcome.ROLL_BACK or record.shadow:
         return
+    reason = f"{record.id}: {record.tree.get('sentence', record.outcome)}"
     try:
-        for release in list(_to_leave(engine, record)):
-            _leave(engine, record, release, now)
+        for release in list(serving_releases(engine.ledger, record.model)):
+            if release.rollout.version != record.leaves_version or release.is_rolling_back or release.rollbacks:
+                continue
+            rollouts = engine.ledger.rollouts(model=record.model, limit=10_000)
+            here = [each for each in rollouts if each.place == release.rollout.place]
+            roll_back(engine, here, release.rollout, reason, now)
     except AnewError as error:
         logger.warning("decision %s was not carried out: %s", record.id, error)
-
-
-def _to_leave(engine: Engine, record: DecisionRecord) -> Iterator[ServingRelease]:
-    for release in serving_releases(engine.ledger, record.model):
-        if release.rollout.version == record.leaves_version and not (release.is_rolling_back or release.rollbacks):
-            yield release
-
-
-def _leave(engine: Engine, record: DecisionRecord, release: ServingRelease, now: datetime) -> None:
-    why = f"{record.id}: {record.tree.get('sentence', record.outcome)}"
-    known = engine.ledger.rollouts(model=record.model, limit=10_000)
-    here = [each for each in known if each.place == release.rollout.place]
-    roll_back(engine, here, release.rollout, why, now)

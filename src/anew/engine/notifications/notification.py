@@ -1,4 +1,4 @@
-"""What people and automations are told, as values."""
+"""The texts of notifications, as values."""
 
 from typing import Final
 
@@ -12,14 +12,14 @@ APPROVAL_REQUESTED: Final = "approval.requested"
 
 
 def decision_notification(model: str, decision_id: str, decision: Decision) -> Notification:
-    """The news of a decision: `decision.retrain`, `decision.hold`, ..."""
+    """The notification of a decision, of the kind `decision.retrain`, `decision.hold`, ..."""
     title, text = to_notice(model, decision_id, decision)
     return Notification(kind=f"decision.{decision.outcome}", about=decision_id, model=model, title=title, text=text)
 
 
 def rollout_notification(rollout: Rollout) -> Notification:
-    """The news of a rollout: `rollout.baking` (it serves, and is watched), `rollout.live`, `rollout.rolled-back`,
-    `rollout.failed`.
+    """The notification of a rollout, of the kind `rollout.baking` (it serves and is being watched), `rollout.live`,
+    `rollout.rolled-back` or `rollout.failed`.
     """
     title = f"{rollout.model}:{rollout.version} on {rollout.endpoint}: {rollout.state}"
     lines = (rollout.request_reason, rollout.reason, f"anew history {rollout.model}", f"anew explain {rollout.id}")
@@ -28,12 +28,12 @@ def rollout_notification(rollout: Rollout) -> Notification:
 
 
 def retraining_notification(retraining: Retraining) -> Notification | None:
-    """The news of a retraining that has just reached its state: `approval.requested`, `retraining.registered`,
-    `retraining.rejected` or `retraining.failed`; None for any other state.
+    """The notification of a retraining that has just reached its state, of the kind `approval.requested`,
+    `retraining.registered`, `retraining.rejected` or `retraining.failed`; None for any other state.
     """
     ends = {RetrainingState.REGISTERED, RetrainingState.REJECTED, RetrainingState.FAILED}
     if retraining.state is RetrainingState.AWAITING_APPROVAL:
-        return _question(retraining)
+        return _approval_request(retraining)
     if retraining.state not in ends:
         return None
     version = f" as version {retraining.new_version}" if retraining.state is RetrainingState.REGISTERED else ""
@@ -48,7 +48,7 @@ def retraining_notification(retraining: Retraining) -> Notification | None:
     )
 
 
-def _question(retraining: Retraining) -> Notification:
+def _approval_request(retraining: Retraining) -> Notification:
     gate, until = retraining.gate, retraining.approval_deadline
     said = f"{gate.outcome}: {gate.sentence}" if gate else ""
     when = f"until {until.isoformat(' ', 'minutes')}; no answer is a no" if until else ""

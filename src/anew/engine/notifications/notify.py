@@ -1,4 +1,4 @@
-"""Telling people and automations what was recorded: at most once, and never in the way of the work."""
+"""Notify people and automations of recorded changes: at most once, and without stopping the work."""
 
 import logging
 
@@ -9,32 +9,32 @@ from anew.engine.base.ports import Notification
 from anew.engine.notifications.notification import retraining_notification, rollout_notification
 from anew.errors import NotificationFailed, UnknownModel
 
-_TOLD = frozenset({RolloutState.BAKING, RolloutState.LIVE, RolloutState.ROLLED_BACK, RolloutState.FAILED})
+_NOTIFIED_STATES = frozenset({RolloutState.BAKING, RolloutState.LIVE, RolloutState.ROLLED_BACK, RolloutState.FAILED})
 
 logger = logging.getLogger(__name__)
 
 
-def notify(engine: Engine, news: Notification) -> str | None:
-    """Tell it; returns why it could not be told. A chat that is down must not hold up anything."""
+def notify(engine: Engine, notification: Notification) -> str | None:
+    """Send it; returns the reason when it could not be sent. A chat that is down must not stop anything."""
     try:
-        engine.notifier.send(news)
+        engine.notifier.send(notification)
     except NotificationFailed as error:
-        logger.warning("%s: nobody was told '%s': %s", news.about, news.title, error)
+        logger.warning("%s: the notification '%s' was not sent: %s", notification.about, notification.title, error)
         return str(error)
     return None
 
 
 def notify_of_retraining(engine: Engine, retraining: Retraining) -> None:
-    """Tell of the state it has just reached. A question always is told of, an end as the policy wants."""
-    news = retraining_notification(retraining)
-    asked = retraining.state is RetrainingState.AWAITING_APPROVAL
-    if news is not None and (asked or _is_wanted(engine, retraining)):
-        notify(engine, news)
+    """Notify of the state it has just reached: always of a request for approval, of an end as the policy says."""
+    notification = retraining_notification(retraining)
+    asks = retraining.state is RetrainingState.AWAITING_APPROVAL
+    if notification is not None and (asks or _is_wanted(engine, retraining)):
+        notify(engine, notification)
 
 
 def notify_of_rollout(engine: Engine, rollout: Rollout) -> None:
-    """Tell that a version serves, went live, or went back."""
-    if rollout.state in _TOLD:
+    """Notify that a version serves, went live, or was rolled back."""
+    if rollout.state in _NOTIFIED_STATES:
         notify(engine, rollout_notification(rollout))
 
 
