@@ -15,7 +15,7 @@ from anew.core.policies.policy import Policy
 from anew.core.retrainings.lifecycle import Retraining, RetrainingState, StopCause
 from anew.engine.base.ledger import Ledger
 from anew.engine.base.ports import EvidenceReader
-from anew.engine.serving.releases import newest_release
+from anew.engine.serving.versions import newest_release
 from anew.errors import AzureRefused, InvalidTable
 
 Sources = Mapping[str, EvidenceReader]

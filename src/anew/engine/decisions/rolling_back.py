@@ -14,7 +14,7 @@ from anew.core.decisions.decision import Outcome
 from anew.engine.base.context import Engine
 from anew.engine.base.ledger import DecisionRecord
 from anew.engine.rollouts.rollback import roll_back
-from anew.engine.serving.releases import ServingRelease, serving_releases
+from anew.engine.serving.versions import ServingRelease, serving_releases
 from anew.errors import AnewError
 
 _LOOKED_AT = 20  # decisions

@@ -9,7 +9,7 @@ from anew.core.rollouts.stages import Split, split_at
 from anew.engine.base.context import Engine
 from anew.engine.base.transition import move_rollout
 from anew.engine.rollouts.shifting import mark_rolled_back, shown_split, traffic_change, write_split
-from anew.engine.serving.champion import view_of
+from anew.engine.serving.versions import view_of
 from anew.errors import AzureRefused
 
 logger = logging.getLogger(__name__)

@@ -17,8 +17,8 @@ from anew.engine.notifications.notify import notify_of_rollout
 from anew.engine.rollouts.aborting import abort_rollout
 from anew.engine.rollouts.shifting import take_stage
 from anew.engine.rollouts.watching import watch_bake, watch_stage
-from anew.engine.serving.champion import served_version
-from anew.engine.serving.endpoint_lease import holding
+from anew.engine.serving.endpoint_lease import endpoint_lease
+from anew.engine.serving.versions import served_version
 from anew.errors import AnewError, AzureRefused, AzureUnavailable, StaleWrite, TrafficMoved
 
 _STEPS_AT_MOST = 16
@@ -63,14 +63,14 @@ def advance_rollout(engine: Engine, rollout: Rollout, now: datetime) -> Rollout:
 
     Raises TemporaryError when Azure or the ledger cannot be asked; what was recorded stays.
     """
-    with holding(engine, rollout.place, now) as held:
+    with endpoint_lease(engine, rollout.place, now) as leased:
         # What was read before the endpoint was held may be old.
         rollout = engine.ledger.rollout(rollout.id) or rollout
-        if held is None or not rollout.is_open:
+        if leased is None or not rollout.is_open:
             return rollout
         for _ in range(_STEPS_AT_MOST):
             try:
-                moved = _step(held, rollout, now)
+                moved = _step(leased, rollout, now)
             except StaleWrite:
                 return engine.ledger.rollout(rollout.id) or rollout
             if moved.revision == rollout.revision or not moved.is_open:

@@ -20,7 +20,7 @@ from anew.engine.base.ledger import InboxEntry
 from anew.engine.base.ports import ModelVersion
 from anew.engine.inbox.draining import drain
 from anew.engine.rollouts.advance import RolloutPass, advance_rollouts
-from anew.engine.serving.champion import served_version, view_of
+from anew.engine.serving.versions import served_version, view_of
 from anew.errors import UnknownModel
 
 

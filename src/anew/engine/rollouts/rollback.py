@@ -5,11 +5,11 @@ from datetime import datetime
 
 from anew.core.policies.policy import DEPLOY_ADAPTER
 from anew.core.rollouts.lifecycle import OPEN_ROLLOUT, SERVING_ROLLOUT, Rollout, RolloutKind, RolloutMove, RolloutState
+from anew.core.rollouts.naming import version_of
 from anew.core.rollouts.stages import takes_all
 from anew.engine.base.context import Engine
 from anew.engine.base.transition import move_rollout
 from anew.engine.rollouts.deploy import rollback_to
-from anew.engine.serving.releases import version_of
 from anew.errors import InvalidRequest, NothingKnown
 
 _BEGUN = OPEN_ROLLOUT - {RolloutState.PENDING}
