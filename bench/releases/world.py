@@ -27,7 +27,8 @@ from anew.engine.base.context import Engine
 from anew.engine.base.ports import Notification
 from anew.engine.decisions.decide_pending import request_retraining, retrain
 from anew.engine.retrainings.advance import advance_retraining
-from anew.engine.rollouts.deploy import deploy, follow_tags
+from anew.engine.rollouts.deploy import deploy
+from anew.engine.rollouts.following_tags import follow_tags
 from anew.settings import Azure, Settings
 from bench.releases.outcome import End, Outcome
 from bench.releases.plan import KINDS, Release
