@@ -28,7 +28,8 @@ from anew.engine.base.ports import Notification
 from anew.engine.decisions.decide_pending import decide_pending
 from anew.engine.decisions.request import request_retraining
 from anew.engine.retrainings.advance import advance_retraining
-from anew.engine.rollouts.deploy import deploy, follow_tags
+from anew.engine.rollouts.deploy import deploy
+from anew.engine.rollouts.following_tags import follow_tags
 from anew.settings import Azure, Settings
 from bench.releases.outcome import End, Outcome
 from bench.releases.plan import KINDS, Release

@@ -24,7 +24,7 @@ from anew.engine.decisions.request import request_retraining
 from anew.engine.reconcile import reconcile
 from anew.engine.retrainings.finished_runs import promote
 from anew.engine.rollouts.deploy import deploy
-from anew.engine.serving.champion import served_version
+from anew.engine.serving.versions import served_version
 from anew.errors import TemporaryError
 from tests.builders import (
     ENDPOINT,

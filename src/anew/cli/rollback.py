@@ -103,7 +103,7 @@ def _until_there(engine: Engine, rollout: Rollout, until: float) -> tuple[Rollou
         rollout = engine.ledger.rollout(rollout.id) or rollout
         settled = not rollout.is_open or rollout.state in SERVING_ROLLOUT
         if settled or time.monotonic() >= until:
-            return rollout, next(iter(advanced.problems), None)
+            return rollout, next(iter(advanced.deferred), None)
         time.sleep(_POLL)
 
 

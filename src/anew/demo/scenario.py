@@ -17,7 +17,7 @@ from anew.demo.stack import Stack
 from anew.emulator.client import Batch, LocalAzure, Monitor
 from anew.engine.base.context import Engine
 from anew.engine.base.ledger import DecisionRecord, InboxEntry
-from anew.engine.serving.champion import served_version
+from anew.engine.serving.versions import served_version
 from anew.errors import DemoFailed
 
 Value = TypeVar("Value")

@@ -15,7 +15,9 @@ from anew.engine.inbox.missed import adoptable_runs, watched_drift
 from anew.engine.inbox.redrive import compare, keep
 from anew.engine.retrainings.finished_runs import FinishedRunsPass, promote
 from anew.engine.retrainings.polling import poll_open
-from anew.engine.rollouts.deploy import DeployPass, deploy, follow_tags
+from anew.engine.rollouts.advance import RolloutPass
+from anew.engine.rollouts.deploy import deploy
+from anew.engine.rollouts.following_tags import follow_tags
 from anew.engine.serving.external_changes import record_external_changes
 from anew.errors import PermanentError, TemporaryError
 
@@ -27,7 +29,7 @@ class ReconcilePass:
     found: int
     retrained: DecisionPass
     promoted: FinishedRunsPass
-    deployed: DeployPass
+    deployed: RolloutPass
     advanced: tuple[Retraining, ...] = ()
     problems: tuple[str, ...] = field(default=())
 
@@ -44,7 +46,7 @@ def reconcile(engine: Engine, now: datetime) -> ReconcilePass:
     for policy in engine.policies.all:
         found += _guarded(partial(follow_tags, engine, policy, now), 0, f"models of {policy.model}", problems)
     problems.extend(_guarded(lambda: record_external_changes(engine, now), (), "traffic", problems))
-    deployed = _guarded(lambda: deploy(engine, now), DeployPass(), "deploy", problems)
+    deployed = _guarded(lambda: deploy(engine, now), RolloutPass(), "deploy", problems)
     problems.extend((*retrained.deferred, *promoted.deferred, *deployed.deferred))
     return ReconcilePass(found, retrained, promoted, deployed, advanced.retrainings, tuple(problems))
 

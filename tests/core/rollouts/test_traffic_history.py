@@ -1,4 +1,4 @@
-"""The time line of an endpoint's traffic has no gap, no overlap and one answer for each instant."""
+"""The history of an endpoint's traffic has no gap, no overlap and one split for each instant."""
 
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -23,7 +23,7 @@ def change(at: datetime, *shares: tuple[str, int], mirror: tuple[tuple[str, int]
 
 @st.composite
 def splits(draw: st.DrawFn) -> tuple[tuple[str, int], ...]:
-    """Nobody, one version, or two that share."""
+    """No traffic, one version, or two that share it."""
     percent = draw(st.sampled_from([0, 5, 20, 50, 100]))
     if percent == 0:
         return draw(st.sampled_from([(), (("1", 100),)]))
@@ -39,7 +39,8 @@ MOMENTS = st.integers(-200, 3000).map(lambda minutes: START + timedelta(minutes=
 
 
 @given(CHANGES)
-def test_periods_tile_the_time_line_without_gap_or_overlap(changes: list[TrafficChange]) -> None:
+def test_periods_have_no_gap(changes: list[TrafficChange]) -> None:
+    """Periods follow each other without gap or overlap."""
     line = periods(changes)
 
     assert line[0].since == changes[0].at
@@ -49,9 +50,8 @@ def test_periods_tile_the_time_line_without_gap_or_overlap(changes: list[Traffic
 
 
 @given(CHANGES, MOMENTS)
-def test_every_instant_has_exactly_one_answer_and_none_before_the_first(
-    changes: list[TrafficChange], moment: datetime
-) -> None:
+def test_instant_has_one_period(changes: list[TrafficChange], moment: datetime) -> None:
+    """Every instant has one period, and none before the first change."""
     line = periods(changes)
     covering = [each for each in line if each.covers(moment)]
 
@@ -60,19 +60,22 @@ def test_every_instant_has_exactly_one_answer_and_none_before_the_first(
 
 
 @given(CHANGES, MOMENTS)
-def test_shares_of_any_instant_sum_to_all_or_nothing(changes: list[TrafficChange], moment: datetime) -> None:
+def test_shares_sum_to_all(changes: list[TrafficChange], moment: datetime) -> None:
+    """The shares of an instant sum to all traffic or none."""
     found = period_at(periods(changes), moment)
 
     assert found is None or sum(share.percent for share in found.change.shares) in {0, 100}
 
 
 @given(CHANGES)
-def test_the_newest_recorded_change_is_what_holds_now(changes: list[TrafficChange]) -> None:
+def test_newest_change_holds_now(changes: list[TrafficChange]) -> None:
+    """The change recorded last holds now, even if its clock was behind."""
     assert periods(changes)[-1].change == changes[-1]
 
 
 @given(CHANGES, st.integers(1, 60))
-def test_bands_add_up_to_the_traffic_of_each_column(changes: list[TrafficChange], columns: int) -> None:
+def test_bands_add_up(changes: list[TrafficChange], columns: int) -> None:
+    """The shares of a column add up to all its traffic."""
     always = [each for each in changes if each.shares] or [change(START, ("1", 100))]
     line = periods(always)
     until = line[-1].since + HOUR
@@ -84,7 +87,8 @@ def test_bands_add_up_to_the_traffic_of_each_column(changes: list[TrafficChange]
         assert sum(cells[index].live for cells in drawn.values()) == pytest.approx(100, abs=1e-3)
 
 
-def test_a_band_has_the_mean_of_its_column() -> None:
+def test_band_is_mean_of_column() -> None:
+    """A cell has the mean share over its column."""
     line = periods([change(START, ("1", 100)), change(START + HOUR, ("1", 80), ("2", 20), mirror=(("3", 10),))])
 
     drawn = bands(line, START + 4 * HOUR, 2)
@@ -94,19 +98,22 @@ def test_a_band_has_the_mean_of_its_column() -> None:
     assert [cell.mirrored for cell in drawn["price:3"]] == pytest.approx([5, 10])
 
 
-def test_without_changes_nothing_is_known() -> None:
+def test_no_changes_no_periods() -> None:
+    """Without changes there are no periods."""
     assert periods([]) == ()
     assert period_at((), START) is None
     assert bands((), START, 10) == {}
 
 
-def test_two_changes_in_the_same_instant_leave_the_later_one() -> None:
+def test_later_change_of_instant_wins() -> None:
+    """Of two changes at the same instant the later one holds."""
     first, second = change(START, ("1", 100)), change(START, ("2", 100))
 
     assert periods([first, second]) == (Period(second, START, None),)
 
 
-def test_a_split_is_told_with_what_is_mirrored() -> None:
+def test_words_include_mirrored_shares() -> None:
+    """The words of a split name live and mirrored shares."""
     assert split_words(change(START, ("1", 80), ("2", 20))) == "price:1 80 %, price:2 20 %"
     assert split_words(change(START, ("1", 100), mirror=(("2", 20),))) == "price:1 100 %, price:2 mirrored 20 %"
     assert split_words(change(START)) == "no traffic"

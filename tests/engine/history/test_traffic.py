@@ -12,7 +12,7 @@ from anew.core.rollouts.traffic import TrafficChange
 from anew.core.rollouts.traffic_history import split_words
 from anew.engine.history.lineage import lineage
 from anew.engine.history.traffic import EndpointHistory, chain_of, traffic_history
-from anew.engine.serving.external_changes import SOMEBODY
+from anew.engine.serving.external_changes import OUTSIDE_ANEW
 from anew.errors import NothingKnown
 from tests.builders import ENDPOINT, MODEL, Play, deploy_rule, drift_event, policy, serve, stage
 
@@ -120,7 +120,7 @@ def test_move_of_somebody_else_is_named_as_such_and_has_no_chain(told: Told) -> 
     change = change_at(told, told.off)
     chain = chain_of(told.play.ledger, change)
 
-    assert change.actor == SOMEBODY
+    assert change.actor == OUTSIDE_ANEW
     assert (chain.rollout, chain.decision, chain.events) == (None, None, ())
 
 

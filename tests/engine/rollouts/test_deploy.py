@@ -206,7 +206,7 @@ def test_newest_of_several_waiting_versions_goes_and_the_others_are_passed_over(
 
     passed = next(each for each in play.ledger.rollouts() if each.version == "5")
     assert (passed.state, passed.reason) == (
-        RolloutState.FAILED, "version 6 waits for price-online too, and goes instead"
+        RolloutState.FAILED, "version 6 also waits for price-online, and is released instead"
     )  # fmt: skip
 
 

@@ -1,6 +1,6 @@
-"""The life of a rollout: states, moves, and the table that says which move leads where.
+"""The lifecycle of a rollout: its states, its moves, and the table of the state that each move leads to.
 
-The table drives the machine; the reasons kept beside the state only explain it.
+The table alone decides; the reason that is kept beside a state only explains it.
 """
 
 from collections.abc import Mapping
@@ -13,35 +13,35 @@ from anew.errors import IllegalTransition
 
 
 class RolloutKind(StrEnum):
-    """Whether a version is new here, or served before and comes back."""
+    """Whether the version is new at the endpoint, or served there before and returns."""
 
     RELEASE = "release"
     ROLLBACK = "rollback"
 
 
 class RolloutState(StrEnum):
-    """Where one rollout stands."""
+    """The state of a rollout. The last three are final."""
 
-    PENDING = "pending"  # waits for the endpoint, or has not begun
-    CREATING = "creating"  # the new deployment is being made
-    SHIFTING = "shifting"  # it takes a share of the traffic, mirrored or live
-    BAKING = "baking"  # it takes all the traffic, and is watched; the old one stays, warm
-    ABORTING = "aborting"  # given up; the traffic goes back
-    LIVE = "live"
-    ROLLED_BACK = "rolled-back"
-    FAILED = "failed"  # it never took live traffic
+    PENDING = "pending"  # it has not started; another rollout may have the endpoint
+    CREATING = "creating"  # the new deployment is being created
+    SHIFTING = "shifting"  # the new deployment has a share of the traffic, mirrored or live
+    BAKING = "baking"  # it has all the traffic and is measured; the old deployment is kept
+    ABORTING = "aborting"  # the traffic is being returned to the old deployment
+    LIVE = "live"  # it has all the traffic, and the old deployment is not needed any more
+    ROLLED_BACK = "rolled-back"  # it had traffic, which was returned
+    FAILED = "failed"  # it never had traffic, or the traffic was moved outside anew
 
 
 class RolloutMove(StrEnum):
-    """What can happen to a rollout."""
+    """A move of a rollout to another state, or to its next stage."""
 
-    STARTED = "started"
-    STEPPED = "stepped"
-    FILLED = "filled"  # it takes all the traffic
-    BAKED = "baked"
-    ABORT = "abort"  # the traffic is to go back
-    ABORTED = "aborted"
-    FAILED = "failed"
+    STARTED = "started"  # it has the endpoint
+    STEPPED = "stepped"  # the traffic of its next stage was written
+    FILLED = "filled"  # the new deployment was given all the traffic
+    BAKED = "baked"  # the bake is over
+    ABORT = "abort"  # the traffic has to be returned
+    ABORTED = "aborted"  # the traffic was returned
+    FAILED = "failed"  # it ended without a change of traffic
 
 
 ROLLOUT_TRANSITIONS: Mapping[RolloutState, Mapping[RolloutMove, RolloutState]] = {
@@ -72,17 +72,19 @@ ROLLOUT_TRANSITIONS: Mapping[RolloutState, Mapping[RolloutMove, RolloutState]] =
     RolloutState.FAILED: {},
 }
 OPEN_ROLLOUT = frozenset(state for state, moves in ROLLOUT_TRANSITIONS.items() if moves)
+"""The states of a rollout that is not over."""
 SERVING_ROLLOUT = frozenset({RolloutState.BAKING, RolloutState.LIVE})
+"""The states of a rollout whose version was given all the traffic and may keep it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rollout:
-    """The way of one model version to all traffic of one endpoint.
+    """Moving the traffic of one endpoint to one model version, in stages.
 
-    `spec` is the deploy rule as it was when the rollout was opened. `step` indexes the stage reached, -1 before any;
-    `state_since` is when its traffic was written. `previous` is the deployment that served most before, None when
-    none did, and `previous_version` its `model:version`. `failures` and `errors` are looks in a row that failed, and
-    that could not be made.
+    `spec` is the deploy rule as it was when the rollout was opened. `step` is the index of the stage reached, -1 before
+    the first; `state_since` is when its traffic was written. `previous` is the deployment that served before, None when
+    there was none, and `previous_version` its `model:version`. `measurements` counts those of this stage; `failures`
+    are the newest of them that failed, `errors` the newest attempts that could not read the traffic log.
     """
 
     id: str
@@ -104,28 +106,33 @@ class Rollout:
     failures: int = 0
     errors: int = 0
     retraining_id: str | None = None
-    request_reason: str | None = None  # who asked for it and why; None for a release by tags
-    reason: str | None = None  # how it ended, or what holds it
+    request_reason: str | None = None  # why it was requested; None for a release by tags
+    reason: str | None = None  # how it ended, or its newest measurement
 
     @property
     def endpoint_kind(self) -> str:
-        """Online or batch."""
+        """`online` or `batch`."""
         return str(self.spec.get("kind", "online"))
 
     @property
     def place(self) -> str:
-        """The endpoint with its kind: an online and a batch endpoint may be called the same."""
+        """The endpoint as `kind/name`: an online and a batch endpoint may have the same name."""
         return f"{self.endpoint_kind}/{self.endpoint}"
 
     @property
     def is_open(self) -> bool:
-        """Whether anything is still to happen."""
+        """Whether it is not over."""
         return self.state in OPEN_ROLLOUT
 
 
 def next_rollout_state(state: RolloutState, move: RolloutMove) -> RolloutState:
-    """The state a move leads to. Raises IllegalTransition for a move the table does not have."""
+    """The state that a move leads to. Raises IllegalTransition when the table does not have it."""
     try:
         return ROLLOUT_TRANSITIONS[state][move]
     except KeyError:
         raise IllegalTransition(f"a rollout that is {state} cannot be {move}") from None
+
+
+def abort_move(state: RolloutState) -> RolloutMove:
+    """The move that aborts a rollout in this state: one that has not started has nothing to return."""
+    return RolloutMove.FAILED if state is RolloutState.PENDING else RolloutMove.ABORT

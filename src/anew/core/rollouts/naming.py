@@ -1,4 +1,4 @@
-"""The name of a version's deployment, and the model version that a reference of Azure names."""
+"""Names: of the deployment of a model version, and of the model version in a reference. Pure."""
 
 import hashlib
 import re
@@ -13,10 +13,10 @@ _NOT_ALLOWED = re.compile(r"[^a-z0-9]+", re.ASCII)
 
 
 def deployment_name(model: str, version: str) -> str:
-    """The deployment's name for this model version: the same each time, and another for every other version.
+    """The name of the deployment of this model version: always the same, and different for every other version.
 
-    Azure allows 3 to 32 letters, digits and hyphens, the first a letter. A name that does not fit as it is gets cut
-    and ends in a hash; as the hash starts with a letter and plain names end in a number, the two never meet.
+    Azure allows 3 to 32 letters, digits and hyphens, beginning with a letter. A name that does not fit is cut and ends
+    in a hash that begins with `h`; a name that fits ends in a number, so the two are never equal.
     """
     plain = f"{model}-{version}"
     if len(plain) <= MAX_DEPLOYMENT_NAME and _PLAIN_MODEL.fullmatch(model) and _PLAIN_VERSION.fullmatch(version):
@@ -29,9 +29,15 @@ def deployment_name(model: str, version: str) -> str:
 
 
 def model_of_reference(reference: str) -> str | None:
-    """`model:version` of the ways Azure refers to a model (`azureml:name:version`, an ARM id, an `azureml://` URI), or
-    None for anything else, such as a path.
+    """`model:version` from a reference of Azure to a model (`azureml:name:version`, an ARM id, an `azureml://` URI);
+    None for any other text, such as a path.
     """
     if match := _ASSET_PATH.search(reference) or _SHORT_REFERENCE.fullmatch(reference):
         return f"{match['name']}:{match['version']}"
     return None
+
+
+def version_of(reference: str | None, model: str) -> str | None:
+    """The version in `model:version` when it is a version of this model: an endpoint may serve another model."""
+    name, _, version = (reference or "").partition(":")
+    return version or None if name.casefold() == model.casefold() else None

@@ -1,4 +1,4 @@
-"""Values about an endpoint's traffic: who was to serve what share, and what deployments answered."""
+"""Values about an endpoint's traffic: the shares of its deployments, and the requests they answered. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """One deployment's part of an endpoint's traffic: `model` is `model:version`, None when nobody knows."""
+    """One deployment's share of an endpoint's traffic; `model` is its `model:version`, None when it is unknown."""
 
     deployment: str
     percent: int
@@ -16,7 +16,7 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class TrafficChange:
-    """One change of who serves what. `rollout_id` is None for a move that was not ours, only seen."""
+    """One recorded change of an endpoint's shares; `rollout_id` is None for a change made outside anew."""
 
     at: datetime
     endpoint: str
@@ -29,10 +29,10 @@ class TrafficChange:
 
 @dataclass(frozen=True, slots=True)
 class RequestStats:
-    """What one deployment answered in a window, live and mirrored requests together.
+    """The requests that one deployment answered in a window of time, live and mirrored together.
 
-    `latencies` counts answers by the upper bound of their bucket in milliseconds, `scores` by the upper bound of
-    the bucket of what was predicted; empty when scores are not logged.
+    `latencies` counts them by the upper bound of their bucket in milliseconds, `scores` by the upper bound of the
+    bucket of the predicted score; `scores` is empty when scores are not logged.
     """
 
     requests: int = 0
@@ -42,10 +42,10 @@ class RequestStats:
 
 
 def nonzero(traffic: Mapping[str, int]) -> dict[str, int]:
-    """The shares that are more than nothing: what two splits are compared by."""
+    """The shares above zero, by which two splits are compared."""
     return {name: share for name, share in traffic.items() if share}
 
 
 def is_all_or_nothing(traffic: Mapping[str, int], mirror: Mapping[str, int]) -> bool:
-    """Whether at most one deployment takes traffic, all of it, and nothing is mirrored."""
+    """Whether no deployment or one has all the traffic, and nothing is mirrored."""
     return list(nonzero(traffic).values()) in ([], [100]) and not nonzero(mirror)

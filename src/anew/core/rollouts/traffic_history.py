@@ -1,80 +1,74 @@
-"""Which version served what share of an endpoint's traffic at which moment, from the changes that were kept. Pure."""
+"""Which version had what share of an endpoint's traffic at which time, from the recorded changes. Pure."""
 
-from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import accumulate
 
 from anew.core.rollouts.traffic import Share, TrafficChange
 
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """What held from `since`, included, to `until`, not included; None means that it still holds."""
+    """The shares from `since` (inclusive) to `until` (exclusive); `until` is None while they still hold."""
 
     change: TrafficChange
     since: datetime
     until: datetime | None
 
     def covers(self, moment: datetime) -> bool:
-        """Whether this is what held at the moment."""
+        """Whether these shares held at this moment."""
         return self.since <= moment and (self.until is None or moment < self.until)
 
 
 def periods(changes: Sequence[TrafficChange]) -> tuple[Period, ...]:
-    """The time line of one endpoint, without gap or overlap, from changes in the order they were recorded.
+    """The periods of one endpoint, without gap or overlap, from its changes in the order they were recorded.
 
-    A change recorded after another never holds before it, though its clock may have been behind; one that was replaced
-    in the same instant never held.
+    A change never begins before the one recorded earlier, even if its clock was behind. A change that was replaced at
+    the same instant has no period.
     """
-    starts: list[datetime] = []
-    for change in changes:
-        starts.append(max(change.at, starts[-1]) if starts else change.at)
+    starts = list(accumulate((change.at for change in changes), max))
     ends: list[datetime | None] = [*starts[1:], None]
-    return tuple(
-        Period(change, since, until)
-        for change, since, until in zip(changes, starts, ends[: len(starts)], strict=True)
-        if since != until
-    )
+    spans = zip(changes, starts, ends, strict=False)  # without changes there is one end too many
+    return tuple(Period(change, since, until) for change, since, until in spans if since != until)
 
 
 def period_at(line: Sequence[Period], moment: datetime) -> Period | None:
-    """What held at this moment; None before anything is known."""
-    index = bisect_right(line, moment, key=lambda period: period.since)
-    return line[index - 1] if index else None
+    """The period that covers this moment; None before the first."""
+    return next((period for period in reversed(line) if period.since <= moment), None)
 
 
 def name_of(share: Share) -> str:
-    """Whom a share went to: `model:version`, or the deployment where nobody knows its model."""
+    """The name of a share: its `model:version`, or its deployment when the model is unknown."""
     return share.model or share.deployment
 
 
 def names_in(line: Iterable[Period]) -> tuple[str, ...]:
-    """Everybody who got live or mirrored traffic, in the order they first did."""
+    """The names of all shares, live or mirrored, in the order of their first traffic."""
     shares = (share for period in line for share in (*period.change.shares, *period.change.mirror))
     return tuple(dict.fromkeys(name_of(share) for share in shares))
 
 
 def split_words(change: TrafficChange) -> str:
-    """The split for a person, such as `elec2:2 80 %, elec2:3 20 %`."""
+    """The shares in words, such as `elec2:2 80 %, elec2:3 20 %`."""
     live = [f"{name_of(share)} {share.percent} %" for share in change.shares]
     copies = [f"{name_of(share)} mirrored {share.percent} %" for share in change.mirror]
     return ", ".join((*live, *copies)) or "no traffic"
 
 
-# --- a picture --------------------------------------------------------------------------------------------
+# --- a chart ----------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """The mean share of one name in one column of a picture, in percent, live and mirrored."""
+    """The mean live and mirrored share of one name in one column of a chart, in percent."""
 
     live: float
     mirrored: float
 
 
 def bands(line: Sequence[Period], until: datetime, columns: int) -> Mapping[str, tuple[Cell, ...]]:
-    """By name, the mean shares over the time from the first period to `until`, cut into columns of the same length."""
+    """The mean shares by name, from the first period to `until`, in columns of equal length."""
     if not line or columns < 1:
         return {}
     first = line[0].since
@@ -87,15 +81,12 @@ def bands(line: Sequence[Period], until: datetime, columns: int) -> Mapping[str,
 def _means(line: Sequence[Period], since: datetime, width: timedelta) -> dict[str, Cell]:
     live: dict[str, float] = {}
     mirrored: dict[str, float] = {}
-    for period in _overlapping(line, since, since + width):
-        part = (min(period.until or since + width, since + width) - max(period.since, since)) / width
+    end = since + width
+    for period in line:
+        part = (min(period.until or end, end) - max(period.since, since)) / width
+        if part <= 0:
+            continue
         for sums, shares in ((live, period.change.shares), (mirrored, period.change.mirror)):
             for share in shares:
                 sums[name_of(share)] = sums.get(name_of(share), 0.0) + share.percent * part
     return {name: Cell(live.get(name, 0.0), mirrored.get(name, 0.0)) for name in {**live, **mirrored}}
-
-
-def _overlapping(line: Sequence[Period], since: datetime, until: datetime) -> Sequence[Period]:
-    first = max(bisect_right(line, since, key=lambda period: period.since) - 1, 0)
-    last = bisect_right(line, until, key=lambda period: period.since)
-    return [each for each in line[first:last] if each.since < until and (each.until is None or each.until > since)]

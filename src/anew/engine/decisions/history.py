@@ -5,7 +5,7 @@ from anew.core.evidence.history import Attempt, AttemptState, History
 from anew.core.policies.policy import Policy
 from anew.core.retrainings.lifecycle import Retraining, RetrainingState, StopCause
 from anew.engine.base.ledger import Ledger
-from anew.engine.serving.releases import newest_release
+from anew.engine.serving.versions import newest_release
 
 _SHADOW_DECISIONS = 1000
 

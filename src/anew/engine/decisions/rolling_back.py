@@ -13,7 +13,7 @@ from anew.core.decisions.decision import Outcome
 from anew.engine.base.context import Engine
 from anew.engine.base.ledger import DecisionRecord
 from anew.engine.rollouts.rollback import roll_back
-from anew.engine.serving.releases import serving_releases
+from anew.engine.serving.versions import serving_releases
 from anew.errors import AnewError
 
 _NEWEST = 20  # decisions

@@ -8,7 +8,7 @@ from anew.core.policies.gate import Approval, Gate
 from anew.core.retrainings.lifecycle import Retraining, RetrainingMove
 from anew.engine.base.context import Engine
 from anew.engine.base.transition import move_retraining
-from anew.engine.serving.champion import champion_version
+from anew.engine.serving.versions import champion_version
 
 
 def decide_by_gate(engine: Engine, retraining: Retraining, result: GateResult, now: datetime) -> Retraining:

@@ -11,7 +11,7 @@ from anew.engine.base.ports import ModelVersion
 from anew.engine.base.transition import fail, move_retraining, note_retraining
 from anew.engine.promotion.evaluating import candidate_path
 from anew.engine.promotion.gating import evaluate_again
-from anew.engine.serving.champion import champion_version
+from anew.engine.serving.versions import champion_version
 from anew.errors import AzureRefused
 
 CHAMPION_CHANGES_AT_MOST = 3

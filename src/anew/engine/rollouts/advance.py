@@ -1,96 +1,94 @@
-"""Taking rollouts as far as they can go now: one step at a time, by whoever holds the endpoint."""
+"""The driver of rollouts: it takes the oldest of each endpoint through its states until nothing moves."""
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import assert_never
 
-from anew.core.base.versions import is_newer
 from anew.core.policies.deploy import Deploy
-from anew.core.policies.policy import DEPLOY_ADAPTER
-from anew.core.retrainings.lineage_tags import PARENT_TAG
-from anew.core.rollouts.lifecycle import OPEN_ROLLOUT, Rollout, RolloutKind, RolloutMove, RolloutState
-from anew.core.rollouts.stages import first_step
+from anew.core.rollouts.lifecycle import OPEN_ROLLOUT, Rollout, RolloutKind, RolloutState, abort_move
+from anew.core.rollouts.progress import is_stalled
+from anew.core.rollouts.stages import rule_of
 from anew.engine.base.context import Engine
-from anew.engine.base.ports import DeploymentState, EndpointView
 from anew.engine.base.transition import move_rollout
 from anew.engine.notifications.notify import notify_of_rollout
-from anew.engine.rollouts.aborting import abort_rollout
-from anew.engine.rollouts.shifting import take_stage
-from anew.engine.rollouts.watching import watch_bake, watch_stage
-from anew.engine.serving.champion import served_version
-from anew.engine.serving.endpoint_lease import holding
+from anew.engine.rollouts.aborting import return_traffic
+from anew.engine.rollouts.baking import bake
+from anew.engine.rollouts.creating import create
+from anew.engine.rollouts.shifting import shift
+from anew.engine.rollouts.starting import start
+from anew.engine.serving.endpoint_lease import endpoint_lease
 from anew.errors import AnewError, AzureRefused, AzureUnavailable, StaleWrite, TrafficMoved
 
 _STEPS_AT_MOST = 16
-Stage = Callable[[Engine, Rollout, Deploy, datetime], Rollout]
 
 
 @dataclass(frozen=True, slots=True)
 class RolloutPass:
-    """The rollouts looked at, as they stand now, and what could not be done."""
+    """The rollouts of a pass as they now are, and why some could not be opened or advanced yet."""
 
-    rollouts: tuple[Rollout, ...]
-    problems: tuple[str, ...]
+    rollouts: tuple[Rollout, ...] = ()
+    deferred: tuple[str, ...] = ()
 
 
 def advance_rollouts(engine: Engine, now: datetime, place: str | None = None) -> RolloutPass:
-    """Advance the oldest open rollout of each endpoint, or of one only; the others wait. A rollback goes first."""
+    """Advance the rollout whose turn it is at each endpoint, or at this one (`kind/name`); the others wait."""
     done: list[Rollout] = []
-    problems: list[str] = []
-    busy: set[tuple[str, str]] = set()
+    deferred: list[str] = []
+    busy: set[str] = set()
     for rollout in sorted(engine.ledger.rollouts(OPEN_ROLLOUT), key=_turn):
-        endpoint = (rollout.endpoint_kind, rollout.endpoint)
-        if endpoint in busy or place not in (None, rollout.place):
+        if rollout.place in busy or place not in (None, rollout.place):
             continue
         try:
             moved = advance_rollout(engine, rollout, now)
         except AnewError as error:
-            problems.append(f"{rollout.id}: {error}")
+            deferred.append(f"{rollout.id}: {error}")
             moved = rollout
         done.append(moved)
         if moved.is_open:
-            busy.add(endpoint)
-    return RolloutPass(tuple(done), tuple(problems))
+            busy.add(rollout.place)
+    return RolloutPass(tuple(done), tuple(deferred))
 
 
 def _turn(rollout: Rollout) -> tuple[bool, bool, datetime]:
-    """What has begun is finished first; of what waits, a rollback comes first."""
+    """Orders rollouts: those that have started before those that wait, rollbacks before releases, old before new."""
     return rollout.state is RolloutState.PENDING, rollout.kind is not RolloutKind.ROLLBACK, rollout.created_at
 
 
 def advance_rollout(engine: Engine, rollout: Rollout, now: datetime) -> Rollout:
-    """Take every step this rollout is ready for, holding its endpoint.
+    """Take every step that this rollout is ready for, with the lease of its endpoint.
 
-    Raises TemporaryError when Azure or the ledger cannot be asked; what was recorded stays.
+    Raises TemporaryError when Azure or the ledger does not answer; the steps recorded so far remain.
     """
-    with holding(engine, rollout.place, now) as held:
-        # What was read before the endpoint was held may be old.
+    with endpoint_lease(engine, rollout.place, now) as leased:
+        # The rollout may have been read before another worker moved it.
         rollout = engine.ledger.rollout(rollout.id) or rollout
-        if held is None or not rollout.is_open:
+        if leased is None:
             return rollout
         for _ in range(_STEPS_AT_MOST):
+            if not rollout.is_open:
+                return rollout
             try:
-                moved = _step(held, rollout, now)
+                moved = _step(leased, rollout, now)
             except StaleWrite:
                 return engine.ledger.rollout(rollout.id) or rollout
-            if moved.revision == rollout.revision or not moved.is_open:
+            if moved.revision == rollout.revision:
                 return moved
             rollout = moved
         return rollout
 
 
 def _step(engine: Engine, rollout: Rollout, now: datetime) -> Rollout:
-    rule = DEPLOY_ADAPTER.validate_python(rollout.spec)
+    """Take one step, or abort the rollout when it cannot go on, and notify of a new state."""
     try:
-        moved = _STAGES[rollout.state](engine, rollout, rule, now)
+        moved = _stage(engine, rollout, rule_of(rollout), now)
     except TrafficMoved as error:
         moved = _abort(engine, rollout, f"the traffic was moved by somebody else: {error}", now)
     except AzureRefused as error:
         if rollout.state in (RolloutState.BAKING, RolloutState.ABORTING):
-            raise  # it serves, or there is no other way: a person has to look
+            raise  # the version serves, or aborting is all that is left: a person has to look
         moved = _abort(engine, rollout, f"refused: {error}", now)
     except AzureUnavailable as error:
-        if not _is_stalled(engine, rollout, now):
+        if not is_stalled(rollout, engine.timing.rollout_stalled, now):
             raise
         moved = _abort(engine, rollout, f"still {rollout.state}: {error}", now)
     if moved.state is not rollout.state:
@@ -98,100 +96,23 @@ def _step(engine: Engine, rollout: Rollout, now: datetime) -> Rollout:
     return moved
 
 
-def _is_stalled(engine: Engine, rollout: Rollout, now: datetime) -> bool:
-    """Whether a stage could not be tried for too long. What is pending may only have waited for its turn, what bakes
-    serves, and what goes back has no other way.
-    """
-    can_be_given_up = rollout.state in (RolloutState.CREATING, RolloutState.SHIFTING)
-    since = max(rollout.state_since, rollout.measured_at or rollout.state_since)
-    return can_be_given_up and now > since + engine.timing.rollout_stalled
+def _stage(engine: Engine, rollout: Rollout, rule: Deploy, now: datetime) -> Rollout:
+    match rollout.state:
+        case RolloutState.PENDING:
+            return start(engine, rollout, rule, now)
+        case RolloutState.CREATING:
+            return create(engine, rollout, rule, now)
+        case RolloutState.SHIFTING:
+            return shift(engine, rollout, rule, now)
+        case RolloutState.BAKING:
+            return bake(engine, rollout, rule, now)
+        case RolloutState.ABORTING:
+            return return_traffic(engine, rollout, rule, now)
+        case RolloutState.LIVE | RolloutState.ROLLED_BACK | RolloutState.FAILED:
+            return rollout
+        case _:
+            assert_never(rollout.state)
 
 
 def _abort(engine: Engine, rollout: Rollout, reason: str, now: datetime) -> Rollout:
-    move = RolloutMove.FAILED if rollout.state is RolloutState.PENDING else RolloutMove.ABORT
-    return move_rollout(engine, rollout, move, now, reason=reason)
-
-
-# --- the first stages -------------------------------------------------------------------------------------
-
-
-def _start(engine: Engine, rollout: Rollout, rule: Deploy, now: datetime) -> Rollout:
-    endpoints = engine.endpoints[rule.kind]
-    view = endpoints.view(rollout.endpoint)
-    if obstacle := _obstacle(engine, rollout, view):
-        return move_rollout(engine, rollout, RolloutMove.FAILED, now, reason=obstacle)
-    endpoints.ensure(rollout.endpoint)
-    previous = next((name for name, share in view.traffic.items() if share), None) if view else None
-    served = view.models.get(previous) if view and previous else None
-    return move_rollout(engine, rollout, RolloutMove.STARTED, now, previous=previous, previous_version=served)
-
-
-def _obstacle(engine: Engine, rollout: Rollout, view: EndpointView | None) -> str | None:
-    """Why this rollout must not begin, if it must not."""
-    if view is None:
-        return None
-    if obstacle := _traffic_in_the_way(rollout, view):
-        return obstacle
-    return None if rollout.kind is RolloutKind.ROLLBACK else _better_known(engine, rollout, view)
-
-
-def _traffic_in_the_way(rollout: Rollout, view: EndpointView) -> str | None:
-    takers = sorted(name for name, share in view.traffic.items() if share)
-    if takers == [rollout.deployment]:
-        return f"{rollout.endpoint} serves version {rollout.version} already"
-    if len(takers) > 1:
-        return f"the traffic of {rollout.endpoint} is shared by {', '.join(takers)}: give one of them all of it first"
-    return None
-
-
-def _better_known(engine: Engine, rollout: Rollout, view: EndpointView) -> str | None:
-    served = served_version(view, rollout.model)
-    if served is not None and not is_newer(rollout.version, served):
-        return f"{rollout.endpoint} already serves version {served}"
-    if newer := _newer_that_waits(engine, rollout):
-        return f"version {newer} waits for {rollout.endpoint} too, and goes instead"
-    return _compared_with_another(engine, rollout, served)
-
-
-def _newer_that_waits(engine: Engine, rollout: Rollout) -> str | None:
-    for other in engine.ledger.rollouts([RolloutState.PENDING], model=rollout.model):
-        if other.place == rollout.place and is_newer(other.version, rollout.version):
-            return other.version
-    return None
-
-
-def _compared_with_another(engine: Engine, rollout: Rollout, served: str | None) -> str | None:
-    registered = engine.registry.get(rollout.model, rollout.version)
-    parent = registered.tags.get(PARENT_TAG) if registered else None
-    if parent is None or served is None or parent == served:
-        return None
-    return f"it was compared with version {parent}, and {rollout.endpoint} serves {served}: what is better is unknown"
-
-
-def _create(engine: Engine, rollout: Rollout, rule: Deploy, now: datetime) -> Rollout:
-    endpoints = engine.endpoints[rule.kind]
-    state = endpoints.deployment_state(rollout.endpoint, rollout.deployment)
-    if state is DeploymentState.ABSENT:
-        model = engine.registry.get(rollout.model, rollout.version)
-        if model is None:
-            return _abort(engine, rollout, "the model version is gone from the registry", now)
-        endpoints.create_deployment(rollout.endpoint, rollout.deployment, model, rule)
-        state = endpoints.deployment_state(rollout.endpoint, rollout.deployment)
-    if state is DeploymentState.FAILED:
-        return _abort(engine, rollout, "the deployment could not be created", now)
-    if state is not DeploymentState.READY:
-        if now > rollout.state_since + engine.timing.rollout_stalled:
-            return _abort(engine, rollout, f"the deployment is not ready after {now - rollout.state_since}", now)
-        return rollout
-    if rule.sample_request is not None and rollout.kind is RolloutKind.RELEASE:
-        endpoints.score(rollout.endpoint, rule.sample_request, rollout.deployment)
-    return take_stage(engine, rollout, rule, first_step(rollout, rule), now)
-
-
-_STAGES: Mapping[RolloutState, Stage] = {
-    RolloutState.PENDING: _start,
-    RolloutState.CREATING: _create,
-    RolloutState.SHIFTING: watch_stage,
-    RolloutState.BAKING: watch_bake,
-    RolloutState.ABORTING: abort_rollout,
-}
+    return move_rollout(engine, rollout, abort_move(rollout.state), now, reason=reason)

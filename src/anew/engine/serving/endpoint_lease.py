@@ -1,4 +1,4 @@
-"""One worker at a time at an endpoint."""
+"""The lease of an endpoint: one worker at a time changes it."""
 
 import uuid
 from collections.abc import Generator
@@ -8,15 +8,16 @@ from datetime import datetime
 
 from anew.engine.base.context import Engine
 
-_WRITING = 0.8  # of the lease; the rest is for a write that is on its way when this is over
+_WRITING = 0.8  # of the lease; the rest is for a write that is still under way when this part ends
 
 
 @contextmanager
-def holding(engine: Engine, place: str, now: datetime) -> Generator[Engine | None]:
-    """Hold an endpoint for the block; None when somebody else holds it. The lease of a holder that died runs out.
+def endpoint_lease(engine: Engine, place: str, now: datetime) -> Generator[Engine | None]:
+    """Lease an endpoint (`kind/name`) for the block; gives None when another worker has the lease.
 
-    The engine given is the one to write to the endpoint with: a holder that stands still, and goes on when another one
-    holds the endpoint, writes nothing any more.
+    Write to the endpoint with the engine that this gives: once most of the lease is over, its writes raise
+    AzureUnavailable, so a worker that was suspended cannot overwrite its successor. The lease of a worker that died
+    expires.
     """
     holder, moment, lease = uuid.uuid4().hex, max(now, engine.clock()), engine.timing.rollout_lease
     if not engine.ledger.lease_endpoint(place, holder, moment, lease):

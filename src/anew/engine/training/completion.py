@@ -6,7 +6,7 @@ from anew.core.retrainings.lifecycle import Retraining, RetrainingMove
 from anew.engine.base.context import Engine
 from anew.engine.base.ports import RunStatus, RunView
 from anew.engine.base.transition import fail, move_retraining
-from anew.engine.serving.champion import champion_version
+from anew.engine.serving.versions import champion_version
 from anew.engine.training.launching import order_of
 
 _DATA_HASH = "data_hash"  # the tag by which a training tells of its rows
