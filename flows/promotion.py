@@ -4,7 +4,7 @@ from typing import Any
 
 from prefect import flow, get_run_logger
 
-from anew.engine.retrainings.finished_runs import promote as advance_finished
+from anew.engine.retrainings.finished_runs import handle_finished_runs
 from flows._artifacts import show_gate
 from flows._engine import run
 
@@ -17,7 +17,7 @@ async def promote(event: dict[str, Any] | None = None) -> list[str]:
         event: The hint that started this run. Not read: what counts is in the inbox.
     """
     logger = get_run_logger()
-    report = await run(advance_finished)
+    report = await run(handle_finished_runs)
     for retraining in report.retrainings:
         logger.info(
             "retraining %s of %s: %s %s", retraining.id, retraining.model, retraining.state, retraining.reason or ""

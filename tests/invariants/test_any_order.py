@@ -21,7 +21,7 @@ from anew.engine.base.ledger import Ledger
 from anew.engine.base.ports import ModelVersion
 from anew.engine.decisions.decide_pending import request_retraining, retrain
 from anew.engine.reconcile import reconcile
-from anew.engine.retrainings.finished_runs import promote
+from anew.engine.retrainings.finished_runs import handle_finished_runs
 from anew.engine.rollouts.deploy import deploy
 from anew.engine.serving.champion import served_version
 from anew.errors import TemporaryError
@@ -46,7 +46,7 @@ from tests.faults.fallible import FallibleLedger
 
 _DATABASE: sa.Engine = create_engine("sqlite://")
 _CALLS = ("launcher.launch", "jobs.get", "jobs.submit", "registry.register", "endpoints.set_traffic", "missed.drift")
-_STEPS = {"retrain": retrain, "promote": promote, "deploy": deploy, "reconcile": reconcile}
+_STEPS = {"retrain": retrain, "promote": handle_finished_runs, "deploy": deploy, "reconcile": reconcile}
 _RULE = deploy_rule(
     steps=[stage(mirror=20), stage(10, wait="5m"), stage(100)],
     bake="15m",

@@ -11,7 +11,7 @@ from anew.core.retrainings.lifecycle import ADOPTED, RetrainingState
 from anew.core.retrainings.lineage_tags import RETRAINING_TAG
 from anew.engine.base.ports import RunStatus
 from anew.engine.decisions.decide_pending import retrain
-from anew.engine.retrainings.finished_runs import promote
+from anew.engine.retrainings.finished_runs import handle_finished_runs
 from anew.engine.training.stopping import request_stop
 from tests.builders import EVALUATE_JOB, MODEL, PIPELINE, Play, drift_event, evaluation, policy, run_event, serve
 
@@ -54,7 +54,7 @@ def test_claimed_run_is_evaluated_and_registered_as_a_candidate_of_ours() -> Non
     play = history()
     completed(play, data_hash="rows-1")
 
-    promote(play.engine, play.now)
+    handle_finished_runs(play.engine, play.now)
     assert play.retraining.state is RetrainingState.EVALUATING
     play.tick_until(lambda: not play.retraining.is_open)
 
@@ -68,7 +68,7 @@ def test_claim_is_a_decision_that_can_be_explained_and_settles_the_event() -> No
     play = history()
     completed(play)
 
-    promote(play.engine, play.now)
+    handle_finished_runs(play.engine, play.now)
 
     [decision] = play.ledger.decisions()
     assert (decision.outcome, decision.retraining_id) == (ADOPTED, play.retraining.id)
@@ -80,10 +80,10 @@ def test_run_told_of_again_is_claimed_once() -> None:
     play = history()
     for _ in range(3):
         completed(play)
-        promote(play.engine, play.now)
+        handle_finished_runs(play.engine, play.now)
     play.tick_until(lambda: not play.retraining.is_open)
     completed(play)
-    promote(play.engine, play.now)
+    handle_finished_runs(play.engine, play.now)
 
     assert len(play.ledger.retrainings()) == len(play.ledger.decisions()) == 1
 
@@ -101,7 +101,7 @@ def test_run_that_azure_shows_to_be_another_one_is_nobodys(unlike: dict[str, Any
     play = history()
     completed(play, **unlike)
 
-    assert promote(play.engine, play.now).others == 1
+    assert handle_finished_runs(play.engine, play.now).others == 1
     assert play.ledger.retrainings() == []
 
 
@@ -109,7 +109,7 @@ def test_run_that_nobody_claims_costs_no_read() -> None:
     play = history(policy())
     completed(play)
 
-    assert promote(play.engine, play.now).others == 1
+    assert handle_finished_runs(play.engine, play.now).others == 1
     assert "jobs.get" not in play.azure.calls
 
 
@@ -117,7 +117,7 @@ def test_run_that_two_policies_claim_is_left_to_neither() -> None:
     play = history(adopting(), adopting("demand", monitors=["demand-drift"]))
     completed(play)
 
-    promote(play.engine, play.now)
+    handle_finished_runs(play.engine, play.now)
 
     entry = play.ledger.entry(f"event-{RUN}")
     assert entry is not None
@@ -129,17 +129,17 @@ def test_policy_on_trial_claims_nothing() -> None:
     play = history(adopting(mode="shadow"))
     completed(play)
 
-    assert promote(play.engine, play.now).others == 1
+    assert handle_finished_runs(play.engine, play.now).others == 1
 
 
 def test_run_whose_end_azure_does_not_show_yet_is_asked_about_again_for_a_while() -> None:
     play = history()
     completed(play, status=RunStatus.RUNNING)
 
-    assert "does not show yet" in promote(play.engine, play.now).deferred[0]
+    assert "does not show yet" in handle_finished_runs(play.engine, play.now).deferred[0]
     assert len(play.ledger.unsettled([Cause.RUN_COMPLETED])) == 1
     play.now += play.engine.timing.confirm_within
-    assert promote(play.engine, play.now).others == 1
+    assert handle_finished_runs(play.engine, play.now).others == 1
 
 
 def test_run_waits_in_the_inbox_while_the_model_has_a_retraining_under_way() -> None:
@@ -148,7 +148,7 @@ def test_run_waits_in_the_inbox_while_the_model_has_a_retraining_under_way() -> 
     retrain(play.engine, play.now)
     completed(play)
 
-    report = promote(play.engine, play.now)
+    report = handle_finished_runs(play.engine, play.now)
 
     assert "is under way" in report.deferred[0]
     assert len(play.ledger.unsettled([Cause.RUN_COMPLETED])) == 1
@@ -159,7 +159,7 @@ def test_training_of_somebody_else_is_never_cancelled() -> None:
     play = history()
     play.azure.endings[EVALUATE_JOB] = Ending(RunStatus.RUNNING)
     completed(play)
-    promote(play.engine, play.now)
+    handle_finished_runs(play.engine, play.now)
 
     request_stop(play.engine, MODEL, "not needed", play.now)
     play.azure.jobs[RUN].status = RunStatus.RUNNING  # run again by its owner
@@ -240,7 +240,7 @@ def test_evaluation_of_a_claimed_run_is_cancelled_at_once() -> None:
     play = history()
     play.azure.endings[EVALUATE_JOB] = Ending(RunStatus.RUNNING)
     completed(play)
-    promote(play.engine, play.now)
+    handle_finished_runs(play.engine, play.now)
     assert play.azure.jobs[play.retraining.evaluation_job].status is RunStatus.RUNNING
 
     request_stop(play.engine, MODEL, "not needed", play.now)

@@ -12,7 +12,7 @@ from anew.engine.base.ports import ModelVersion, RunStatus
 from anew.engine.decisions.decide_pending import retrain
 from anew.engine.reconcile import reconcile
 from anew.engine.retrainings.advance import advance_retraining
-from anew.engine.retrainings.finished_runs import promote
+from anew.engine.retrainings.finished_runs import handle_finished_runs
 from tests.builders import EVALUATE_JOB, MODEL, PIPELINE, Play, drift_event, evaluation, policy, run_event, serve
 
 
@@ -32,7 +32,7 @@ def evaluating() -> Play:
     play = training()
     play.wait(minutes=10)
     play.receive(run_event(play.retraining.job_name))
-    promote(play.engine, play.now)
+    handle_finished_runs(play.engine, play.now)
     assert play.retraining.state is RetrainingState.EVALUATING
     return play
 
@@ -42,7 +42,7 @@ def test_two_events_bring_a_training_to_a_registered_version_with_its_lineage() 
     play.wait(minutes=5)
     play.receive(run_event(play.retraining.evaluation_job))
 
-    promote(play.engine, play.now)
+    handle_finished_runs(play.engine, play.now)
 
     assert play.retraining.state is RetrainingState.REGISTERED
     tags = play.azure.models[MODEL, "4"].tags
@@ -79,7 +79,7 @@ def test_training_that_failed_fails_the_retraining_with_its_detail() -> None:
     play.wait(minutes=10)
     play.receive(run_event(play.retraining.job_name, failed=True))
 
-    promote(play.engine, play.now)
+    handle_finished_runs(play.engine, play.now)
 
     assert play.retraining.state is RetrainingState.FAILED
     assert play.retraining.reason == "the training run failed: out of memory"
@@ -219,7 +219,7 @@ def test_run_of_somebody_else_is_settled_as_not_ours() -> None:
     play = training()
     play.receive(run_event("strangers-run"), run_event("forger", retraining="r-unknown"))
 
-    report = promote(play.engine, play.now)
+    report = handle_finished_runs(play.engine, play.now)
 
     assert (report.others, report.retrainings) == (2, ())
     entry = play.ledger.entry("event-strangers-run")
@@ -232,7 +232,7 @@ def test_event_is_known_as_ours_by_its_tag_too() -> None:
     play.wait(minutes=10)
     play.receive(run_event("child-of-the-pipeline", retraining=play.retraining.id))
 
-    [moved] = promote(play.engine, play.now).retrainings
+    [moved] = handle_finished_runs(play.engine, play.now).retrainings
 
     assert moved.state is RetrainingState.EVALUATING
 
@@ -242,7 +242,7 @@ def test_event_of_an_azure_that_does_not_answer_stays_in_the_inbox() -> None:
     play.receive(run_event(play.retraining.job_name))
     play.azure.down.add("jobs.get")
 
-    report = promote(play.engine, play.now)
+    report = handle_finished_runs(play.engine, play.now)
 
     assert len(report.deferred) == 1
     assert len(play.ledger.unsettled([Cause.RUN_COMPLETED])) == 1
@@ -253,7 +253,7 @@ def test_run_that_azure_refuses_to_show_does_not_hold_up_the_others() -> None:
     play.receive(run_event(play.retraining.job_name), run_event("strangers-run"))
     play.azure.refused.add("jobs.get")
 
-    report = promote(play.engine, play.now)
+    report = handle_finished_runs(play.engine, play.now)
 
     assert (len(report.deferred), report.others) == (1, 1)
 
@@ -277,7 +277,7 @@ def test_backlog_of_any_size_is_answered_in_one_pass() -> None:
     play.wait(minutes=10)
     play.receive(run_event(play.retraining.job_name))
 
-    report = promote(play.engine, play.now)
+    report = handle_finished_runs(play.engine, play.now)
 
     assert report.others == 2500
     assert play.retraining.state is RetrainingState.EVALUATING
@@ -292,7 +292,7 @@ def test_runs_that_azure_does_not_answer_about_hold_up_no_others() -> None:
     play.azure.unreadable |= {item.job_name for item in unreadable}
     play.receive(*(run_event(item.job_name) for item in play.ledger.retrainings()))
 
-    passes = [promote(play.engine, play.now) for _ in range(2)]
+    passes = [handle_finished_runs(play.engine, play.now) for _ in range(2)]
 
     assert len(passes[0].deferred) == 3, "Azure is not asked again and again"
     moved = play.ledger.retraining(readable.id)
@@ -304,7 +304,7 @@ def test_event_before_the_run_ended_changes_nothing() -> None:
     play = training()
     play.receive(run_event(play.retraining.job_name))
 
-    promote(play.engine, play.now)
+    handle_finished_runs(play.engine, play.now)
 
     assert play.retraining.state is RetrainingState.TRAINING
 
@@ -338,7 +338,7 @@ def test_completion_asks_azure_nothing_twice() -> None:
     play.receive(run_event(play.retraining.job_name))
     before = len(play.azure.calls)
 
-    promote(play.engine, play.now)
+    handle_finished_runs(play.engine, play.now)
 
     assert play.retraining.state is RetrainingState.REGISTERED
     assert play.azure.calls[before:] == ["jobs.get", "registry.versions", "registry.register"]

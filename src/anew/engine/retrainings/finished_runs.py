@@ -23,7 +23,7 @@ class FinishedRunsPass:
     deferred: tuple[str, ...] = ()
 
 
-def promote(engine: Engine, now: datetime) -> FinishedRunsPass:
+def handle_finished_runs(engine: Engine, now: datetime) -> FinishedRunsPass:
     """Advance the retrainings whose runs ended, and take on runs that a policy claims. Others are settled."""
     ours: dict[str, Retraining] = {}
     others: list[str] = []
