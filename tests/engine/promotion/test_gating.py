@@ -8,10 +8,10 @@ import pytest
 
 from anew.adapters.memory.azure import Ending
 from anew.adapters.memory.evidence import MemoryNotifier
+from anew.core.retrainings.gating import CHAMPION_CHANGES_AT_MOST
 from anew.core.retrainings.lifecycle import ApprovalDecision, RetrainingState
 from anew.engine.base.ports import Notification, RunStatus
 from anew.engine.promotion.approving import answer, force
-from anew.engine.promotion.registering import CHAMPION_CHANGES_AT_MOST
 from anew.engine.training.stopping import request_stop
 from anew.errors import IllegalTransition, InvalidRequest, NothingKnown, NotificationFailed
 from tests.builders import EVALUATE_JOB, MODEL, PIPELINE, Play, drift_event, evaluation, policy, serve
@@ -223,7 +223,7 @@ def test_report_that_compares_with_nothing_fails_while_a_version_serves() -> Non
 
     play = played(gate(), RetrainingState.FAILED, report=report)
 
-    assert "compares with nothing, and version 3 of price serves" in (play.retraining.reason or "")
+    assert "no champion, but version 3 of price is in production" in (play.retraining.reason or "")
 
 
 def test_floors_are_evaluated_though_no_version_serves() -> None:

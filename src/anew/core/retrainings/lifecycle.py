@@ -183,6 +183,10 @@ class Retraining:
         first = self.evaluation_job.removesuffix(f"-{self.evaluations}" if self.evaluations > 1 else "")
         return f"{first}-{self.evaluations + 1}"
 
+    def candidate_path(self, output: str) -> str:
+        """Where the training job leaves its candidate, when this is the name of its output."""
+        return f"azureml://jobs/{self.job_name}/outputs/{output}"
+
 
 def next_retraining_state(state: RetrainingState, move: RetrainingMove) -> RetrainingState:
     """The state a move leads to. Raises IllegalTransition for a move the table does not have."""
