@@ -121,7 +121,7 @@ def test_run_that_two_policies_claim_is_left_to_neither() -> None:
 
     entry = play.ledger.entry(f"event-{RUN}")
     assert entry is not None
-    assert "price, demand claim this run" in (entry.outcome or "")
+    assert "price, demand adopt this run" in (entry.outcome or "")
     assert play.ledger.retrainings() == []
 
 

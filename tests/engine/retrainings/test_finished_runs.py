@@ -224,7 +224,7 @@ def test_run_of_somebody_else_is_settled_as_not_ours() -> None:
     assert (report.others, report.retrainings) == (2, ())
     entry = play.ledger.entry("event-strangers-run")
     assert entry is not None
-    assert entry.outcome == "not a run of ours"
+    assert entry.outcome == "belongs to no retraining"
 
 
 def test_event_is_known_as_ours_by_its_tag_too() -> None:

@@ -96,7 +96,7 @@ def test_failure_to_ask_what_ended_asks_for_the_same_time_again() -> None:
 
     report = poll_open(play.engine, play.now)
 
-    assert any("what ended lately" in problem for problem in report.problems)
+    assert any("runs that ended lately" in problem for problem in report.problems)
     assert play.ledger.watermark("reconcile.ended") is None
 
 
