@@ -11,10 +11,10 @@ from flows._engine import run
 
 @flow(name="promote")
 async def promote(event: dict[str, Any] | None = None) -> list[str]:
-    """Advance every retraining whose run ended; returns their ids with the state reached.
+    """Advance every retraining whose run ended; returns their ids and states.
 
     Args:
-        event: The hint that started this run. Not read: what counts is in the inbox.
+        event: The event that started this run. Not read: the work is in the inbox.
     """
     logger = get_run_logger()
     report = await run(handle_finished_runs)

@@ -11,7 +11,7 @@ from anew.adapters.memory.evidence import MemoryNotifier
 from anew.core.retrainings.gating import CHAMPION_CHANGES_AT_MOST
 from anew.core.retrainings.lifecycle import ApprovalDecision, RetrainingState
 from anew.engine.base.ports import Notification, RunStatus
-from anew.engine.promotion.approving import answer, force
+from anew.engine.promotion.approving import decide_approval, force_approval
 from anew.engine.training.stopping import request_stop
 from anew.errors import IllegalTransition, InvalidRequest, NothingKnown, NotificationFailed
 from tests.builders import EVALUATE_JOB, MODEL, PIPELINE, Play, drift_event, evaluation, policy, serve
@@ -280,7 +280,7 @@ def test_approved_candidate_is_registered_and_says_by_whom(about: str) -> None:
     play = awaiting()
     named = {"id": play.retraining.id, "decision": play.retraining.decision_id, "model": MODEL}[about]
 
-    answer(play.engine, named, True, "anna", "looks right", play.now)
+    decide_approval(play.ledger, named, True, "anna", "looks right", play.now)
     play.tick()
 
     assert play.retraining.state is RetrainingState.REGISTERED
@@ -293,7 +293,7 @@ def test_approved_candidate_is_registered_and_says_by_whom(about: str) -> None:
 def test_rejected_candidate_is_never_registered() -> None:
     play = awaiting()
 
-    answer(play.engine, MODEL, False, "bo", "too risky", play.now)
+    decide_approval(play.ledger, MODEL, False, "bo", "too risky", play.now)
     play.tick(days=3)
 
     assert (play.retraining.state, play.retraining.approval) == (RetrainingState.REJECTED, ApprovalDecision.REJECTED)
@@ -304,11 +304,11 @@ def test_rejected_candidate_is_never_registered() -> None:
 @pytest.mark.parametrize("approved", [True, False])
 def test_same_answer_again_changes_nothing_and_another_one_is_refused(approved: bool) -> None:
     play = awaiting()
-    first = answer(play.engine, MODEL, approved, "anna", "so", play.now)
+    first = decide_approval(play.ledger, MODEL, approved, "anna", "so", play.now)
 
-    assert answer(play.engine, first.id, approved, "bo", "so too", play.now) == first
+    assert decide_approval(play.ledger, first.id, approved, "bo", "so too", play.now) == first
     with pytest.raises(IllegalTransition, match="by anna"):
-        answer(play.engine, first.id, not approved, "bo", "no", play.now)
+        decide_approval(play.ledger, first.id, not approved, "bo", "no", play.now)
     assert play.retraining == first
 
 
@@ -329,10 +329,10 @@ def test_answer_that_comes_too_late_is_refused_though_no_tick_has_passed() -> No
     play.now += timedelta(days=2)
 
     with pytest.raises(IllegalTransition, match="no answer is a no"):
-        answer(play.engine, MODEL, True, "anna", "late", play.now)
+        decide_approval(play.ledger, MODEL, True, "anna", "late", play.now)
     play.tick()
     with pytest.raises(IllegalTransition, match="no answer is a no"):
-        answer(play.engine, play.retraining.id, True, "anna", "late", play.now)
+        decide_approval(play.ledger, play.retraining.id, True, "anna", "late", play.now)
 
 
 def test_nothing_that_waits_cannot_be_answered() -> None:
@@ -340,14 +340,14 @@ def test_nothing_that_waits_cannot_be_answered() -> None:
 
     for about in (MODEL, play.retraining.id, "unknown"):
         with pytest.raises(NothingKnown):
-            answer(play.engine, about, True, "anna", "why not", play.now)
+            decide_approval(play.ledger, about, True, "anna", "why not", play.now)
 
 
 def test_approval_is_void_when_another_version_went_live_since() -> None:
     play = awaiting()
     serve(play.azure, "7")
 
-    answer(play.engine, MODEL, True, "anna", "better than 3", play.now)
+    decide_approval(play.ledger, MODEL, True, "anna", "better than 3", play.now)
     play.tick_until(lambda: play.retraining.state is RetrainingState.AWAITING_APPROVAL)
 
     assert (play.retraining.champion_version, play.retraining.approval) == ("7", None)
@@ -365,8 +365,8 @@ def rejected() -> Play:
 def test_candidate_can_be_forced_with_a_reason_that_its_version_shows(history: Any) -> None:
     play = history()
 
-    forced = force(play.engine, MODEL, "anna", "the old one is on fire", play.now)
-    assert force(play.engine, forced.id, "anna", "again", play.now) == forced
+    forced = force_approval(play.ledger, MODEL, "anna", "the old one is on fire", play.now)
+    assert force_approval(play.ledger, forced.id, "anna", "again", play.now) == forced
     play.tick()
 
     assert play.retraining.state is RetrainingState.REGISTERED
@@ -379,7 +379,7 @@ def test_forcing_needs_a_reason() -> None:
     play = rejected()
 
     with pytest.raises(InvalidRequest, match="needs a reason"):
-        force(play.engine, MODEL, "anna", "  ", play.now)
+        force_approval(play.ledger, MODEL, "anna", "  ", play.now)
 
 
 @pytest.mark.parametrize("status", [RunStatus.FAILED, RunStatus.RUNNING])
@@ -391,7 +391,7 @@ def test_training_that_did_not_complete_has_no_candidate_to_force(status: RunSta
     play.tick()
 
     with pytest.raises(IllegalTransition, match="no candidate to force"):
-        force(play.engine, MODEL, "anna", "please", play.now)
+        force_approval(play.ledger, MODEL, "anna", "please", play.now)
 
 
 def test_forcing_makes_no_second_open_retraining_of_the_model() -> None:
@@ -404,7 +404,7 @@ def test_forcing_makes_no_second_open_retraining_of_the_model() -> None:
     assert len(play.ledger.retrainings()) == 2
 
     with pytest.raises(IllegalTransition, match="one retraining at a time"):
-        force(play.engine, first, "anna", "please", play.now)
+        force_approval(play.ledger, first, "anna", "please", play.now)
 
     found = play.ledger.retraining(first)
     assert found is not None
