@@ -11,7 +11,7 @@ from anew.adapters.policy_folder import PolicyFolder
 from anew.adapters.prefect.forms import PrefectForms
 from anew.engine.base.context import Engine
 from anew.engine.base.ledger import Ledger
-from anew.engine.promotion import asking
+from anew.engine.promotion import forms
 from anew.heap import freeze_heap
 from anew.settings import load_settings
 from anew.wiring import build_engine, open_ledger, prefect_flows
@@ -41,9 +41,9 @@ async def run_on_ledger(use_case: Callable[[Ledger, datetime], Report]) -> Repor
     return await asyncio.to_thread(lambda: use_case(_ledger(), datetime.now(UTC)))
 
 
-async def sync_forms() -> asking.SyncedForms:
+async def sync_forms() -> forms.SyncedForms:
     """Have one open form for each retraining that awaits approval."""
-    return await run_on_ledger(lambda ledger, now: asking.sync_forms(ledger, _forms(), now))
+    return await run_on_ledger(lambda ledger, now: forms.sync_forms(ledger, _forms(), now))
 
 
 async def run(use_case: Callable[[Engine, datetime], Report]) -> Report:

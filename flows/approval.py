@@ -6,7 +6,7 @@ from prefect.flow_runs import asuspend_flow_run
 from anew.adapters.prefect.forms import ApprovalForm
 from anew.core.decisions.explain import escaped, one_line
 from anew.engine.promotion.approving import decide_approval
-from anew.engine.promotion.asking import pending_approval
+from anew.engine.promotion.forms import pending_approval
 from anew.errors import IllegalTransition, NothingKnown
 from flows._artifacts import show_gate
 from flows._engine import run_on_ledger

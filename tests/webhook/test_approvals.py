@@ -20,7 +20,7 @@ from anew.core.retrainings.approval_links import PATH, Permit
 from anew.core.retrainings.lifecycle import Retraining, RetrainingState
 from anew.engine.base.ledger import Ledger
 from anew.engine.promotion.approving import decide_approval
-from anew.engine.promotion.asking import PendingApproval, pending_approval
+from anew.engine.promotion.forms import PendingApproval, pending_approval
 from anew.errors import LedgerUnavailable
 from anew.webhook.approvals import ApprovalsEndpoint
 from anew.webhook.failed_attempts import FailureLimit

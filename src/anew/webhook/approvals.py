@@ -24,7 +24,7 @@ from anew.core.retrainings.approval_links import ApprovalLinks, Permit
 from anew.core.retrainings.lifecycle import Retraining, RetrainingState
 from anew.engine.base.ledger import Ledger
 from anew.engine.promotion.approving import decide_approval
-from anew.engine.promotion.asking import pending_approval
+from anew.engine.promotion.forms import pending_approval
 from anew.errors import (
     AnewError,
     BodyTooLarge,

@@ -17,7 +17,7 @@ from anew.adapters.prefect.notifications import PrefectNotifier
 from anew.core.retrainings.lifecycle import Retraining, RetrainingState
 from anew.engine.notifications.notification import retraining_notification
 from anew.engine.promotion.approving import decide_approval
-from anew.engine.promotion.asking import SyncedForms, sync_forms
+from anew.engine.promotion.forms import SyncedForms, sync_forms
 from anew.errors import PrefectUnavailable
 from tests.approving import WAIT, awaiting
 from tests.prefect_server import PrefectServer

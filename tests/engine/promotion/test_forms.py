@@ -8,7 +8,7 @@ import pytest
 from anew.adapters.ledger import SqlLedger
 from anew.core.retrainings.lifecycle import Retraining
 from anew.engine.promotion.approving import decide_approval
-from anew.engine.promotion.asking import GRACE, SyncedForms, pending_approval, sync_forms
+from anew.engine.promotion.forms import GRACE, SyncedForms, pending_approval, sync_forms
 from anew.errors import NothingKnown
 from tests.approving import WAIT, awaiting
 from tests.builders import fresh_ledger
