@@ -63,61 +63,44 @@ class RetrainingMove(StrEnum):
     CANCELED = "canceled"  # its runs in Azure have stopped
 
 
+_S, _M = RetrainingState, RetrainingMove
 RETRAINING_TRANSITIONS: Mapping[RetrainingState, Mapping[RetrainingMove, RetrainingState]] = {
-    RetrainingState.LAUNCHING: {
-        RetrainingMove.LAUNCHED: RetrainingState.TRAINING,
-        RetrainingMove.STOP: RetrainingState.CANCELING,
-        RetrainingMove.FAILED: RetrainingState.FAILED,
+    _S.LAUNCHING: {_M.LAUNCHED: _S.TRAINING, _M.STOP: _S.CANCELING, _M.FAILED: _S.FAILED},
+    _S.TRAINING: {_M.TRAINED: _S.EVALUATING, _M.STOP: _S.CANCELING, _M.FAILED: _S.FAILED},
+    _S.EVALUATING: {
+        _M.PASSED: _S.REGISTERING,
+        _M.INCONCLUSIVE: _S.AWAITING_DATA,
+        _M.ASKED: _S.AWAITING_APPROVAL,
+        _M.REJECTED: _S.REJECTED,
+        _M.STOP: _S.CANCELING,
+        _M.FAILED: _S.FAILED,
     },
-    RetrainingState.TRAINING: {
-        RetrainingMove.TRAINED: RetrainingState.EVALUATING,
-        RetrainingMove.STOP: RetrainingState.CANCELING,
-        RetrainingMove.FAILED: RetrainingState.FAILED,
+    _S.AWAITING_DATA: {
+        _M.RETRIED: _S.EVALUATING,
+        _M.ASKED: _S.AWAITING_APPROVAL,
+        _M.FORCED: _S.REGISTERING,
+        _M.REJECTED: _S.REJECTED,
+        _M.STOP: _S.CANCELING,
     },
-    RetrainingState.EVALUATING: {
-        RetrainingMove.PASSED: RetrainingState.REGISTERING,
-        RetrainingMove.INCONCLUSIVE: RetrainingState.AWAITING_DATA,
-        RetrainingMove.ASKED: RetrainingState.AWAITING_APPROVAL,
-        RetrainingMove.REJECTED: RetrainingState.REJECTED,
-        RetrainingMove.STOP: RetrainingState.CANCELING,
-        RetrainingMove.FAILED: RetrainingState.FAILED,
+    _S.AWAITING_APPROVAL: {
+        _M.APPROVED: _S.REGISTERING,
+        _M.FORCED: _S.REGISTERING,
+        _M.REJECTED: _S.REJECTED,
+        _M.STOP: _S.CANCELING,
     },
-    RetrainingState.AWAITING_DATA: {
-        RetrainingMove.RETRIED: RetrainingState.EVALUATING,
-        RetrainingMove.ASKED: RetrainingState.AWAITING_APPROVAL,
-        RetrainingMove.FORCED: RetrainingState.REGISTERING,
-        RetrainingMove.REJECTED: RetrainingState.REJECTED,
-        RetrainingMove.STOP: RetrainingState.CANCELING,
+    _S.REGISTERING: {
+        _M.RETRIED: _S.EVALUATING,
+        _M.REJECTED: _S.REJECTED,
+        _M.REGISTERED: _S.REGISTERED,
+        _M.FAILED: _S.FAILED,
     },
-    RetrainingState.AWAITING_APPROVAL: {
-        RetrainingMove.APPROVED: RetrainingState.REGISTERING,
-        RetrainingMove.FORCED: RetrainingState.REGISTERING,
-        RetrainingMove.REJECTED: RetrainingState.REJECTED,
-        RetrainingMove.STOP: RetrainingState.CANCELING,
-    },
-    RetrainingState.REGISTERING: {
-        RetrainingMove.RETRIED: RetrainingState.EVALUATING,
-        RetrainingMove.REJECTED: RetrainingState.REJECTED,
-        RetrainingMove.REGISTERED: RetrainingState.REGISTERED,
-        RetrainingMove.FAILED: RetrainingState.FAILED,
-    },
-    RetrainingState.CANCELING: {
-        RetrainingMove.CANCELED: RetrainingState.CANCELED,
-        RetrainingMove.FAILED: RetrainingState.FAILED,
-    },
-    RetrainingState.REGISTERED: {},
-    RetrainingState.REJECTED: {
-        RetrainingMove.FORCED: RetrainingState.REGISTERING,
-    },
-    RetrainingState.FAILED: {},
-    RetrainingState.CANCELED: {},
+    _S.CANCELING: {_M.CANCELED: _S.CANCELED, _M.FAILED: _S.FAILED},
+    _S.REGISTERED: {},
+    _S.REJECTED: {_M.FORCED: _S.REGISTERING},
+    _S.FAILED: {},
+    _S.CANCELED: {},
 }
-OPEN_RETRAINING = frozenset(RetrainingState) - {
-    RetrainingState.REGISTERED,
-    RetrainingState.REJECTED,
-    RetrainingState.FAILED,
-    RetrainingState.CANCELED,
-}
+OPEN_RETRAINING = frozenset(RetrainingState) - {_S.REGISTERED, _S.REJECTED, _S.FAILED, _S.CANCELED}
 """States that are not the end. A rejected retraining has ended, although a person may still force it."""
 
 ADOPTED = "adopted"

@@ -63,13 +63,6 @@ def force_approval(ledger: Ledger, about: str, by: str, reason: str, now: dateti
     return _record(ledger, found, ApprovalDecision.FORCED, by, reason, now)
 
 
-_MOVES = {
-    ApprovalDecision.APPROVED: RetrainingMove.APPROVED,
-    ApprovalDecision.REJECTED: RetrainingMove.REJECTED,
-    ApprovalDecision.FORCED: RetrainingMove.FORCED,
-}
-
-
 def _decide(ledger: Ledger, about: str, decision: ApprovalDecision, by: str, reason: str, now: datetime) -> Retraining:
     found = _to_decide(ledger, about)
     if found.state is not RetrainingState.AWAITING_APPROVAL:
@@ -87,7 +80,7 @@ def _record(
     return move_retraining(
         person,
         retraining,
-        _MOVES[decision],
+        RetrainingMove(decision),  # they have the same names
         now,
         approval=decision,
         approval_by=person.actor,

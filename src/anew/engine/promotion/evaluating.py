@@ -3,13 +3,7 @@
 import json
 from datetime import datetime
 
-from anew.core.gate import (
-    GateResult,
-    at_each_analysis,
-    evaluation_of_metrics,
-    parse_evaluation,
-    without_champion,
-)
+from anew.core.gate import GateResult, at_each_analysis, evaluation_of_metrics, parse_evaluation, without_champion
 from anew.core.policies.gate import Gate
 from anew.core.policies.policy import Policy
 from anew.core.retrainings.gating import after_gate, judge_evaluation, judge_training
@@ -20,8 +14,6 @@ from anew.engine.base.ports import RunStatus, RunView
 from anew.engine.base.transition import fail, move_retraining
 from anew.engine.training.launching import may_appear_late, record_intent
 from anew.errors import AzureNotFound, AzureRefused, InvalidEvaluation, InvalidPolicy
-
-_NOT_FOR_THE_JOB = {"without_champion", "inconclusive", "approval"}
 
 
 def watch_evaluation(engine: Engine, retraining: Retraining, now: datetime) -> Retraining:
@@ -50,7 +42,8 @@ def watch_evaluation(engine: Engine, retraining: Retraining, now: datetime) -> R
 
 def _gate_for_job(gate: Gate) -> str:
     """The gate as JSON for an evaluation job, with every default, because the job may run an older anew."""
-    document = gate.model_dump(mode="json", by_alias=True, exclude=_NOT_FOR_THE_JOB, exclude_none=True)
+    not_for_the_job = {"without_champion", "inconclusive", "approval"}
+    document = gate.model_dump(mode="json", by_alias=True, exclude=not_for_the_job, exclude_none=True)
     return json.dumps(document, separators=(",", ":"))
 
 

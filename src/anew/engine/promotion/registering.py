@@ -31,8 +31,10 @@ def register(engine: Engine, retraining: Retraining, now: datetime) -> Retrainin
         retraining = _choose_version(engine, retraining, "version-chosen", now)
     if known is None:
         version = _new_version(retraining, policy)
+        decision = retraining.decision_id
+        description = f"Retrained by anew, decision {decision}. Why: anew explain {decision}"
         try:
-            engine.registry.register(version, policy.retrain.output_type, _description(retraining))
+            engine.registry.register(version, policy.retrain.output_type, description)
         except AzureRefused as error:
             # Somebody else may have registered this version just now.
             known = engine.registry.get(version.model, version.version)
@@ -60,7 +62,3 @@ def _choose_version(engine: Engine, retraining: Retraining, what: str, now: date
 def _new_version(retraining: Retraining, policy: Policy) -> ModelVersion:
     path = retraining.candidate_path(policy.retrain.output)
     return ModelVersion(retraining.model, retraining.new_version or "1", registration_tags(policy, retraining), path)
-
-
-def _description(retraining: Retraining) -> str:
-    return f"Retrained by anew, decision {retraining.decision_id}. Why: anew explain {retraining.decision_id}"

@@ -62,7 +62,7 @@ def deadline_of(engine: Engine, retraining: Retraining) -> datetime:
         case RetrainingState.AWAITING_APPROVAL:
             deadline = retraining.approval_deadline or since
         case RetrainingState.REGISTERING | RetrainingState.CANCELING:
-            deadline = _NEVER
+            deadline = _NEVER  # safe to repeat for as long as it takes
         case RetrainingState.REGISTERED | RetrainingState.REJECTED | RetrainingState.FAILED | RetrainingState.CANCELED:
             deadline = _NEVER
         case _:
