@@ -1,4 +1,4 @@
-"""Each retraining that waits for a person has one form, and no other has any."""
+"""Each retraining that awaits approval has one form, and no other has any."""
 
 from collections.abc import Generator, Mapping
 from datetime import timedelta
@@ -38,16 +38,18 @@ def ledger() -> Generator[SqlLedger]:
     ledger.close()
 
 
-def test_form_is_opened_once_for_what_waits_longer_than_the_event_takes(ledger: SqlLedger) -> None:
+def test_missing_form_is_opened_once(ledger: SqlLedger) -> None:
+    """A form that the event did not open is opened after the grace period."""
     awaiting(ledger)
     forms = PaperForms()
 
-    kept = [sync_forms(ledger, forms, NOW + wait).opened for wait in (timedelta(0), GRACE, GRACE * 2)]
+    opened = [sync_forms(ledger, forms, NOW + wait).opened for wait in (timedelta(0), GRACE, GRACE * 2)]
 
-    assert kept == [(), ("r-1",), ()]
+    assert opened == [(), ("r-1",), ()]
 
 
-def test_form_that_the_event_opened_is_not_opened_again(ledger: SqlLedger) -> None:
+def test_existing_form_is_kept(ledger: SqlLedger) -> None:
+    """A form that the event opened is not opened again."""
     waiting = awaiting(ledger)
     forms = PaperForms()
     forms.ask(waiting)
@@ -55,7 +57,8 @@ def test_form_that_the_event_opened_is_not_opened_again(ledger: SqlLedger) -> No
 
 
 @pytest.mark.parametrize("approved", [True, False])
-def test_form_of_what_was_answered_is_withdrawn(ledger: SqlLedger, approved: bool) -> None:
+def test_decided_form_is_withdrawn(ledger: SqlLedger, approved: bool) -> None:
+    """The form of a candidate that was decided elsewhere is withdrawn, and no other."""
     waiting = awaiting(ledger)
     other = awaiting(ledger, "2", model="other")
     forms = PaperForms()
@@ -63,25 +66,26 @@ def test_form_of_what_was_answered_is_withdrawn(ledger: SqlLedger, approved: boo
     forms.ask(other)
     decide_approval(ledger, "r-1", approved, "Ada", "because", NOW)
 
-    kept = sync_forms(ledger, forms, NOW)
+    synced = sync_forms(ledger, forms, NOW)
 
-    assert kept.withdrawn == ("r-1",)
+    assert synced.withdrawn == ("r-1",)
     assert list(forms.open.values()) == ["r-2"]
 
 
-def test_question_is_open_until_the_answer_is_due(ledger: SqlLedger) -> None:
+def test_approval_is_pending_until_its_deadline(ledger: SqlLedger) -> None:
+    """The seconds left are rounded up, and None from the deadline on."""
     awaiting(ledger)
     moments = (timedelta(0), WAIT - timedelta(seconds=0.5), WAIT, WAIT * 2)
     left = [pending_approval(ledger, "r-1", NOW + moment).seconds_left for moment in moments]
     assert left == [WAIT.total_seconds(), 1, None, None]
 
 
-def test_question_that_was_answered_is_open_no_more(ledger: SqlLedger) -> None:
+def test_decided_approval_is_not_pending(ledger: SqlLedger) -> None:
     awaiting(ledger)
     decide_approval(ledger, "r-1", True, "Ada", "because", NOW)
     assert pending_approval(ledger, "r-1", NOW).seconds_left is None
 
 
-def test_question_about_what_nobody_knows_says_so(ledger: SqlLedger) -> None:
+def test_unknown_retraining_is_named(ledger: SqlLedger) -> None:
     with pytest.raises(NothingKnown, match="r-none"):
         pending_approval(ledger, "r-none", NOW)
