@@ -10,7 +10,8 @@ from typing import TypeVar
 from anew.adapters.policy_folder import PolicyFolder
 from anew.adapters.prefect.forms import PrefectForms
 from anew.engine.base.context import Engine
-from anew.engine.promotion.asking import FormsKept, LedgerAlone, keep_forms
+from anew.engine.base.ledger import Ledger
+from anew.engine.promotion import forms
 from anew.heap import freeze_heap
 from anew.settings import load_settings
 from anew.wiring import build_engine, open_ledger, prefect_flows
@@ -18,7 +19,7 @@ from anew.wiring import build_engine, open_ledger, prefect_flows
 Report = TypeVar("Report")
 
 _settings = cache(load_settings)
-_ledger = cache(lambda: LedgerAlone(open_ledger(_settings())))
+_ledger = cache(lambda: open_ledger(_settings()))
 _forms = cache(lambda: PrefectForms(prefect_flows(_settings())))
 _policies = cache(lambda: PolicyFolder(_settings().policies))
 
@@ -35,14 +36,14 @@ def _current() -> Engine:
     return replace(_engine(), policies=_policies().current())
 
 
-async def run_on_ledger(use_case: Callable[[LedgerAlone, datetime], Report]) -> Report:
+async def run_on_ledger(use_case: Callable[[Ledger, datetime], Report]) -> Report:
     """Run a use-case that needs no policy and nothing of Azure."""
     return await asyncio.to_thread(lambda: use_case(_ledger(), datetime.now(UTC)))
 
 
-async def forms_kept() -> FormsKept:
-    """Have one open form for each retraining that waits for a person."""
-    return await run_on_ledger(lambda ledger, now: keep_forms(ledger, _forms(), now))
+async def sync_forms() -> forms.SyncedForms:
+    """Have one open form for each retraining that awaits approval."""
+    return await run_on_ledger(lambda ledger, now: forms.sync_forms(ledger, _forms(), now))
 
 
 async def run(use_case: Callable[[Engine, datetime], Report]) -> Report:

@@ -4,20 +4,20 @@ from typing import Any
 
 from prefect import flow, get_run_logger
 
-from anew.engine.retrainings.finished_runs import promote as advance_finished
+from anew.engine.retrainings.finished_runs import handle_finished_runs
 from flows._artifacts import show_gate
 from flows._engine import run
 
 
 @flow(name="promote")
 async def promote(event: dict[str, Any] | None = None) -> list[str]:
-    """Advance every retraining whose run ended; returns their ids with the state reached.
+    """Advance every retraining whose run ended; returns their ids and states.
 
     Args:
-        event: The hint that started this run. Not read: what counts is in the inbox.
+        event: The event that started this run. Not read: the work is in the inbox.
     """
     logger = get_run_logger()
-    report = await run(advance_finished)
+    report = await run(handle_finished_runs)
     for retraining in report.retrainings:
         logger.info(
             "retraining %s of %s: %s %s", retraining.id, retraining.model, retraining.state, retraining.reason or ""

@@ -5,7 +5,7 @@ from prefect import flow, get_run_logger
 from anew.engine.reconcile import reconcile as tick
 from anew.errors import PrefectUnavailable
 from flows._artifacts import show_decisions, show_gate, show_rollout
-from flows._engine import forms_kept, run
+from flows._engine import run, sync_forms
 
 
 @flow(name="reconcile")
@@ -22,8 +22,8 @@ async def reconcile() -> int:
     for rollout in report.deployed.rollouts:
         await show_rollout(rollout)
     try:
-        kept = await forms_kept()
-        logger.info("approvals: %d forms opened, %d withdrawn", len(kept.asked), len(kept.withdrawn))
+        forms = await sync_forms()
+        logger.info("approvals: %d forms opened, %d withdrawn", len(forms.opened), len(forms.withdrawn))
     except PrefectUnavailable as error:
         logger.warning("forms of approvals are left for the next tick: %s", error)
     for problem in report.problems:

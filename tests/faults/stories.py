@@ -20,7 +20,7 @@ from anew.engine.base.ledger import Ledger
 from anew.engine.decisions.decide_pending import decide_pending
 from anew.engine.inbox import intake
 from anew.engine.reconcile import reconcile
-from anew.engine.retrainings.finished_runs import promote
+from anew.engine.retrainings.finished_runs import handle_finished_runs
 from anew.engine.rollouts.deploy import deploy
 from anew.engine.training.stopping import request_stop
 from tests.faults.world import MODEL, MONITOR, QUICK, SLOW, TAGS, WORKSPACE_ID, World, is_quiet, policy, wait_until
@@ -200,8 +200,8 @@ TRAINING_STORIES: Mapping[str, Story] = {
     "pipeline": Story(
         (
             Stage(launched, happens=first_drift, flows=(decide_pending,)),
-            Stage(under_evaluation, hint=trained, flows=(promote,)),
-            Stage(is_registered, hint=evaluated, flows=(promote,)),
+            Stage(under_evaluation, hint=trained, flows=(handle_finished_runs,)),
+            Stage(is_registered, hint=evaluated, flows=(handle_finished_runs,)),
             Stage(live, hint=registered, flows=(deploy,)),
             Stage(at_rest, flows=(reconcile,)),
         ),

@@ -25,7 +25,7 @@ from anew.engine.base.ledger import Ledger
 from anew.engine.decisions.decide_pending import decide_pending
 from anew.engine.inbox import intake
 from anew.engine.reconcile import reconcile
-from anew.engine.retrainings.finished_runs import promote
+from anew.engine.retrainings.finished_runs import handle_finished_runs
 from tests.builders import EVALUATE_JOB, deploy_rule, drift_event, evaluation, make_engine, policy, serve
 from tests.places import Place
 
@@ -90,7 +90,7 @@ def deliver(url: str, batches: Sequence[Sequence[Event]]) -> None:
 def work(engine: Engine, azure: SharedAzure, delivered: Flag, stopped: Flag) -> None:
     """What one worker does, until there is nothing left to do."""
     while not stopped.is_set():
-        for step in (decide_pending, promote, reconcile):
+        for step in (decide_pending, handle_finished_runs, reconcile):
             step(engine, datetime.now(UTC))
         azure.settle()
         if delivered.is_set() and not is_anything_open(engine.ledger):

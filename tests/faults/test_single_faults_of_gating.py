@@ -15,7 +15,7 @@ from anew.adapters.memory.azure import Crash
 from anew.adapters.memory.evidence import MemoryNotifier
 from anew.core.retrainings.lifecycle import ApprovalDecision, RetrainingState
 from anew.engine.base.ledger import Ledger
-from anew.engine.promotion.approving import answer
+from anew.engine.promotion.approving import decide_approval
 from anew.errors import AzureUnavailable
 from tests.builders import EVALUATE_JOB, MODEL, Play, drift_event, evaluation, fresh_ledger, make_engine, policy, serve
 from tests.faults.fallible import FallibleLedger
@@ -65,7 +65,7 @@ def _act(play: Play) -> None:
         play.azure.endings[EVALUATE_JOB] = evaluation(data_hash="newer")
         play.tick(hours=6)
     elif RetrainingState.AWAITING_APPROVAL in states:
-        answer(play.engine, MODEL, True, "anna", "looks right", play.now)
+        decide_approval(play.engine.ledger, MODEL, True, "anna", "looks right", play.now)
     else:
         play.tick()
 

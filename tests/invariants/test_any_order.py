@@ -22,7 +22,7 @@ from anew.engine.base.ports import ModelVersion
 from anew.engine.decisions.decide_pending import decide_pending
 from anew.engine.decisions.request import request_retraining
 from anew.engine.reconcile import reconcile
-from anew.engine.retrainings.finished_runs import promote
+from anew.engine.retrainings.finished_runs import handle_finished_runs
 from anew.engine.rollouts.deploy import deploy
 from anew.engine.serving.versions import served_version
 from anew.errors import TemporaryError
@@ -47,7 +47,7 @@ from tests.faults.fallible import FallibleLedger
 
 _DATABASE: sa.Engine = create_engine("sqlite://")
 _CALLS = ("launcher.launch", "jobs.get", "jobs.submit", "registry.register", "endpoints.set_traffic", "missed.drift")
-_STEPS = {"retrain": decide_pending, "promote": promote, "deploy": deploy, "reconcile": reconcile}
+_STEPS = {"retrain": decide_pending, "promote": handle_finished_runs, "deploy": deploy, "reconcile": reconcile}
 _RULE = deploy_rule(
     steps=[stage(mirror=20), stage(10, wait="5m"), stage(100)],
     bake="15m",

@@ -136,7 +136,7 @@ def test_questions_lead_somewhere() -> None:
     rows = re.findall(r"^\| (.+\?) \| (.+) \|$", _section("Where to look"), re.MULTILINE)
     assert len(rows) >= _LEAST_QUESTIONS
     for question, answer in rows:
-        places = [each for each in re.findall(r"`([^` ]+)`", answer)]
+        places = re.findall(r"`([^` ]+)`", answer)
         assert places, question
         for place in places:
             assert (PACKAGE / place).exists(), f"{question}: {place}"

@@ -18,8 +18,9 @@ from anew.adapters.ledger import SqlLedger
 from anew.core.gate import GateOutcome, GateResult
 from anew.core.retrainings.approval_links import PATH, Permit
 from anew.core.retrainings.lifecycle import Retraining, RetrainingState
-from anew.engine.promotion.approving import answer
-from anew.engine.promotion.asking import LedgerAlone, question_of
+from anew.engine.base.ledger import Ledger
+from anew.engine.promotion.approving import decide_approval
+from anew.engine.promotion.forms import PendingApproval, pending_approval
 from anew.errors import LedgerUnavailable
 from anew.webhook.approvals import ApprovalsEndpoint
 from anew.webhook.failed_attempts import FailureLimit
@@ -127,15 +128,15 @@ def test_second_use_shows_what_was_decided_and_changes_nothing(person: Person, a
 def test_answer_by_another_door_in_the_same_moment_counts_first(
     person: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    answer(LedgerAlone(person.ledger), "r-1", False, "Grace", "seen worse", NOW)
+    decide_approval(person.ledger, "r-1", False, "Grace", "seen worse", NOW)
     stale = replace(person.retraining, state=RetrainingState.AWAITING_APPROVAL, approval=None)
     looks = iter([stale])
 
-    def as_it_was(engine: Any, about: str, now: datetime) -> Any:
-        question = question_of(engine, about, now)
-        return replace(question, retraining=next(looks, question.retraining))
+    def as_it_was(ledger: Ledger, about: str, now: datetime) -> PendingApproval:
+        pending = pending_approval(ledger, about, now)
+        return replace(pending, retraining=next(looks, pending.retraining))
 
-    monkeypatch.setattr("anew.webhook.approvals.question_of", as_it_was)
+    monkeypatch.setattr("anew.webhook.approvals.pending_approval", as_it_was)
 
     said = person.say(token(), "approve")
 

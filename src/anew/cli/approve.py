@@ -1,25 +1,16 @@
-"""`anew approve` and `anew reject`: a person's word on a candidate."""
+"""`anew approve` and `anew reject`: a person's decision on a candidate."""
 
 import getpass
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from anew.cli.output import print_json
 from anew.core.retrainings.lifecycle import Retraining
-from anew.engine.base.ledger import Ledger
 from anew.settings import load_settings
 from anew.wiring import open_ledger
 
 
-@dataclass(frozen=True, slots=True)
-class _Door:
-    """All that an answer needs: nothing of Azure."""
-
-    ledger: Ledger
-
-
 def approve(about: str, *, reason: str, force: bool = False, json: bool = False) -> None:
-    """Agree to the candidate that waits for it; reconcile registers it.
+    """Approve the candidate that awaits it; reconcile registers it.
 
     Parameters
     ----------
@@ -28,20 +19,22 @@ def approve(about: str, *, reason: str, force: bool = False, json: bool = False)
     reason
         Why, for the audit trail.
     force
-        Register it whatever the gate said: one that is held, waits for an answer, or was rejected.
+        Register it whatever the gate said: one that awaits data or approval, or was rejected.
     json
         Print one JSON object.
     """
-    from anew.engine.promotion.approving import answer
-    from anew.engine.promotion.approving import force as force_through
+    from anew.engine.promotion.approving import decide_approval, force_approval
 
-    door, by, now = _Door(open_ledger(load_settings())), getpass.getuser(), datetime.now(UTC)
-    answered = force_through(door, about, by, reason, now) if force else answer(door, about, True, by, reason, now)
-    _show(answered, json=json)
+    ledger, by, now = open_ledger(load_settings()), getpass.getuser(), datetime.now(UTC)
+    if force:
+        decided = force_approval(ledger, about, by, reason, now)
+    else:
+        decided = decide_approval(ledger, about, True, by, reason, now)
+    _show(decided, json=json)
 
 
 def reject(about: str, *, reason: str, json: bool = False) -> None:
-    """Turn the candidate down that waits for an answer.
+    """Reject the candidate that awaits approval.
 
     Parameters
     ----------
@@ -52,25 +45,25 @@ def reject(about: str, *, reason: str, json: bool = False) -> None:
     json
         Print one JSON object.
     """
-    from anew.engine.promotion.approving import answer
+    from anew.engine.promotion.approving import decide_approval
 
-    door, by = _Door(open_ledger(load_settings())), getpass.getuser()
-    _show(answer(door, about, False, by, reason, datetime.now(UTC)), json=json)
+    ledger, by, now = open_ledger(load_settings()), getpass.getuser(), datetime.now(UTC)
+    _show(decide_approval(ledger, about, False, by, reason, now), json=json)
 
 
-def _show(answered: Retraining, *, json: bool) -> None:
+def _show(decided: Retraining, *, json: bool) -> None:
     if json:
         print_json(
             {
-                "retraining": answered.id,
-                "model": answered.model,
-                "state": answered.state,
-                "approval": answered.approval,
-                "by": answered.approval_by,
-                "reason": answered.approval_reason,
+                "retraining": decided.id,
+                "model": decided.model,
+                "state": decided.state,
+                "approval": decided.approval,
+                "by": decided.approval_by,
+                "reason": decided.approval_reason,
             }
         )
         return
-    said = f"{answered.id} of {answered.model} is {answered.approval} by {answered.approval_by}"
-    rest = "; reconcile registers it" if answered.is_open else ""
-    print(f"{said}{rest}. See: anew explain {answered.id}")
+    said = f"{decided.id} of {decided.model} is {decided.approval} by {decided.approval_by}"
+    rest = "; reconcile registers it" if decided.is_open else ""
+    print(f"{said}{rest}. See: anew explain {decided.id}")

@@ -1,4 +1,4 @@
-"""The lifecycle tables as Mermaid state diagrams, so that the documents show what the code does and nothing else."""
+"""The lifecycle tables as Mermaid state diagrams, so that the documentation shows what the code does."""
 
 from collections.abc import Collection, Mapping
 from enum import StrEnum
@@ -13,21 +13,21 @@ Move = TypeVar("Move", bound=StrEnum)
 _HEAD = """\
 # Lifecycle
 
-Generated from the tables in `lifecycle.py` of `src/anew/core/retrainings` and `rollouts`; do not edit. To make it anew:
+Generated from the tables in `lifecycle.py` of `src/anew/core/retrainings` and `rollouts`; do not edit. The command:
 
 ```sh
 python -c "from anew.core.lifecycle_diagram import lifecycle_page; print(lifecycle_page(), end='')" \\
     > docs/reference/lifecycle.md
 ```
 
-What each state means is told in [ledger.md](ledger.md). A move that is not drawn here raises `IllegalTransition`.
+[ledger.md](ledger.md) explains each state. A move that is not drawn here raises `IllegalTransition`.
 """
 
 
 def mermaid(
     begins: Mapping[State, str], transitions: Mapping[State, Mapping[Move, State]], open_states: Collection[State]
 ) -> str:
-    """A Mermaid `stateDiagram-v2` of a table: it begins in each of these states, in the way named, and ends in every
+    """A Mermaid `stateDiagram-v2` of a table. It begins in the states of *begins*, with these labels, and ends in every
     state that is not open.
     """
     lines = ["stateDiagram-v2"]

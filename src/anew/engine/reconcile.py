@@ -13,7 +13,7 @@ from anew.engine.base.ledger import Source
 from anew.engine.decisions.decide_pending import DecisionPass, decide_pending
 from anew.engine.inbox.missed import adoptable_runs, watched_drift
 from anew.engine.inbox.redrive import compare, keep
-from anew.engine.retrainings.finished_runs import FinishedRunsPass, promote
+from anew.engine.retrainings.finished_runs import FinishedRunsPass, handle_finished_runs
 from anew.engine.retrainings.polling import poll_open
 from anew.engine.rollouts.advance import RolloutPass
 from anew.engine.rollouts.deploy import deploy
@@ -42,7 +42,7 @@ def reconcile(engine: Engine, now: datetime) -> ReconcilePass:
     advanced = poll_open(engine, now)
     problems.extend(advanced.problems)
     retrained = _guarded(lambda: decide_pending(engine, now), DecisionPass(), "retrain", problems)
-    promoted = _guarded(lambda: promote(engine, now), FinishedRunsPass(), "promote", problems)
+    promoted = _guarded(lambda: handle_finished_runs(engine, now), FinishedRunsPass(), "promote", problems)
     for policy in engine.policies.all:
         found += _guarded(partial(follow_tags, engine, policy, now), 0, f"models of {policy.model}", problems)
     problems.extend(_guarded(lambda: record_external_changes(engine, now), (), "traffic", problems))

@@ -23,8 +23,8 @@ from anew.core.decisions.explain import one_line
 from anew.core.retrainings.approval_links import ApprovalLinks, Permit
 from anew.core.retrainings.lifecycle import Retraining, RetrainingState
 from anew.engine.base.ledger import Ledger
-from anew.engine.promotion.approving import answer
-from anew.engine.promotion.asking import LedgerAlone, question_of
+from anew.engine.promotion.approving import decide_approval
+from anew.engine.promotion.forms import pending_approval
 from anew.errors import (
     AnewError,
     BodyTooLarge,
@@ -83,7 +83,7 @@ class ApprovalsEndpoint:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._links = links
-        self._engine = LedgerAlone(ledger)
+        self._ledger = ledger
         self._clock = clock
         self._bodies = Bodies(_MOST_BODY)
         self._failures = FailedAttempts(limit or FailureLimit())
@@ -149,7 +149,7 @@ class ApprovalsEndpoint:
         approved, by = filled.approved, f"{filled.name} (link {permit.link_id})"
         try:
             answered = await self._off_loop(
-                lambda: answer(self._engine, permit.retraining_id, approved, by, filled.reason, self._clock())
+                lambda: decide_approval(self._ledger, permit.retraining_id, approved, by, filled.reason, self._clock())
             )
         except (IllegalTransition, NothingKnown):
             # Answered before, otherwise or by nobody in time: the first word counts, and is shown.
@@ -158,7 +158,7 @@ class ApprovalsEndpoint:
         return decided(answered)
 
     def _read(self, permit: Permit) -> Retraining:
-        return question_of(self._engine, permit.retraining_id, self._clock()).retraining
+        return pending_approval(self._ledger, permit.retraining_id, self._clock()).retraining
 
     async def _off_loop(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)

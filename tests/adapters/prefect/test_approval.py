@@ -16,8 +16,8 @@ from anew.adapters.prefect.forms import DEPLOYMENT, PrefectForms
 from anew.adapters.prefect.notifications import PrefectNotifier
 from anew.core.retrainings.lifecycle import Retraining, RetrainingState
 from anew.engine.notifications.notification import retraining_notification
-from anew.engine.promotion.approving import answer
-from anew.engine.promotion.asking import FormsKept, keep_forms
+from anew.engine.promotion.approving import decide_approval
+from anew.engine.promotion.forms import SyncedForms, sync_forms
 from anew.errors import PrefectUnavailable
 from tests.approving import WAIT, awaiting
 from tests.prefect_server import PrefectServer
@@ -49,7 +49,7 @@ class Office:
         waiting = awaiting(self.ledger, name, model=f"model-{name}", at=datetime.now(UTC))
         news = retraining_notification(waiting)
         assert news is not None
-        PrefectNotifier(self.prefect).tell(news)
+        PrefectNotifier(self.prefect).send(news)
         return waiting
 
     def form_of(self, retraining: Retraining, state: str = "Suspended") -> FlowRunView:
@@ -97,7 +97,7 @@ def office(prefect_api: PrefectServer, tmp_path_factory: pytest.TempPathFactory)
             ledger.close()
 
 
-def _patiently(ask: Callable[[], FormsKept]) -> FormsKept:
+def _patiently(ask: Callable[[], SyncedForms]) -> SyncedForms:
     """What the next ticks do when a server on SQLite is too busy to answer."""
     for _ in range(5):
         with suppress(PrefectUnavailable):
@@ -148,7 +148,7 @@ def test_form_that_is_not_filled_in_answers_nothing(office: Office) -> None:
 def test_form_says_no_answer_of_its_own_after_another_door(office: Office) -> None:
     waiting = office.asked("late")
     form = office.form_of(waiting)
-    answer(office, waiting.id, False, "Grace", "seen worse", datetime.now(UTC))
+    decide_approval(office.ledger, waiting.id, False, "Grace", "seen worse", datetime.now(UTC))
     rejected = office.now_is(waiting)
 
     _until_accepted(office, form, approve=True, reason="looks right", your_name="Ada")
@@ -174,10 +174,10 @@ def test_form_that_no_event_opened_is_opened_once(office: Office) -> None:
     later = waiting.state_since + WAIT / 2
 
     # A pass that Prefect cut short may have opened it already: what counts are the forms there are.
-    _patiently(lambda: keep_forms(office, forms, later))
-    second = _patiently(lambda: keep_forms(office, forms, later))
+    _patiently(lambda: sync_forms(office.ledger, forms, later))
+    second = _patiently(lambda: sync_forms(office.ledger, forms, later))
 
-    assert waiting.id not in second.asked
+    assert waiting.id not in second.opened
     assert office.form_of(waiting)
     assert len(office.forms(waiting)) == 1
 
@@ -185,13 +185,13 @@ def test_form_that_no_event_opened_is_opened_once(office: Office) -> None:
 def test_form_answered_elsewhere_is_withdrawn(office: Office) -> None:
     waiting = office.asked("elsewhere")
     office.form_of(waiting)
-    answer(office, waiting.id, True, "Grace", "better", datetime.now(UTC))
+    decide_approval(office.ledger, waiting.id, True, "Grace", "better", datetime.now(UTC))
 
     forms = PrefectForms(office.prefect)
-    _patiently(lambda: keep_forms(office, forms, datetime.now(UTC)))
+    _patiently(lambda: sync_forms(office.ledger, forms, datetime.now(UTC)))
 
     assert office.form_of(waiting, "Cancelled")
-    assert not _patiently(lambda: keep_forms(office, forms, datetime.now(UTC))).withdrawn
+    assert not _patiently(lambda: sync_forms(office.ledger, forms, datetime.now(UTC))).withdrawn
 
 
 def _until_accepted(office: Office, form: FlowRunView, **values: Any) -> str:

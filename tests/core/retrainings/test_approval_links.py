@@ -1,4 +1,4 @@
-"""A link answers the retraining it was made for, until its time is over, and nothing else."""
+"""A link decides on the retraining it was made for, until its deadline, and on nothing else."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -28,7 +28,7 @@ def signed(secret: str = SECRET, algorithm: str = "HS256", **changes: object) ->
     return jwt.encode({name: value for name, value in claims.items() if value is not None}, secret, algorithm)
 
 
-def test_link_is_an_address_below_the_public_one() -> None:
+def test_link_is_below_the_public_url() -> None:
     assert LINKS.link(PERMIT).startswith("https://anew.example/approvals/ey")
 
 
@@ -39,7 +39,7 @@ def test_link_permits_what_it_was_made_for(about: str, seconds: int) -> None:
 
 
 @given(ids, ids)
-def test_link_for_one_retraining_never_answers_another(one: str, other: str) -> None:
+def test_link_is_for_one_retraining(one: str, other: str) -> None:
     permitted = LINKS.check(token(permit=Permit(one, PERMIT.until, "link-1")), NOW).retraining_id
     assert (permitted == other) is (one == other)
 
@@ -48,7 +48,8 @@ def test_link_for_one_retraining_never_answers_another(one: str, other: str) -> 
     st.integers(0, len(token()) - 1),
     st.sampled_from("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.=%"),
 )
-def test_link_with_any_character_altered_is_refused(place: int, character: str) -> None:
+def test_altered_link_is_refused(place: int, character: str) -> None:
+    """Altering any one character makes a link invalid."""
     good = token()
     altered = good[:place] + character + good[place + 1 :]
     if altered == good:
@@ -58,14 +59,14 @@ def test_link_with_any_character_altered_is_refused(place: int, character: str) 
 
 
 @pytest.mark.parametrize("alphabet", ["ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"])
-def test_link_has_one_spelling_only(alphabet: str) -> None:
+def test_link_has_one_spelling(alphabet: str) -> None:
     good = token()
     accepted = [each for each in alphabet if _is_good(good[:-1] + each)]
     assert accepted == [good[-1]]
 
 
 @given(st.integers(1, 300))
-def test_link_cut_off_is_refused(length: int) -> None:
+def test_shortened_link_is_refused(length: int) -> None:
     good = token()
     with pytest.raises(InvalidLink):
         LINKS.check(good[: -min(length, len(good))], NOW)
@@ -78,26 +79,26 @@ def test_any_text_is_refused(text: str) -> None:
 
 
 @given(st.timedeltas(timedelta(0), timedelta(days=1000)))
-def test_link_is_out_of_date_from_its_time_on(late: timedelta) -> None:
+def test_link_expires_at_its_deadline(late: timedelta) -> None:
     with pytest.raises(ExpiredLink):
         LINKS.check(token(), PERMIT.until + late)
 
 
-def test_link_is_good_until_its_time() -> None:
+def test_link_is_good_until_its_deadline() -> None:
     assert LINKS.check(token(), PERMIT.until - timedelta(seconds=1)) == PERMIT
 
 
-def test_link_of_a_rotated_secret_is_good_while_that_is_listed() -> None:
+def test_old_secret_is_good_while_listed() -> None:
     old = token()
     assert ApprovalLinks("https://anew.example", (OTHER, SECRET)).check(old, NOW) == PERMIT
 
 
-def test_link_of_a_removed_secret_is_refused() -> None:
+def test_removed_secret_is_refused() -> None:
     with pytest.raises(InvalidLink):
         ApprovalLinks("https://anew.example", (OTHER,)).check(token(), NOW)
 
 
-def test_new_links_are_signed_with_the_first_secret() -> None:
+def test_first_secret_signs() -> None:
     new = token(ApprovalLinks("https://anew.example", (OTHER, SECRET)))
     assert ApprovalLinks("https://anew.example", (OTHER,)).check(new, NOW) == PERMIT
 
@@ -118,20 +119,21 @@ def test_new_links_are_signed_with_the_first_secret() -> None:
         "x" * 2000,
     ],
 )
-def test_token_that_is_no_link_is_refused(forged: str) -> None:
+def test_forged_token_is_refused(forged: str) -> None:
     with pytest.raises(InvalidLink) as caught:
         LINKS.check(forged, NOW)
     assert caught.type is InvalidLink
 
 
-def test_token_with_another_algorithm_is_refused_though_its_secret_is_right() -> None:
+def test_other_algorithm_is_refused() -> None:
+    """The right secret with another algorithm is not enough."""
     secret = SECRET * 2
     with pytest.raises(InvalidLink):
         ApprovalLinks("https://anew.example", (secret,)).check(signed(secret, "HS512"), NOW)
 
 
 @pytest.mark.parametrize("secrets", [(), ("short",), (SECRET, "short"), (" " * 40,)])
-def test_secret_that_could_be_guessed_is_refused(secrets: tuple[str, ...]) -> None:
+def test_weak_secret_is_refused(secrets: tuple[str, ...]) -> None:
     with pytest.raises(InvalidSettings, match="link_secrets") as caught:
         ApprovalLinks("https://anew.example", secrets)
     assert "short" not in str(caught.value)

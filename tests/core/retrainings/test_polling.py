@@ -1,4 +1,4 @@
-"""Looking grows rare with age, is spread out, and never comes after a deadline."""
+"""Polls grow rare with age, are spread out, and never come after a deadline."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -12,7 +12,7 @@ FAR = SINCE + timedelta(days=30)
 
 
 @given(st.timedeltas(timedelta(0), timedelta(days=3)), st.text(max_size=12))
-def test_next_look_is_neither_at_once_nor_far_off(age: timedelta, name: str) -> None:
+def test_next_poll_is_near(age: timedelta, name: str) -> None:
     now = SINCE + age
 
     wait = next_poll(name, SINCE, FAR, now) - now
@@ -22,20 +22,21 @@ def test_next_look_is_neither_at_once_nor_far_off(age: timedelta, name: str) -> 
 
 
 @given(st.timedeltas(timedelta(0), timedelta(days=3)))
-def test_next_look_is_not_after_a_deadline_to_come(age: timedelta) -> None:
+def test_next_poll_is_before_the_deadline(age: timedelta) -> None:
     deadline = SINCE + timedelta(days=1)
     now = SINCE + age
 
-    look = next_poll("r-1", SINCE, deadline, now)
+    poll = next_poll("r-1", SINCE, deadline, now)
 
-    assert look > now
-    assert look <= deadline or now >= deadline
+    assert poll > now
+    assert poll <= deadline or now >= deadline
 
 
-def test_what_was_launched_together_is_not_looked_at_together() -> None:
+def test_polls_are_spread() -> None:
+    """Retrainings that were launched together are not polled together."""
     now = SINCE + timedelta(hours=1)
 
-    looks = {next_poll(f"r-{number}", SINCE, FAR, now) for number in range(100)}
+    polls = {next_poll(f"r-{number}", SINCE, FAR, now) for number in range(100)}
 
-    assert len(looks) == 100
-    assert max(looks) - min(looks) > timedelta(minutes=4)
+    assert len(polls) == 100
+    assert max(polls) - min(polls) > timedelta(minutes=4)

@@ -7,7 +7,7 @@ import pytest
 from anew.core.retrainings.lifecycle import RetrainingState
 from anew.core.rollouts.lifecycle import RolloutState
 from anew.engine.history.trace import tell
-from anew.engine.retrainings.finished_runs import promote
+from anew.engine.retrainings.finished_runs import handle_finished_runs
 from anew.errors import NothingKnown
 from tests.builders import MODEL, Play, drift_event, registered_event, run_event, serve
 
@@ -27,7 +27,7 @@ def chain() -> Chain:
     play.tick()
     play.wait(minutes=5)
     play.receive(run_event(play.retraining.job_name))
-    promote(play.engine, play.now)
+    handle_finished_runs(play.engine, play.now)
     play.tick_until(lambda: bool(play.ledger.retrainings([RetrainingState.REGISTERED])))
     play.receive(registered_event("4"))
     play.tick_until(lambda: bool(play.ledger.rollouts([RolloutState.LIVE])))

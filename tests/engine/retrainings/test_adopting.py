@@ -1,4 +1,4 @@
-"""Trainings of others that a policy claims go the same way as ours, once for a run, and nothing is cancelled for it."""
+"""Trainings that a policy adopts go the same way as launched ones, once for a run, and are never cancelled."""
 
 from typing import Any
 
@@ -11,31 +11,31 @@ from anew.core.retrainings.lifecycle import ADOPTED, RetrainingState
 from anew.core.retrainings.lineage_tags import RETRAINING_TAG
 from anew.engine.base.ports import RunStatus
 from anew.engine.decisions.decide_pending import decide_pending
-from anew.engine.retrainings.finished_runs import promote
+from anew.engine.retrainings.finished_runs import handle_finished_runs
 from anew.engine.training.stopping import request_stop
 from tests.builders import EVALUATE_JOB, MODEL, PIPELINE, Play, drift_event, evaluation, policy, run_event, serve
 
 RUN = "nightly-42"
 EXPERIMENT = "nightly"
-CLAIM = {"experiment": EXPERIMENT, "tags": {"owner": "team-a"}}
+ADOPTION = {"experiment": EXPERIMENT, "tags": {"owner": "team-a"}}
 
 
-def adopting(model: str = MODEL, *claims: dict[str, Any], **changes: Any) -> Any:
+def adopting(model: str = MODEL, *adoptions: dict[str, Any], **changes: Any) -> Any:
     launcher = {"kind": "adf", "pipeline": PIPELINE}
-    return policy(model, retrain={"launcher": launcher, "adopt": list(claims) or [CLAIM]}, **changes)
+    return policy(model, retrain={"launcher": launcher, "adopt": list(adoptions) or [ADOPTION]}, **changes)
 
 
 def completed(
     play: Play, *, experiment: str = EXPERIMENT, status: RunStatus = RunStatus.COMPLETED, **tags: str
 ) -> None:
-    """Somebody's training ended so, and its event came."""
+    """A training of somebody else ended in this status, and its event came."""
     shown = {"owner": "team-a"} | tags
     play.azure.jobs[RUN] = MemoryJob(shown, Ending(), status=status, experiment=experiment, git_commit="abc123")
     play.receive(end_of_run(play))
 
 
 def completed_unheard(play: Play) -> None:
-    """Somebody's training completed, and its event was lost."""
+    """A training of somebody else completed, and its event was lost."""
     play.azure.jobs[RUN] = MemoryJob({"owner": "team-a"}, Ending(), status=RunStatus.COMPLETED, experiment=EXPERIMENT)
     play.azure.happened.append(end_of_run(play))
 
@@ -50,11 +50,12 @@ def history(*policies: Any) -> Play:
     return play
 
 
-def test_claimed_run_is_evaluated_and_registered_as_a_candidate_of_ours() -> None:
+def test_adopted_run_becomes_a_version() -> None:
+    """An adopted training is evaluated and registered like one that anew launched."""
     play = history()
     completed(play, data_hash="rows-1")
 
-    promote(play.engine, play.now)
+    handle_finished_runs(play.engine, play.now)
     assert play.retraining.state is RetrainingState.EVALUATING
     play.tick_until(lambda: not play.retraining.is_open)
 
@@ -64,11 +65,12 @@ def test_claimed_run_is_evaluated_and_registered_as_a_candidate_of_ours() -> Non
     assert version.tags["anew_training_data"] == "rows-1"
 
 
-def test_claim_is_a_decision_that_can_be_explained_and_settles_the_event() -> None:
+def test_adoption_is_a_decision() -> None:
+    """An adoption is recorded as a decision, and settles the event."""
     play = history()
     completed(play)
 
-    promote(play.engine, play.now)
+    handle_finished_runs(play.engine, play.now)
 
     [decision] = play.ledger.decisions()
     assert (decision.outcome, decision.retraining_id) == (ADOPTED, play.retraining.id)
@@ -76,14 +78,15 @@ def test_claim_is_a_decision_that_can_be_explained_and_settles_the_event() -> No
     assert play.ledger.unsettled([Cause.RUN_COMPLETED]) == []
 
 
-def test_run_told_of_again_is_claimed_once() -> None:
+def test_run_is_adopted_once() -> None:
+    """Repeated events of a run adopt it once."""
     play = history()
     for _ in range(3):
         completed(play)
-        promote(play.engine, play.now)
+        handle_finished_runs(play.engine, play.now)
     play.tick_until(lambda: not play.retraining.is_open)
     completed(play)
-    promote(play.engine, play.now)
+    handle_finished_runs(play.engine, play.now)
 
     assert len(play.ledger.retrainings()) == len(play.ledger.decisions()) == 1
 
@@ -97,69 +100,73 @@ def test_run_told_of_again_is_claimed_once() -> None:
         {RETRAINING_TAG: "r-unknown"},
     ],
 )
-def test_run_that_azure_shows_to_be_another_one_is_nobodys(unlike: dict[str, Any]) -> None:
+def test_unlike_run_is_not_adopted(unlike: dict[str, Any]) -> None:
+    """What Azure shows counts: other tags, experiment or state prevent the adoption."""
     play = history()
     completed(play, **unlike)
 
-    assert promote(play.engine, play.now).others == 1
+    assert handle_finished_runs(play.engine, play.now).others == 1
     assert play.ledger.retrainings() == []
 
 
-def test_run_that_nobody_claims_costs_no_read() -> None:
+def test_foreign_run_costs_no_request() -> None:
     play = history(policy())
     completed(play)
 
-    assert promote(play.engine, play.now).others == 1
+    assert handle_finished_runs(play.engine, play.now).others == 1
     assert "jobs.get" not in play.azure.calls
 
 
-def test_run_that_two_policies_claim_is_left_to_neither() -> None:
+def test_run_of_two_policies_is_not_adopted() -> None:
+    """A run that two policies adopt belongs to neither."""
     play = history(adopting(), adopting("demand", monitors=["demand-drift"]))
     completed(play)
 
-    promote(play.engine, play.now)
+    handle_finished_runs(play.engine, play.now)
 
     entry = play.ledger.entry(f"event-{RUN}")
     assert entry is not None
-    assert "price, demand claim this run" in (entry.outcome or "")
+    assert "price, demand adopt this run" in (entry.outcome or "")
     assert play.ledger.retrainings() == []
 
 
-def test_policy_on_trial_claims_nothing() -> None:
+def test_shadow_policy_adopts_nothing() -> None:
     play = history(adopting(mode="shadow"))
     completed(play)
 
-    assert promote(play.engine, play.now).others == 1
+    assert handle_finished_runs(play.engine, play.now).others == 1
 
 
-def test_run_whose_end_azure_does_not_show_yet_is_asked_about_again_for_a_while() -> None:
+def test_unconfirmed_run_waits() -> None:
+    """A run whose end Azure does not show yet waits in the inbox for a while."""
     play = history()
     completed(play, status=RunStatus.RUNNING)
 
-    assert "does not show yet" in promote(play.engine, play.now).deferred[0]
+    assert "does not show yet" in handle_finished_runs(play.engine, play.now).deferred[0]
     assert len(play.ledger.unsettled([Cause.RUN_COMPLETED])) == 1
     play.now += play.engine.timing.confirm_within
-    assert promote(play.engine, play.now).others == 1
+    assert handle_finished_runs(play.engine, play.now).others == 1
 
 
-def test_run_waits_in_the_inbox_while_the_model_has_a_retraining_under_way() -> None:
+def test_run_waits_for_open_retraining() -> None:
+    """A run waits in the inbox while its model has an open retraining."""
     play = history()
     play.receive(drift_event())
     decide_pending(play.engine, play.now)
     completed(play)
 
-    report = promote(play.engine, play.now)
+    report = handle_finished_runs(play.engine, play.now)
 
     assert "is under way" in report.deferred[0]
     assert len(play.ledger.unsettled([Cause.RUN_COMPLETED])) == 1
     play.tick_until(lambda: len(play.ledger.retrainings()) == 2)
 
 
-def test_training_of_somebody_else_is_never_cancelled() -> None:
+def test_adopted_training_is_never_cancelled() -> None:
     play = history()
     play.azure.endings[EVALUATE_JOB] = Ending(RunStatus.RUNNING)
     completed(play)
-    promote(play.engine, play.now)
+    handle_finished_runs(play.engine, play.now)
 
     request_stop(play.engine, MODEL, "not needed", play.now)
     play.azure.jobs[RUN].status = RunStatus.RUNNING  # run again by its owner
@@ -169,10 +176,11 @@ def test_training_of_somebody_else_is_never_cancelled() -> None:
     assert play.azure.jobs[play.retraining.evaluation_job].status is RunStatus.CANCELED
 
 
-# --- runs that no event told of ---------------------------------------------------------------------------
+# --- runs whose event was lost ----------------------------------------------------------------------------
 
 
-def test_claimed_run_that_no_event_told_of_is_found_and_brought_to_its_end_once() -> None:
+def test_missed_run_is_found() -> None:
+    """A run whose event was lost is found by reconcile, and adopted once."""
     play = history()
     completed_unheard(play)
 
@@ -184,7 +192,8 @@ def test_claimed_run_that_no_event_told_of_is_found_and_brought_to_its_end_once(
     assert len(play.ledger.decisions()) == 1
 
 
-def test_finding_a_run_that_an_event_told_of_is_no_delivery() -> None:
+def test_found_run_is_no_delivery() -> None:
+    """Finding a run whose event came does not count as a delivery."""
     play = history()
     completed(play)
     play.azure.happened.append(end_of_run(play))
@@ -196,14 +205,16 @@ def test_finding_a_run_that_an_event_told_of_is_no_delivery() -> None:
     assert entry.deliveries == 1
 
 
-def test_our_own_run_in_a_claimed_experiment_is_nothing_that_was_missed() -> None:
+def test_own_run_is_not_missed() -> None:
+    """A run with our tag in an adopted experiment is not a missed run."""
     play = history()
     play.azure.happened.append(end_of_run(play, **{RETRAINING_TAG: "r-1"}))
 
     assert play.tick().found == 0
 
 
-def test_nobody_is_asked_for_runs_when_no_policy_claims_any() -> None:
+def test_no_adoption_costs_no_request() -> None:
+    """Without an active policy that adopts, Azure is not asked for runs."""
     play = history(policy(), adopting("demand", monitors=["demand-drift"], mode="shadow"))
 
     play.tick()
@@ -211,7 +222,8 @@ def test_nobody_is_asked_for_runs_when_no_policy_claims_any() -> None:
     assert "missed.completed" not in play.azure.calls
 
 
-def test_runs_are_looked_for_again_after_azure_did_not_answer() -> None:
+def test_missed_runs_are_looked_for_again() -> None:
+    """After a failure the same time is asked for again."""
     play = history()
     completed_unheard(play)
     play.azure.down.add("missed.completed")
@@ -222,7 +234,7 @@ def test_runs_are_looked_for_again_after_azure_did_not_answer() -> None:
     assert play.tick(days=1).found == 1
 
 
-def test_claimed_run_uses_up_no_budget() -> None:
+def test_adopted_run_costs_no_budget() -> None:
     budget = {"unit": "EUR", "limit": 10, "window": "30d", "per_retraining": 10}
     play = history(adopting(limits={"cooldown": "0s", "budget": budget}))
     play.azure.endings[EVALUATE_JOB] = evaluation(better=10, worse=90)
@@ -236,11 +248,12 @@ def test_claimed_run_uses_up_no_budget() -> None:
     assert decided.record.outcome == "retrain"
 
 
-def test_evaluation_of_a_claimed_run_is_cancelled_at_once() -> None:
+def test_evaluation_of_adopted_run_is_cancelled() -> None:
+    """Stopping cancels the evaluation of an adopted run, but not the run."""
     play = history()
     play.azure.endings[EVALUATE_JOB] = Ending(RunStatus.RUNNING)
     completed(play)
-    promote(play.engine, play.now)
+    handle_finished_runs(play.engine, play.now)
     assert play.azure.jobs[play.retraining.evaluation_job].status is RunStatus.RUNNING
 
     request_stop(play.engine, MODEL, "not needed", play.now)

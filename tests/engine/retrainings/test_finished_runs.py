@@ -1,4 +1,4 @@
-"""Histories from a training that ended to a registered version, or to the reason why there is none."""
+"""From a finished training to a registered version, or to the reason why there is none."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -12,7 +12,7 @@ from anew.engine.base.ports import ModelVersion, RunStatus
 from anew.engine.decisions.decide_pending import decide_pending
 from anew.engine.reconcile import reconcile
 from anew.engine.retrainings.advance import advance_retraining
-from anew.engine.retrainings.finished_runs import promote
+from anew.engine.retrainings.finished_runs import handle_finished_runs
 from tests.builders import EVALUATE_JOB, MODEL, PIPELINE, Play, drift_event, evaluation, policy, run_event, serve
 
 
@@ -32,17 +32,18 @@ def evaluating() -> Play:
     play = training()
     play.wait(minutes=10)
     play.receive(run_event(play.retraining.job_name))
-    promote(play.engine, play.now)
+    handle_finished_runs(play.engine, play.now)
     assert play.retraining.state is RetrainingState.EVALUATING
     return play
 
 
-def test_two_events_bring_a_training_to_a_registered_version_with_its_lineage() -> None:
+def test_two_events_lead_to_a_version() -> None:
+    """The ends of training and evaluation lead to a registered version with its lineage."""
     play = evaluating()
     play.wait(minutes=5)
     play.receive(run_event(play.retraining.evaluation_job))
 
-    promote(play.engine, play.now)
+    handle_finished_runs(play.engine, play.now)
 
     assert play.retraining.state is RetrainingState.REGISTERED
     tags = play.azure.models[MODEL, "4"].tags
@@ -52,7 +53,7 @@ def test_two_events_bring_a_training_to_a_registered_version_with_its_lineage() 
     assert (tags["anew_stage"], tags["anew_metric"]) == ("candidate", "accuracy")
 
 
-def test_evaluation_compares_the_candidate_with_the_champion() -> None:
+def test_evaluation_compares_with_champion() -> None:
     play = evaluating()
 
     inputs = play.azure.jobs[play.retraining.evaluation_job].inputs
@@ -61,7 +62,8 @@ def test_evaluation_compares_the_candidate_with_the_champion() -> None:
     assert inputs["challenger"] == f"azureml://jobs/{play.retraining.job_name}/outputs/model"
 
 
-def test_model_without_a_champion_is_registered_without_an_evaluation() -> None:
+def test_first_version_needs_no_evaluation() -> None:
+    """Without a version in production there is nothing to compare with."""
     play = training(champion=None)
 
     play.tick()
@@ -71,7 +73,7 @@ def test_model_without_a_champion_is_registered_without_an_evaluation() -> None:
     assert (MODEL, "1") in play.azure.models
 
 
-def test_training_that_failed_fails_the_retraining_with_its_detail() -> None:
+def test_failed_training_gives_its_detail() -> None:
     play = Play()
     play.azure.endings[PIPELINE] = Ending(RunStatus.FAILED, detail="out of memory")
     play.receive(drift_event())
@@ -79,13 +81,14 @@ def test_training_that_failed_fails_the_retraining_with_its_detail() -> None:
     play.wait(minutes=10)
     play.receive(run_event(play.retraining.job_name, failed=True))
 
-    promote(play.engine, play.now)
+    handle_finished_runs(play.engine, play.now)
 
     assert play.retraining.state is RetrainingState.FAILED
     assert play.retraining.reason == "the training run failed: out of memory"
 
 
-def test_training_that_takes_too_long_fails() -> None:
+def test_late_training_fails() -> None:
+    """A training past its timeout is cancelled and fails."""
     play = Play().with_policies(policy(retrain={"launcher": {"kind": "adf", "pipeline": PIPELINE}, "timeout": "1h"}))
     play.azure.endings[PIPELINE] = Ending(RunStatus.RUNNING)
     play.receive(drift_event())
@@ -102,7 +105,7 @@ def test_training_that_takes_too_long_fails() -> None:
     assert {run.status for run in play.azure.pipeline_runs.values()} == {RunStatus.CANCELED}
 
 
-def test_pipeline_that_succeeds_without_the_job_fails_the_retraining() -> None:
+def test_pipeline_without_its_job_fails() -> None:
     play = Play()
     play.azure.pipelines_without_job.add(PIPELINE)
     play.receive(drift_event())
@@ -114,7 +117,7 @@ def test_pipeline_that_succeeds_without_the_job_fails_the_retraining() -> None:
     assert "no Azure ML job is named" in (play.retraining.reason or "")
 
 
-def test_evaluation_without_its_tag_fails_the_retraining() -> None:
+def test_evaluation_without_its_tag_fails() -> None:
     play = training()
     play.azure.endings[EVALUATE_JOB] = Ending()
 
@@ -124,7 +127,7 @@ def test_evaluation_without_its_tag_fails_the_retraining() -> None:
     assert "left no tag anew_evaluation" in (play.retraining.reason or "")
 
 
-def test_evaluation_with_an_impossible_report_fails_the_retraining() -> None:
+def test_impossible_report_fails() -> None:
     play = training()
     play.azure.endings[EVALUATE_JOB] = Ending(tags={"anew_evaluation": "{}"})
 
@@ -134,7 +137,7 @@ def test_evaluation_with_an_impossible_report_fails_the_retraining() -> None:
     assert "anew_evaluation" in (play.retraining.reason or "")
 
 
-def test_evaluation_that_failed_fails_the_retraining() -> None:
+def test_failed_evaluation_gives_its_detail() -> None:
     play = training()
     play.azure.endings[EVALUATE_JOB] = Ending(RunStatus.FAILED, detail="no such column")
 
@@ -143,7 +146,7 @@ def test_evaluation_that_failed_fails_the_retraining() -> None:
     assert play.retraining.reason == "the evaluation failed: no such column"
 
 
-def test_evaluation_that_azure_refuses_fails_the_retraining() -> None:
+def test_refused_evaluation_fails() -> None:
     play = training()
     play.azure.refused.add("jobs.submit")
 
@@ -153,7 +156,7 @@ def test_evaluation_that_azure_refuses_fails_the_retraining() -> None:
     assert "evaluation refused" in (play.retraining.reason or "")
 
 
-def test_worse_candidate_is_rejected_and_nothing_is_registered() -> None:
+def test_worse_candidate_is_rejected() -> None:
     play = training()
     play.azure.endings[EVALUATE_JOB] = evaluation(better=10, worse=90)
 
@@ -165,7 +168,8 @@ def test_worse_candidate_is_rejected_and_nothing_is_registered() -> None:
     assert list(play.azure.models) == [(MODEL, "3")]
 
 
-def test_version_that_somebody_else_took_meanwhile_is_left_alone_and_the_next_is_used() -> None:
+def test_taken_version_is_left_alone() -> None:
+    """If somebody else registers the chosen version first, the next one is used."""
     play = evaluating()
     play.wait(minutes=5)
     play.azure.down.add("registry.register")
@@ -181,7 +185,8 @@ def test_version_that_somebody_else_took_meanwhile_is_left_alone_and_the_next_is
     assert play.azure.models[MODEL, "5"].tags[RETRAINING_TAG] == play.retraining.id
 
 
-def test_version_that_is_taken_and_archived_does_not_hold_up_registration() -> None:
+def test_archived_version_is_skipped() -> None:
+    """An archived version is not listed, but taken."""
     play = evaluating()
     play.azure.models[MODEL, "4"] = ModelVersion(MODEL, "4", {}, "elsewhere")
     play.azure.archived.add((MODEL, "4"))
@@ -191,7 +196,8 @@ def test_version_that_is_taken_and_archived_does_not_hold_up_registration() -> N
     assert (play.retraining.state, play.retraining.new_version) == (RetrainingState.REGISTERED, "5")
 
 
-def test_registration_whose_answer_was_lost_is_not_repeated() -> None:
+def test_lost_registration_is_not_repeated() -> None:
+    """A registration that returned no answer is found by its tag."""
     play = evaluating()
     play.azure.down.add("registry.register")
     play.tick()
@@ -205,7 +211,7 @@ def test_registration_whose_answer_was_lost_is_not_repeated() -> None:
     assert play.azure.models[MODEL, "4"] == mine
 
 
-def test_registration_that_azure_refuses_fails_the_retraining() -> None:
+def test_refused_registration_fails() -> None:
     play = evaluating()
     play.azure.refused.add("registry.register")
 
@@ -215,50 +221,54 @@ def test_registration_that_azure_refuses_fails_the_retraining() -> None:
     assert "registration refused" in (play.retraining.reason or "")
 
 
-def test_run_of_somebody_else_is_settled_as_not_ours() -> None:
+def test_foreign_run_is_settled() -> None:
+    """A run that belongs to no retraining is settled with that outcome."""
     play = training()
     play.receive(run_event("strangers-run"), run_event("forger", retraining="r-unknown"))
 
-    report = promote(play.engine, play.now)
+    report = handle_finished_runs(play.engine, play.now)
 
     assert (report.others, report.retrainings) == (2, ())
     entry = play.ledger.entry("event-strangers-run")
     assert entry is not None
-    assert entry.outcome == "not a run of ours"
+    assert entry.outcome == "belongs to no retraining"
 
 
-def test_event_is_known_as_ours_by_its_tag_too() -> None:
+def test_tag_identifies_a_run() -> None:
+    """An event belongs to a retraining by its tag, too."""
     play = training()
     play.wait(minutes=10)
     play.receive(run_event("child-of-the-pipeline", retraining=play.retraining.id))
 
-    [moved] = promote(play.engine, play.now).retrainings
+    [moved] = handle_finished_runs(play.engine, play.now).retrainings
 
     assert moved.state is RetrainingState.EVALUATING
 
 
-def test_event_of_an_azure_that_does_not_answer_stays_in_the_inbox() -> None:
+def test_event_waits_for_azure() -> None:
+    """While Azure does not answer, an event stays in the inbox."""
     play = training()
     play.receive(run_event(play.retraining.job_name))
     play.azure.down.add("jobs.get")
 
-    report = promote(play.engine, play.now)
+    report = handle_finished_runs(play.engine, play.now)
 
     assert len(report.deferred) == 1
     assert len(play.ledger.unsettled([Cause.RUN_COMPLETED])) == 1
 
 
-def test_run_that_azure_refuses_to_show_does_not_hold_up_the_others() -> None:
+def test_refused_run_delays_no_other() -> None:
     play = training()
     play.receive(run_event(play.retraining.job_name), run_event("strangers-run"))
     play.azure.refused.add("jobs.get")
 
-    report = promote(play.engine, play.now)
+    report = handle_finished_runs(play.engine, play.now)
 
     assert (len(report.deferred), report.others) == (1, 1)
 
 
-def test_job_that_a_pipeline_starts_and_ends_between_two_looks_is_seen() -> None:
+def test_job_between_two_requests_is_seen() -> None:
+    """A job that the pipeline starts and ends between two requests is found."""
     play = training()
     job = play.azure.jobs.pop(play.retraining.job_name)
 
@@ -271,19 +281,20 @@ def test_job_that_a_pipeline_starts_and_ends_between_two_looks_is_seen() -> None
     assert advance_retraining(play.engine, play.retraining, play.now).state is RetrainingState.EVALUATING
 
 
-def test_backlog_of_any_size_is_answered_in_one_pass() -> None:
+def test_backlog_is_handled_in_one_pass() -> None:
     play = training()
     play.receive(*(run_event(f"strangers-run-{number}") for number in range(2500)))
     play.wait(minutes=10)
     play.receive(run_event(play.retraining.job_name))
 
-    report = promote(play.engine, play.now)
+    report = handle_finished_runs(play.engine, play.now)
 
     assert report.others == 2500
     assert play.retraining.state is RetrainingState.EVALUATING
 
 
-def test_runs_that_azure_does_not_answer_about_hold_up_no_others() -> None:
+def test_unreadable_runs_delay_no_others() -> None:
+    """Runs that Azure does not show are tried again behind the others."""
     play = Play().with_policies(*(policy(name, monitors=[name]) for name in ("a", "b", "c", "d", "e", "f")))
     play.receive(*(drift_event(f"run-{name}", monitor=name) for name in "abcdef"))
     decide_pending(play.engine, play.now)
@@ -292,24 +303,26 @@ def test_runs_that_azure_does_not_answer_about_hold_up_no_others() -> None:
     play.azure.unreadable |= {item.job_name for item in unreadable}
     play.receive(*(run_event(item.job_name) for item in play.ledger.retrainings()))
 
-    passes = [promote(play.engine, play.now) for _ in range(2)]
+    passes = [handle_finished_runs(play.engine, play.now) for _ in range(2)]
 
-    assert len(passes[0].deferred) == 3, "Azure is not asked again and again"
+    assert len(passes[0].deferred) == 3, "after three failures the pass asks Azure no more"
     moved = play.ledger.retraining(readable.id)
     assert moved is not None
     assert moved.state is not RetrainingState.TRAINING
 
 
-def test_event_before_the_run_ended_changes_nothing() -> None:
+def test_early_event_changes_nothing() -> None:
+    """An event that comes before its run has ended changes nothing."""
     play = training()
     play.receive(run_event(play.retraining.job_name))
 
-    promote(play.engine, play.now)
+    handle_finished_runs(play.engine, play.now)
 
     assert play.retraining.state is RetrainingState.TRAINING
 
 
-def test_retraining_whose_policy_is_gone_is_cancelled_outside_too() -> None:
+def test_retraining_without_policy_is_stopped() -> None:
+    """A retraining whose policy is gone is cancelled, in Azure too."""
     play = training()
 
     reconcile(play.with_policies(policy("another")).engine, play.now + timedelta(minutes=1))
@@ -320,7 +333,8 @@ def test_retraining_whose_policy_is_gone_is_cancelled_outside_too() -> None:
     assert MODEL in (play.retraining.reason or "")
 
 
-def test_retraining_moved_by_another_worker_meanwhile_is_left_to_it() -> None:
+def test_stale_retraining_is_left_alone() -> None:
+    """A retraining that another worker has moved is left to that worker."""
     play = training()
     stale = play.retraining
     play.ledger.save_retraining(replace(stale, reason="seen"), "note", "another worker", play.now, {})
@@ -330,7 +344,7 @@ def test_retraining_moved_by_another_worker_meanwhile_is_left_to_it() -> None:
     assert play.retraining.state is RetrainingState.TRAINING
 
 
-def test_completion_asks_azure_nothing_twice() -> None:
+def test_completion_repeats_no_request() -> None:
     play = Play().with_policies(policy(deploy=()))
     play.receive(drift_event())
     decide_pending(play.engine, play.now)
@@ -338,7 +352,7 @@ def test_completion_asks_azure_nothing_twice() -> None:
     play.receive(run_event(play.retraining.job_name))
     before = len(play.azure.calls)
 
-    promote(play.engine, play.now)
+    handle_finished_runs(play.engine, play.now)
 
     assert play.retraining.state is RetrainingState.REGISTERED
     assert play.azure.calls[before:] == ["jobs.get", "registry.versions", "registry.register"]

@@ -15,7 +15,7 @@ READS = {"jobs.get", "launcher.view", "jobs.ended", "launcher.ended", "launcher.
 
 
 def waiting(count: int, play: Play | None = None) -> Play:
-    """So many trainings run, and none ends by itself."""
+    """So many trainings run; none ends by itself."""
     play = (play or Play()).with_policies(*(policy(f"m{n}", monitors=[f"m{n}"]) for n in range(count)))
     play.azure.endings[PIPELINE] = Ending(RunStatus.RUNNING)
     play.receive(*(drift_event(f"run-{n}", monitor=f"m{n}") for n in range(count)))
@@ -24,7 +24,7 @@ def waiting(count: int, play: Play | None = None) -> Play:
 
 
 def state_of(play: Play, retraining: Retraining) -> RetrainingState:
-    """Where it stands by now."""
+    """Its state now."""
     known = play.ledger.retraining(retraining.id)
     assert known is not None
     return known.state
@@ -34,7 +34,8 @@ def reads(play: Play, before: int) -> int:
     return sum(call in READS for call in play.azure.calls[before:])
 
 
-def test_tick_between_looks_costs_two_reads_however_many_wait() -> None:
+def test_tick_between_polls_costs_two_reads() -> None:
+    """Between polls a tick costs two requests, however many retrainings wait."""
     play = waiting(100)
     play.now += timedelta(hours=1)
     poll_open(play.engine, play.now)
@@ -46,7 +47,7 @@ def test_tick_between_looks_costs_two_reads_however_many_wait() -> None:
     assert reads(play, before) == 2
 
 
-def test_looking_grows_rare_with_age() -> None:
+def test_polls_grow_rare_with_age() -> None:
     play = waiting(50)
     costs: list[int] = []
     for _ in range(6):
@@ -57,10 +58,11 @@ def test_looking_grows_rare_with_age() -> None:
         costs.append(reads(play, before) - 120)
 
     assert costs[0] > 2 * costs[-1]
-    assert costs[-1] <= 50 * 60 / 10, "each about every quarter of an hour"
+    assert costs[-1] <= 50 * 60 / 10, "about every quarter of an hour each"
 
 
-def test_run_that_ended_is_seen_in_the_next_tick_without_looking_at_the_others() -> None:
+def test_ended_run_is_seen_at_once() -> None:
+    """The next tick sees a run that ended without polling the others."""
     play = waiting(100)
     play.now += timedelta(hours=2)
     poll_open(play.engine, play.now)
@@ -76,7 +78,8 @@ def test_run_that_ended_is_seen_in_the_next_tick_without_looking_at_the_others()
     assert reads(play, before) < 10
 
 
-def test_run_whose_end_nothing_tells_of_is_seen_by_looking() -> None:
+def test_poll_sees_unlisted_end() -> None:
+    """A run that no list shows as ended is seen by its poll."""
     play = waiting(20)
     play.azure.tells_of_ends = False
     ended = play.ledger.retrainings()[7]
@@ -89,18 +92,20 @@ def test_run_whose_end_nothing_tells_of_is_seen_by_looking() -> None:
     assert state_of(play, ended) is RetrainingState.FAILED
 
 
-def test_failure_to_ask_what_ended_asks_for_the_same_time_again() -> None:
+def test_failed_list_keeps_the_watermark() -> None:
+    """After a failure the same time is asked for again."""
     play = waiting(3)
     play.azure.down.add("launcher.ended")
     play.now += timedelta(hours=3)
 
     report = poll_open(play.engine, play.now)
 
-    assert any("what ended lately" in problem for problem in report.problems)
+    assert any("runs that ended lately" in problem for problem in report.problems)
     assert play.ledger.watermark("reconcile.ended") is None
 
 
-def test_launcher_that_cannot_tell_what_ended_keeps_nobody_else_from_telling() -> None:
+def test_failed_launcher_stops_no_other_source() -> None:
+    """A source that fails does not stop the others."""
     play = waiting(100)
     play.now += timedelta(hours=2)
     poll_open(play.engine, play.now)
@@ -116,7 +121,8 @@ def test_launcher_that_cannot_tell_what_ended_keeps_nobody_else_from_telling() -
     assert reads(play, before) < 10
 
 
-def test_azure_that_is_away_is_not_asked_about_every_run_that_ended() -> None:
+def test_outage_ends_advancing_ended_runs() -> None:
+    """While Azure is away, not every ended run is asked for."""
     play = waiting(100)
     for job in play.azure.jobs.values():
         job.status = RunStatus.COMPLETED
@@ -129,7 +135,7 @@ def test_azure_that_is_away_is_not_asked_about_every_run_that_ended() -> None:
     assert reads(play, before) < 10
 
 
-def test_runs_that_ended_and_cannot_be_read_hold_up_no_others() -> None:
+def test_unreadable_ended_runs_delay_no_others() -> None:
     play = waiting(10)
     *unreadable, ended = play.ledger.retrainings()
     play.azure.unreadable |= {item.job_name for item in unreadable}
@@ -144,7 +150,8 @@ def test_runs_that_ended_and_cannot_be_read_hold_up_no_others() -> None:
     assert state_of(play, ended) is RetrainingState.FAILED
 
 
-def test_azure_that_is_away_is_not_asked_about_every_run() -> None:
+def test_outage_ends_polling() -> None:
+    """While Azure is away, not every due run is polled."""
     play = waiting(100)
     play.now += timedelta(minutes=5)
     play.azure.down |= {"jobs.get", "launcher.view"}
@@ -155,7 +162,7 @@ def test_azure_that_is_away_is_not_asked_about_every_run() -> None:
     assert reads(play, before) < 10
 
 
-def test_runs_that_cannot_be_looked_at_hold_up_no_others() -> None:
+def test_unreadable_runs_delay_no_polls() -> None:
     play = waiting(10)
     play.azure.tells_of_ends = False
     *broken, ended = play.ledger.retrainings()
@@ -169,7 +176,7 @@ def test_runs_that_cannot_be_looked_at_hold_up_no_others() -> None:
     assert state_of(play, ended) is RetrainingState.FAILED
 
 
-def test_looks_keep_to_their_share_of_the_quota() -> None:
+def test_polls_keep_to_their_quota() -> None:
     play = waiting(30)
     play.now += timedelta(hours=1)
     play.ledger.take_tokens("polls", POLLS.burst - 10, POLLS, play.now)
@@ -178,7 +185,7 @@ def test_looks_keep_to_their_share_of_the_quota() -> None:
 
     assert len(report.retrainings) == 10
     play.now += timedelta(seconds=11)
-    assert len(poll_open(play.engine, play.now).retrainings) == 20, "the others are looked at first, and soon"
+    assert len(poll_open(play.engine, play.now).retrainings) == 20, "the others are polled first, and soon"
 
 
 class Busy(SqlLedger):
@@ -192,7 +199,8 @@ class Busy(SqlLedger):
         return super().count_open_retrainings()
 
 
-def test_ledger_that_fails_for_a_moment_does_not_keep_what_is_due_from_being_looked_at() -> None:
+def test_busy_ledger_stops_no_polls() -> None:
+    """A ledger that fails for a moment does not stop the polls that are due."""
     ledger = Busy.in_memory()
     play = waiting(3, Play(ledger=ledger))
     play.now += timedelta(minutes=5)

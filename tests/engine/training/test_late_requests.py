@@ -1,4 +1,4 @@
-"""A worker that stands still between intent and request, while others act, repeats nothing and leaves nothing."""
+"""A worker that stalls between intent and request, while others act, repeats nothing and leaves nothing running."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -25,7 +25,7 @@ JOB = "train.yml"
 
 
 def drifted(document: Policy) -> Play:
-    """Drift that is to be decided about, and trainings and evaluations that run until they are cancelled."""
+    """Drift to decide about; trainings and evaluations run until they are cancelled."""
     play = Play().with_policies(document)
     serve(play.azure, "3")
     for each in (PIPELINE, JOB, EVALUATE_JOB):
@@ -35,7 +35,7 @@ def drifted(document: Policy) -> Play:
 
 
 def evaluating() -> Play:
-    """A training that has completed, so that the next look at it submits its evaluation."""
+    """A training that has completed, so that the next step submits its evaluation."""
     play = drifted(policy())
     decide_pending(play.engine, play.now)
     play.azure.jobs[play.retraining.job_name].status = RunStatus.COMPLETED
@@ -45,7 +45,7 @@ def evaluating() -> Play:
 
 
 def other_worker(play: Play, **later: float) -> Callable[[], None]:
-    """Another worker, which ticks once, so much later."""
+    """Another worker that ticks once, so much later."""
 
     def tick() -> None:
         play.now += timedelta(**later)
@@ -69,7 +69,8 @@ def tick_until_over(play: Play) -> None:
 
 @pytest.mark.parametrize("kind", LAUNCHERS)
 @pytest.mark.parametrize("minutes", [0, 1, 3, 600])
-def test_launch_that_stalls_while_another_worker_looks_makes_one_run(kind: str, minutes: int) -> None:
+def test_stalled_launch_makes_one_run(kind: str, minutes: int) -> None:
+    """A launch that stalls while another worker takes over makes one run."""
     play = drifted(LAUNCHERS[kind])
     play.azure.stall("launcher.launch", other_worker(play, minutes=minutes))
 
@@ -81,7 +82,8 @@ def test_launch_that_stalls_while_another_worker_looks_makes_one_run(kind: str, 
     assert play.retraining.state is RetrainingState.TRAINING
 
 
-def test_launch_at_the_end_of_a_long_pass_is_not_late() -> None:
+def test_long_pass_makes_no_launch_late() -> None:
+    """The time of the intent counts, not the beginning of the pass."""
     play = drifted(policy())
     play.azure.down.add("launcher.launch")
     decide_pending(play.engine, play.now)  # another pass will launch it, which began just now
@@ -90,13 +92,14 @@ def test_launch_at_the_end_of_a_long_pass_is_not_late() -> None:
 
     launched = launch(play.engine, play.retraining, now=START + timedelta(minutes=3))
 
-    assert launched.state is RetrainingState.TRAINING, "it is not late, though its pass is old"
+    assert launched.state is RetrainingState.TRAINING, "the launch is not late, although its pass is old"
     assert play.azure.effects["run", launched.id] == 1
 
 
 @pytest.mark.parametrize("kind", LAUNCHERS)
 @pytest.mark.parametrize("minutes", [0, 3])
-def test_launch_that_stalls_while_its_retraining_is_cancelled_leaves_nothing_running(kind: str, minutes: int) -> None:
+def test_stalled_launch_of_stopped_retraining(kind: str, minutes: int) -> None:
+    """A launch that stalls while its retraining is stopped leaves nothing running."""
     play = drifted(LAUNCHERS[kind])
 
     def cancel() -> None:
@@ -112,7 +115,8 @@ def test_launch_that_stalls_while_its_retraining_is_cancelled_leaves_nothing_run
 
 
 @pytest.mark.parametrize("minutes", [0, 3])
-def test_evaluation_that_stalls_while_its_retraining_is_cancelled_leaves_nothing_running(minutes: int) -> None:
+def test_stalled_evaluation_of_stopped_retraining(minutes: int) -> None:
+    """An evaluation that stalls while its retraining is stopped leaves nothing running, and is not sent late."""
     play = evaluating()
 
     def cancel() -> None:
@@ -125,10 +129,10 @@ def test_evaluation_that_stalls_while_its_retraining_is_cancelled_leaves_nothing
     tick_until_over(play)
 
     assert (play.retraining.state, running(play)) == (RetrainingState.CANCELED, [])
-    assert (play.retraining.evaluation_job in play.azure.jobs) is (minutes == 0), "what is late is not sent"
+    assert (play.retraining.evaluation_job in play.azure.jobs) is (minutes == 0), "a late request is not sent"
 
 
-def test_evaluation_whose_request_was_lost_is_submitted_again() -> None:
+def test_lost_evaluation_is_submitted_again() -> None:
     play = evaluating()
     play.azure.down.add("jobs.submit")
     other_worker(play, minutes=1)()
@@ -144,7 +148,8 @@ def test_evaluation_whose_request_was_lost_is_submitted_again() -> None:
 # --- traffic ----------------------------------------------------------------------------------------------
 
 
-def test_stage_of_a_worker_that_stood_still_does_not_come_after_the_way_back() -> None:
+def test_stalled_stage_is_not_written() -> None:
+    """A worker that stalls before a stage does not write it after another worker has rolled back."""
     play = shifting()
     play.azure.refused.add("endpoints.delete_deployment")  # as it takes Azure minutes
 
@@ -161,7 +166,8 @@ def test_stage_of_a_worker_that_stood_still_does_not_come_after_the_way_back() -
     assert play.rollout.state is RolloutState.ROLLED_BACK
 
 
-def test_endpoint_is_held_from_when_it_is_taken_however_old_the_pass_is() -> None:
+def test_endpoint_lease_begins_when_taken() -> None:
+    """The lease of an endpoint begins when it is taken, not with the pass."""
     play = shifting()
     play.now += timedelta(hours=2)
     old_pass = play.now - play.engine.timing.rollout_lease

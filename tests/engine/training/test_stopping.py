@@ -1,4 +1,4 @@
-"""A retraining that is given up leaves nothing running, whenever it is given up and whatever goes wrong meanwhile."""
+"""A retraining that is stopped leaves nothing running, at whatever point and whatever fails meanwhile."""
 
 from datetime import timedelta
 
@@ -34,7 +34,8 @@ def running(play: Play) -> list[str]:
 
 
 @pytest.mark.parametrize("aml", [False, True])
-def test_cancelled_training_is_cancelled_outside_and_then_over(aml: bool) -> None:
+def test_stopped_training_is_cancelled_in_azure(aml: bool) -> None:
+    """The retraining ends once nothing of it runs in Azure."""
     play = training(aml=aml)
     assert running(play)
 
@@ -45,19 +46,20 @@ def test_cancelled_training_is_cancelled_outside_and_then_over(aml: bool) -> Non
     assert (play.retraining.state, play.retraining.reason) == (RetrainingState.CANCELED, "not needed")
 
 
-def test_pipeline_is_stopped_before_the_job_it_may_be_about_to_start_is_looked_for() -> None:
+def test_pipeline_stops_before_its_job() -> None:
+    """The job is looked for once the pipeline, which may still start it, has ended."""
     play = training()
 
     cancel(play)
     play.tick()
 
     cancels = [call for call in play.azure.calls if call.endswith(".cancel")]
-    assert cancels == ["launcher.cancel"], "the job is looked for when the pipeline has ended"
+    assert cancels == ["launcher.cancel"], "the job is looked for once the pipeline has ended"
     play.tick()
     assert "jobs.cancel" in play.azure.calls
 
 
-def test_cancelled_evaluation_is_cancelled_outside() -> None:
+def test_stopped_evaluation_is_cancelled_in_azure() -> None:
     play = Play()
     serve(play.azure, "3")
     play.azure.endings[EVALUATE_JOB] = Ending(RunStatus.RUNNING)
@@ -70,7 +72,8 @@ def test_cancelled_evaluation_is_cancelled_outside() -> None:
     assert play.azure.jobs[play.retraining.evaluation_job].status is RunStatus.CANCELED
 
 
-def test_launch_whose_answer_was_lost_is_found_and_cancelled() -> None:
+def test_lost_launch_is_found_and_cancelled() -> None:
+    """A run whose launch returned no answer is found, and cancelled."""
     play = Play()
     play.azure.endings[PIPELINE] = Ending(RunStatus.RUNNING)
     play.receive(drift_event())
@@ -92,7 +95,8 @@ def retrain_with_lost_answer(play: Play) -> None:
     decide_pending(play.engine, play.now)
 
 
-def test_launch_that_may_still_turn_up_keeps_the_retraining_open() -> None:
+def test_launch_may_appear_late() -> None:
+    """A requested run may still appear during the visibility delay, so the retraining stays open."""
     play = Play()
     play.azure.down.add("launcher.launch")
     play.receive(drift_event())
@@ -107,7 +111,8 @@ def test_launch_that_may_still_turn_up_keeps_the_retraining_open() -> None:
     assert play.azure.pipeline_runs == {}
 
 
-def test_azure_that_does_not_answer_keeps_the_retraining_open_until_it_does() -> None:
+def test_stopping_waits_for_azure() -> None:
+    """While Azure does not answer, the retraining stays open."""
     play = training()
     play.azure.down |= {"launcher.cancel"}
     cancel(play)
@@ -121,7 +126,8 @@ def test_azure_that_does_not_answer_keeps_the_retraining_open_until_it_does() ->
     assert running(play) == []
 
 
-def test_training_that_completes_while_it_is_cancelled_is_not_registered() -> None:
+def test_stopped_training_is_not_registered() -> None:
+    """A training that completes while it is being cancelled leads to no version."""
     play = Play()
     play.receive(drift_event())
     decide_pending(play.engine, play.now)
@@ -133,7 +139,7 @@ def test_training_that_completes_while_it_is_cancelled_is_not_registered() -> No
     assert play.azure.models == {}
 
 
-def test_what_has_ended_cannot_be_cancelled() -> None:
+def test_ended_retraining_cannot_be_stopped() -> None:
     play = training()
     cancel(play)
     play.tick_until(lambda: play.retraining.state not in OPEN_RETRAINING)
@@ -142,18 +148,20 @@ def test_what_has_ended_cannot_be_cancelled() -> None:
         cancel(play)
 
 
-def test_poll_that_fails_for_hours_cancels_nothing() -> None:
+def test_failing_polls_cancel_nothing() -> None:
+    """A training that cannot be polled for hours is still taken to be running."""
     play = training()
     play.azure.down |= {"jobs.get", "launcher.view", "jobs.ended", "launcher.ended"}
 
     for _ in range(30):
         play.tick(hours=1)
 
-    assert play.retraining.state is RetrainingState.TRAINING, "nobody may be cancelled on the word of a failing poll"
+    assert play.retraining.state is RetrainingState.TRAINING, "a failing poll is no reason to cancel"
     assert len(running(play)) == 2
 
 
-def test_training_past_its_timeout_is_cancelled_outside_and_says_so() -> None:
+def test_late_training_is_cancelled_in_azure() -> None:
+    """A training past its timeout is cancelled, and its retraining fails with that reason."""
     play = training()
 
     play.wait(hours=13)
@@ -166,7 +174,8 @@ def test_training_past_its_timeout_is_cancelled_outside_and_says_so() -> None:
     assert audited[-2:] == ["stop", "failed"]
 
 
-def test_launch_that_azure_never_answers_is_given_up_after_its_timeout() -> None:
+def test_unanswered_launch_times_out() -> None:
+    """A launch without an answer from Azure fails after its timeout."""
     play = Play()
     play.azure.down |= {"launcher.launch"}
     play.receive(drift_event())

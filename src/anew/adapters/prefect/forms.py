@@ -1,11 +1,29 @@
-"""Forms as flow runs of the `approval` deployment, each suspended until somebody fills it in."""
+"""Forms as flow runs of the `approval` deployment, each suspended until a person fills it in.
+
+Imports Prefect, which takes seconds: for flows only.
+"""
 
 from collections.abc import Mapping
+from typing import Annotated
+
+from prefect.input import RunInput
+from pydantic import Field
 
 from anew.adapters.prefect.api import PrefectFlows
 from anew.core.retrainings.lifecycle import Retraining
 
 DEPLOYMENT = "approval/default"
+
+# A JSON Schema pattern, because Prefect's server checks the form by its schema before it resumes the run.
+RequiredText = Annotated[str, Field(pattern=r"\S", max_length=1000)]
+
+
+class ApprovalForm(RunInput):
+    """What a person fills in. No field has a default: with defaults alone, Prefect resumes a run with an empty form."""
+
+    approve: bool = Field(description="Whether the candidate is registered.")
+    reason: RequiredText = Field(description="For the audit trail.")
+    your_name: RequiredText = Field(description="For the audit trail, because Prefect has no users.")
 
 
 class PrefectForms:

@@ -1,37 +1,41 @@
-"""Links that let whoever has one answer one retraining: a JWT (RFC 7519) signed with HMAC SHA-256, the id in its `sub`.
+"""Links that let their holder approve or reject one candidate: a JWT (RFC 7519) signed with HMAC SHA-256, with the
+retraining's id as `sub`.
 
-It is a capability: nothing else is asked of who follows it. So it is good for one retraining, until the answer is due.
+A link is a capability: its holder needs no other credential. So it is good for one retraining, until its deadline.
 """
 
 import re
-from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Final, Literal
 
 import jwt
 from jwt.utils import base64url_decode, base64url_encode
+from msgspec import DecodeError, Struct, json, to_builtins
 
 from anew.errors import ExpiredLink, InvalidLink, InvalidSettings
 
-AUDIENCE = "anew.approval"
+AUDIENCE: Final = "anew.approval"
 PATH = "/approvals"
 MIN_SECRET = 32  # bytes: a key for HS256 is at least as long as its output (RFC 7518, section 3.2)
 
 _ALGORITHM = "HS256"
-_MAX_TOKEN = 1024  # characters; ours have some 250
+_MAX_TOKEN = 1024  # characters; real ones have about 250
 _COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
-_SIGNATURE_ALONE: Any = {
-    "verify_signature": True,
-    **dict.fromkeys(
-        ("verify_exp", "verify_nbf", "verify_iat", "verify_aud", "verify_iss", "verify_sub", "verify_jti"), False
-    ),
-}
+
+
+class _Claims(Struct):
+    # The secret may also sign tokens for other purposes; the audience tells them apart.
+    aud: Literal["anew.approval"]
+    sub: str
+    exp: int
+    jti: str
 
 
 @dataclass(frozen=True, slots=True)
 class Permit:
-    """What a genuine link says: which retraining it answers, until when, and the id of the link itself."""
+    """The content of a genuine link: the retraining it decides on, its deadline, and the id of the link."""
 
     retraining_id: str
     until: datetime
@@ -40,10 +44,10 @@ class Permit:
 
 @dataclass(frozen=True, slots=True)
 class ApprovalLinks:
-    """Makes links below *public_url*, and knows them again.
+    """Makes links below *public_url*, and checks them.
 
-    The first of *secrets* signs, and a link signed with any of them is good: a new one is put first, and the old one
-    stays until its last link is out of date. Raises InvalidSettings for a secret that could be guessed.
+    The first secret signs, and a link signed with any of them is good: to change the secret, put a new one first and
+    keep the old one until its last link has expired. Raises InvalidSettings for a secret that could be guessed.
     """
 
     public_url: str
@@ -51,52 +55,39 @@ class ApprovalLinks:
 
     def __post_init__(self) -> None:
         if not self.secrets or any(len(secret.strip().encode()) < MIN_SECRET for secret in self.secrets):
-            raise InvalidSettings(f"settings: approval.link_secrets: each must have {MIN_SECRET} bytes at least")
+            raise InvalidSettings(f"settings: approval.link_secrets: each must have at least {MIN_SECRET} bytes")
 
     def link(self, permit: Permit) -> str:
-        """The address to send to a person. Whole seconds: a fraction of `until` is lost."""
-        claims = {
-            "aud": AUDIENCE,
-            "sub": permit.retraining_id,
-            "exp": int(permit.until.timestamp()),
-            "jti": permit.link_id,
-        }
-        token = jwt.encode(claims, self.secrets[0], algorithm=_ALGORITHM)
+        """The address to send to a person. A fraction of a second in `until` is lost."""
+        claims = _Claims(AUDIENCE, permit.retraining_id, int(permit.until.timestamp()), permit.link_id)
+        token = jwt.encode(to_builtins(claims), self.secrets[0], algorithm=_ALGORITHM)
         return f"{self.public_url.rstrip('/')}{PATH}/{token}"
 
     def check(self, token: str, now: datetime) -> Permit:
-        """What the token of a link permits. Raises ExpiredLink for a genuine one out of date, else InvalidLink."""
-        permit = _permit(self._claims(token))
+        """The permit in the token of a link. Raises ExpiredLink for a genuine one after its time, else InvalidLink."""
+        try:
+            claims = json.decode(self._payload(token), type=_Claims)
+        except DecodeError:
+            raise InvalidLink("the link was made for another purpose") from None
+        permit = Permit(claims.sub, datetime.fromtimestamp(claims.exp, UTC), claims.jti)
         if now >= permit.until:
-            raise ExpiredLink("the link is out of date")
+            raise ExpiredLink("the link has expired")
         return permit
 
-    def _claims(self, token: str) -> Mapping[str, Any]:
-        # Before anything is decoded: what is sent to us costs at most this much.
+    def _payload(self, token: str) -> bytes:
+        # Checked before anything is decoded, so that a long token costs little.
         if len(token) > _MAX_TOKEN or not _COMPACT.fullmatch(token) or not _is_canonical(token):
-            raise InvalidLink("the link is no link of ours")
+            raise InvalidLink("this is not an approval link")
         for secret in self.secrets:
-            try:
-                return jwt.decode(token, secret, algorithms=[_ALGORITHM], options=_SIGNATURE_ALONE)
-            except (jwt.PyJWTError, ValueError, RecursionError):
-                continue
-        raise InvalidLink("the link is not signed with a secret of ours")
+            with suppress(jwt.PyJWTError, ValueError, RecursionError):
+                return jwt.PyJWS().decode(token, secret, algorithms=[_ALGORITHM])
+        raise InvalidLink("the link is not signed with one of the link secrets")
 
 
 def _is_canonical(token: str) -> bool:
-    # The last character of a signature has bits that mean nothing: without this, four tokens would be one.
+    # The last character of a signature has unused bits: without this check, four tokens would count as one.
     signature = token.rpartition(".")[2]
     try:
         return base64url_encode(base64url_decode(signature)).decode() == signature
     except ValueError:
         return False
-
-
-def _permit(claims: Mapping[str, Any]) -> Permit:
-    about, until, link_id = claims.get("sub"), claims.get("exp"), claims.get("jti")
-    # The secret may sign tokens for other purposes: then the audience keeps them apart.
-    if claims.get("aud") != AUDIENCE or not isinstance(about, str) or not isinstance(link_id, str):
-        raise InvalidLink("the link was made for something else")
-    if not isinstance(until, int) or isinstance(until, bool):
-        raise InvalidLink("the link does not say until when it is good")
-    return Permit(about, datetime.fromtimestamp(until, UTC), link_id)

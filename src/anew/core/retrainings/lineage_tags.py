@@ -1,4 +1,4 @@
-"""The tags of a version that anew registers: where it came from, under names that start with `anew_`."""
+"""The tags of a version that anew registers. Those that start with `anew_` say where it came from."""
 
 from anew.core.gate import GateResult
 from anew.core.policies.policy import LINEAGE_PREFIX, Policy
@@ -9,13 +9,11 @@ RETRAINING_TAG = f"{LINEAGE_PREFIX}retraining_id"
 PARENT_TAG = f"{LINEAGE_PREFIX}parent_version"
 STAGE_TAG = f"{LINEAGE_PREFIX}stage"
 CANDIDATE = "candidate"
-_LONGEST_VALUE = 250  # characters. Azure states no limit for tags of models; reasons of people may be of any length
+_LONGEST_VALUE = 250  # characters. Azure documents no limit for tags of models, and a person's reason may be long
 
 
 def registration_tags(policy: Policy, retraining: Retraining) -> dict[str, str]:
-    """The tags of a new model version: the policy's own, and its lineage under names starting with `anew_`. Lineage
-    nobody knows has no tag, and long texts are cut.
-    """
+    """The policy's own tags and the lineage of a new version. Unknown lineage has no tag; long texts are cut."""
     measured = retraining.gate is not None and retraining.gate.rows > 0
     lineage = {
         STAGE_TAG: CANDIDATE,
@@ -28,7 +26,7 @@ def registration_tags(policy: Policy, retraining: Retraining) -> dict[str, str]:
         f"{LINEAGE_PREFIX}evaluation_run": _evaluation_run(policy, retraining) if measured else None,
         PARENT_TAG: retraining.champion_version,
         **(_measured(retraining.gate) if retraining.gate else {}),
-        **_answered(retraining),
+        **_approved(retraining),
     }
     lines = {name: " ".join((value or "").split()) for name, value in lineage.items()}
     kept = {name: line[:_LONGEST_VALUE].rstrip() for name, line in lines.items() if line}
@@ -50,8 +48,8 @@ def _measured(gate: GateResult) -> dict[str, str]:
     }
 
 
-def _answered(retraining: Retraining) -> dict[str, str | None]:
-    """Who took it past the gate, or agreed to what the gate let pass."""
+def _approved(retraining: Retraining) -> dict[str, str | None]:
+    """Who forced the candidate past its gate, or approved it, and why."""
     by, why = retraining.approval_by, retraining.approval_reason
     match retraining.approval:
         case ApprovalDecision.FORCED:

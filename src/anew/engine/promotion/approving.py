@@ -1,150 +1,131 @@
-"""What people say of a candidate: yes, no, or whatever the gate said.
+"""A person approves, rejects or forces a candidate; the next tick acts on it.
 
-Needs the ledger alone, so that every door can take an answer; the next tick acts on it.
+Needs the ledger alone, so that it works while a policy is broken or Azure is away.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
 
 from anew.core.retrainings.lifecycle import ApprovalDecision, Retraining, RetrainingMove, RetrainingState
 from anew.engine.base.ledger import Ledger
 from anew.engine.base.transition import move_retraining
 from anew.errors import IllegalTransition, InvalidRequest, NothingKnown, StaleWrite
 
-_ANSWERED = {True: ApprovalDecision.APPROVED, False: ApprovalDecision.REJECTED}
 _FORCIBLE = frozenset({RetrainingState.AWAITING_DATA, RetrainingState.AWAITING_APPROVAL, RetrainingState.REJECTED})
 _LONGEST_NAME = 255  # characters
-_ATTEMPTS = 3  # others may move a retraining between reading and answering it
-
-
-class HasLedger(Protocol):
-    """An engine, or less."""
-
-    @property
-    def ledger(self) -> Ledger: ...
+_ATTEMPTS = 3  # another worker may move a retraining after it was read
 
 
 @dataclass(frozen=True, slots=True)
 class _Person:
-    """Writes in the ledger in a person's name."""
+    """Writes to the ledger in a person's name."""
 
     ledger: Ledger
     actor: str
 
 
-def answer(engine: HasLedger, about: str, approved: bool, by: str, reason: str, now: datetime) -> Retraining:
-    """Approve or reject the candidate that waits for it: of this retraining, decision or model. Once is enough.
+def decide_approval(ledger: Ledger, about: str, approved: bool, by: str, reason: str, now: datetime) -> Retraining:
+    """Approve or reject the candidate of this retraining, decision or model. Repeating it changes nothing.
 
-    Raises IllegalTransition for another answer than the first, or one that comes too late; NothingKnown when nothing
-    waits; StaleWrite.
+    Raises IllegalTransition when the opposite was decided before or the deadline is over; NothingKnown when no
+    candidate awaits approval; StaleWrite.
     """
-    given, person = _ANSWERED[approved], _person(engine, by)
-    for attempt in range(_ATTEMPTS):
-        found = _answerable(engine.ledger, about)
-        if found.state is not RetrainingState.AWAITING_APPROVAL:
-            return _as_answered(found, given)
-        until = found.approval_deadline or found.state_since
-        if now >= until:
-            raise IllegalTransition(_too_late(found, until))
-        try:
-            return _say(person, found, given, reason, now)
-        except StaleWrite:
-            if attempt == _ATTEMPTS - 1:
-                raise
-    raise AssertionError("an attempt either answers or raises")
+    decision = ApprovalDecision.APPROVED if approved else ApprovalDecision.REJECTED
+    for _ in range(_ATTEMPTS - 1):
+        with suppress(StaleWrite):
+            return _decide(ledger, about, decision, by, reason, now)
+    return _decide(ledger, about, decision, by, reason, now)
 
 
-def force(engine: HasLedger, about: str, by: str, reason: str, now: datetime) -> Retraining:
-    """Have the candidate registered whatever the gate said, or nobody said. Once is enough.
+def force_approval(ledger: Ledger, about: str, by: str, reason: str, now: datetime) -> Retraining:
+    """Have the candidate registered whatever the gate or a person said. Repeating it changes nothing.
 
-    Only of a training that completed: one that is held, waits for an answer, or was rejected. Raises InvalidRequest
-    without a reason, IllegalTransition for any other retraining, or when another one of the model is under way;
+    The training must have completed: the retraining awaits data or approval, or was rejected. Raises InvalidRequest
+    without a reason; IllegalTransition in any other state, or while the model has another open retraining;
     NothingKnown; StaleWrite.
     """
     if not reason.strip():
         raise InvalidRequest("forcing a candidate past its gate needs a reason", advice="Give one by: --reason TEXT")
-    found = _forcible(engine.ledger, about)
+    found = _by_id(ledger, about) or ledger.open_retraining_of(about) or _newest(ledger, about)
+    if found is None:
+        raise NothingKnown(f"no retraining is known under {about}")
     if found.approval is ApprovalDecision.FORCED:
         return found
     if found.state not in _FORCIBLE:
         raise IllegalTransition(f"{found.id} of {found.model} is {found.state}: there is no candidate to force")
-    other = engine.ledger.open_retraining_of(found.model)
+    other = ledger.open_retraining_of(found.model)
     if other is not None and other.id != found.id:
         raise IllegalTransition(
             f"{other.id} of {found.model} is {other.state}, and a model has one retraining at a time",
             advice=f"Wait for it, or run: anew cancel {other.id} --reason TEXT",
         )
-    return _say(_person(engine, by), found, ApprovalDecision.FORCED, reason, now)
+    return _record(ledger, found, ApprovalDecision.FORCED, by, reason, now)
 
 
-_MOVES = {
-    ApprovalDecision.APPROVED: RetrainingMove.APPROVED,
-    ApprovalDecision.REJECTED: RetrainingMove.REJECTED,
-    ApprovalDecision.FORCED: RetrainingMove.FORCED,
-}
+def _decide(ledger: Ledger, about: str, decision: ApprovalDecision, by: str, reason: str, now: datetime) -> Retraining:
+    found = _to_decide(ledger, about)
+    if found.state is not RetrainingState.AWAITING_APPROVAL:
+        return _decided_before(found, decision)
+    until = found.approval_deadline or found.state_since
+    if now >= until:
+        raise IllegalTransition(_too_late(found, until))
+    return _record(ledger, found, decision, by, reason, now)
 
 
-def _person(engine: HasLedger, by: str) -> _Person:
-    return _Person(engine.ledger, by.strip()[:_LONGEST_NAME] or "nobody named")
-
-
-def _say(person: _Person, retraining: Retraining, given: ApprovalDecision, reason: str, now: datetime) -> Retraining:
-    said = f"{given} by {person.actor}: {reason}".rstrip(": ")
+def _record(
+    ledger: Ledger, retraining: Retraining, decision: ApprovalDecision, by: str, reason: str, now: datetime
+) -> Retraining:
+    person = _Person(ledger, by.strip()[:_LONGEST_NAME] or "unnamed")
     return move_retraining(
         person,
         retraining,
-        _MOVES[given],
+        RetrainingMove(decision),  # they have the same names
         now,
-        approval=given,
+        approval=decision,
         approval_by=person.actor,
         approval_reason=reason,
-        reason=said,
+        reason=f"{decision} by {person.actor}: {reason}".rstrip(": "),
     )
 
 
-def _as_answered(found: Retraining, given: ApprovalDecision) -> Retraining:
-    """The retraining, when it was answered so before. Raises IllegalTransition or NothingKnown."""
-    said = ApprovalDecision.APPROVED if found.approval is ApprovalDecision.FORCED else found.approval
-    if said is given:
+def _decided_before(found: Retraining, decision: ApprovalDecision) -> Retraining:
+    """The retraining, if the same was decided before. Raises IllegalTransition or NothingKnown."""
+    before = ApprovalDecision.APPROVED if found.approval is ApprovalDecision.FORCED else found.approval
+    if before is decision:
         return found
     if found.approval is not None:
         raise IllegalTransition(
-            f"{found.id} of {found.model} was {found.approval} by {found.approval_by}, and cannot be {given} any more",
+            f"{found.id} of {found.model} was {found.approval} by {found.approval_by}, and can no longer be {decision}",
             advice=f"See: anew explain {found.id}",
         )
     if found.approval_deadline is not None and found.state is RetrainingState.REJECTED:
         raise IllegalTransition(_too_late(found, found.approval_deadline))
-    raise NothingKnown(f"{found.id} of {found.model} is {found.state}: it waits for no answer")
+    raise NothingKnown(f"{found.id} of {found.model} is {found.state}: it does not await approval")
 
 
 def _too_late(found: Retraining, until: datetime) -> str:
-    return f"{found.id} of {found.model} could be answered until {until.isoformat(' ', 'seconds')}: no answer is a no"
+    return f"the deadline of {found.id} of {found.model} was {until.isoformat(' ', 'seconds')}: no answer is a no"
 
 
-def _answerable(ledger: Ledger, about: str) -> Retraining:
+def _to_decide(ledger: Ledger, about: str) -> Retraining:
+    """The retraining of this id or decision; of a model, the one that awaits approval or was decided last."""
     named = _by_id(ledger, about)
     if named is not None:
         return named
-    waiting = ledger.open_retraining_of(about)
-    if waiting is not None and waiting.state is RetrainingState.AWAITING_APPROVAL:
-        return waiting
-    newest = ledger.retrainings(model=about, limit=1)
-    if newest and newest[0].approval is not None:
-        return newest[0]
-    raise NothingKnown(f"nothing waits for an answer under {about}")
-
-
-def _forcible(ledger: Ledger, about: str) -> Retraining:
-    found = _by_id(ledger, about) or ledger.open_retraining_of(about)
-    newest = ledger.retrainings(model=about, limit=1)
-    if found is None and newest:
-        found = newest[0]
-    if found is None:
-        raise NothingKnown(f"no retraining is known under {about}")
-    return found
+    current = ledger.open_retraining_of(about)
+    if current is not None and current.state is RetrainingState.AWAITING_APPROVAL:
+        return current
+    newest = _newest(ledger, about)
+    if newest is not None and newest.approval is not None:
+        return newest
+    raise NothingKnown(f"nothing awaits approval under {about}")
 
 
 def _by_id(ledger: Ledger, about: str) -> Retraining | None:
     decision = ledger.decision(about)
     return ledger.retraining((decision.retraining_id if decision else None) or about)
+
+
+def _newest(ledger: Ledger, model: str) -> Retraining | None:
+    return next(iter(ledger.retrainings(model=model, limit=1)), None)

@@ -1,4 +1,4 @@
-"""Taking on trainings that somebody else started, because a policy claims them."""
+"""Adopting trainings that somebody else started: a policy names their experiment and tags."""
 
 import hashlib
 from collections.abc import Mapping
@@ -19,108 +19,104 @@ from anew.errors import StaleWrite
 
 @dataclass(frozen=True, slots=True)
 class NotOurRun:
-    """A run that is nothing to us, and the inbox's word for it."""
+    """A run that is not adopted, and the outcome of its inbox entry."""
 
-    reason: str = "not a run of ours"
+    reason: str = "belongs to no retraining"
 
 
 @dataclass(frozen=True, slots=True)
 class NotYet:
-    """A run that cannot be taken on just now, and why."""
+    """A run that cannot be adopted just now, and why."""
 
     reason: str
 
 
 def adopt_run(engine: Engine, entry: InboxEntry, now: datetime) -> Retraining | NotOurRun | NotYet:
-    """Make a retraining of a completed run of somebody else's that exactly one policy claims, once for a run.
+    """Make a retraining of a completed run that exactly one policy adopts, once for each run.
 
-    The event says where to look, and what Azure shows counts: an event may be forged, and carries tags only sometimes.
-    A run with our tag, or within another run, is never claimed. Raises AzureUnavailable.
+    The event only says where to look, because it may be forged and may lack the tags; what Azure shows counts. A run
+    with our tag, or within another run, is never adopted. Raises AzureUnavailable.
     """
     event = entry.event
     is_foreign = event.cause is Cause.RUN_COMPLETED and RETRAINING_TAG not in (event.tags or {})
-    if not (is_foreign and event.run_id and _claims(engine, event.experiment, None)):
+    if not (is_foreign and event.run_id and _adoptions(engine, event.experiment, None)):
         return NotOurRun()
     view = engine.jobs.get(event.run_id)
     if view is None or view.status is RunStatus.RUNNING:
-        return _unseen(engine, entry, now)
+        # Azure may send the event of an end before it shows the end.
+        if now < entry.received_at + engine.timing.confirm_within:
+            return NotYet("Azure does not show yet that it completed")
+        return NotOurRun("not adopted: Azure never showed that this run completed")
     match _confirmed(engine, event, view):
         case []:
             return NotOurRun()
-        case [(policy, claim)]:
-            return _record(engine, entry, policy, claim, now)
+        case [(policy, adoption)]:
+            return _record(engine, entry, policy, adoption, now)
         case several:
             models = ", ".join(policy.model for policy, _ in several)
-            return NotOurRun(f"held: the policies of {models} claim this run, and only one may")
+            return NotOurRun(f"not adopted: the policies of {models} adopt this run, but only one may")
 
 
 def _confirmed(engine: Engine, event: Event, view: RunView) -> list[tuple[Policy, Adoption]]:
-    """The policies that claim the run as Azure shows it."""
-    # Of a run within another run the SDK tells the experiment's id, not its name, so that it fits no claim.
-    is_as_told = view.status is RunStatus.COMPLETED and view.experiment == event.experiment
-    if not is_as_told or RETRAINING_TAG in view.tags:
+    """The policies that adopt the run as Azure shows it."""
+    # For a run within another run the SDK gives the experiment's id instead of its name: it is not adopted.
+    is_confirmed = view.status is RunStatus.COMPLETED and view.experiment == event.experiment
+    if not is_confirmed or RETRAINING_TAG in view.tags:
         return []
-    return _claims(engine, view.experiment, view.tags)
+    return _adoptions(engine, view.experiment, view.tags)
 
 
-def _claims(engine: Engine, experiment: str | None, tags: Mapping[str, str] | None) -> list[tuple[Policy, Adoption]]:
-    """The policies that claim such runs, each with its first claim that fits; tags of None fit every claim."""
+def _adoptions(engine: Engine, experiment: str | None, tags: Mapping[str, str] | None) -> list[tuple[Policy, Adoption]]:
+    """The active policies that adopt such runs, each with its first adoption that fits; without tags, all fit."""
     found: list[tuple[Policy, Adoption]] = []
     for policy in engine.policies.all:
-        fits = (claim for claim in policy.retrain.adopt if _fits(claim, experiment, tags))
-        claim = next(fits, None)
-        if claim is not None and policy.mode == "active":
-            found.append((policy, claim))
+        fits = (
+            adoption
+            for adoption in policy.retrain.adopt
+            if adoption.experiment == experiment and (tags is None or adoption.tags.items() <= tags.items())
+        )
+        if policy.mode == "active" and (adoption := next(fits, None)):
+            found.append((policy, adoption))
     return found
 
 
-def _fits(claim: Adoption, experiment: str | None, tags: Mapping[str, str] | None) -> bool:
-    return claim.experiment == experiment and (tags is None or claim.tags.items() <= tags.items())
-
-
-def _unseen(engine: Engine, entry: InboxEntry, now: datetime) -> NotOurRun | NotYet:
-    """Azure may tell of an end before it shows it, for a while."""
-    if now < entry.received_at + engine.timing.confirm_within:
-        return NotYet("Azure does not show yet that it completed")
-    return NotOurRun("held: Azure never showed that this run completed")
-
-
 def _record(
-    engine: Engine, entry: InboxEntry, policy: Policy, claim: Adoption, now: datetime
-) -> Retraining | NotOurRun | NotYet:
+    engine: Engine, entry: InboxEntry, policy: Policy, adoption: Adoption, now: datetime
+) -> Retraining | NotYet:
     wait = NotYet(f"a retraining of {policy.model} is under way")
     if engine.ledger.open_retraining_of(policy.model) is not None:
         return wait
-    retraining = _intended(entry.event, policy, claim, now)
+    retraining = _retraining(entry.event, policy, adoption, now)
     try:
-        engine.ledger.record_decision(_decision(engine, entry, retraining, claim), retraining, engine.actor)
+        engine.ledger.record_decision(_decision(engine, entry, retraining, adoption), retraining, engine.actor)
     except StaleWrite:
         return wait
     return retraining
 
 
-def _intended(event: Event, policy: Policy, claim: Adoption, now: datetime) -> Retraining:
-    token = _token(event)
+def _retraining(event: Event, policy: Policy, adoption: Adoption, now: datetime) -> Retraining:
+    # The ids follow from the run, so that repeated events of one run, handled by any worker, give the same ids.
+    token = hashlib.sha256(f"{event.workspace.key}\n{event.run_id}".encode()).hexdigest()[:12]
     return Retraining(
         id=f"r-{token}",
         decision_id=f"d-{token}",
         model=policy.model,
         launcher=ADOPTED,
-        launcher_spec={"kind": ADOPTED, **claim.model_dump(mode="json")},
+        launcher_spec={"kind": ADOPTED, **adoption.model_dump(mode="json")},
         job_name=event.run_id or "",
         evaluation_job=f"anew-{policy.model}-{token}-evaluate",
         created_at=now,
         state_since=now,
         state=RetrainingState.TRAINING,
-        charge=0.0,  # whoever started it paid for it
+        charge=0.0,  # its owner has paid for it
     )
 
 
-def _decision(engine: Engine, entry: InboxEntry, retraining: Retraining, claim: Adoption) -> DecisionRecord:
+def _decision(engine: Engine, entry: InboxEntry, retraining: Retraining, adoption: Adoption) -> DecisionRecord:
     run, model = retraining.job_name, retraining.model
-    tags = ", ".join(f"{name}={value}" for name, value in claim.tags.items())
-    what = f"{run} completed in the experiment {claim.experiment}" + (f" with {tags}" if tags else "")
-    values = {"run": run, "experiment": claim.experiment, "tags": dict(claim.tags)}
+    tags = ", ".join(f"{name}={value}" for name, value in adoption.tags.items())
+    what = f"{run} completed in the experiment {adoption.experiment}" + (f" with {tags}" if tags else "")
+    values = {"run": run, "experiment": adoption.experiment, "tags": dict(adoption.tags)}
     return DecisionRecord(
         id=retraining.decision_id,
         model=model,
@@ -128,13 +124,8 @@ def _decision(engine: Engine, entry: InboxEntry, retraining: Retraining, claim: 
         decided_at=retraining.created_at,
         policy_source=engine.policies.source_of(model),
         policy_hash=engine.policies.hash_of(model),
-        tree=to_json(Node("claim", Verdict.YES, f"{what}, and the policy adopts such runs", values)),
+        tree=to_json(Node("adopt", Verdict.YES, f"{what}, and the policy adopts such runs", values)),
         evidence={"signals": [], "missing": []},
         covers=(entry.key,),
         retraining_id=retraining.id,
     )
-
-
-def _token(event: Event) -> str:
-    # From the run, so that the same run comes to the same ids however often, and by whom, its end is told of.
-    return hashlib.sha256(f"{event.workspace.key}\n{event.run_id}".encode()).hexdigest()[:12]

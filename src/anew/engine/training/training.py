@@ -1,4 +1,4 @@
-"""Watching the training of a candidate."""
+"""The state `training`: wait until the launched, or adopted, training has ended."""
 
 from datetime import datetime
 
@@ -9,13 +9,13 @@ from anew.engine.base.transition import fail, move_retraining
 from anew.engine.serving.versions import champion_version
 from anew.engine.training.launching import order_of
 
-_DATA_HASH = "data_hash"  # the tag by which a training tells of its rows
+_DATA_HASH = "data_hash"  # the tag with which a training reports the hash of its rows
 _LONGEST_HASH = 255  # characters
 _LONGEST_COMMIT = 64
 
 
 def watch_training(engine: Engine, retraining: Retraining, now: datetime) -> Retraining:
-    """Go on to the evaluation when the training has completed."""
+    """Go on to the evaluation, against the version in production now, when the training has completed."""
     policy = engine.policies.for_model(retraining.model)
     view = _training_view(engine, retraining)
     if view is None or view.status is RunStatus.RUNNING:
@@ -38,10 +38,12 @@ def _training_view(engine: Engine, retraining: Retraining) -> RunView | None:
     if job is not None:
         return job
     if retraining.is_adopted:
-        return RunView(RunStatus.FAILED, {}, "Azure does not know it any more")
+        return RunView(RunStatus.FAILED, {}, "Azure no longer has this run")
     run = engine.launchers[retraining.launcher].view(order_of(retraining), retraining.external_run_id or "")
     if run is None or run.status is not RunStatus.COMPLETED:
         return run
-    # Between the two looks the pipeline may have started its job, and both have ended.
-    none = RunView(RunStatus.FAILED, {}, f"the pipeline succeeded, but no Azure ML job is named {retraining.job_name}")
-    return engine.jobs.get(retraining.job_name) or none
+    # Between the two requests the pipeline may have started its job, and both may have ended.
+    missing = RunView(
+        RunStatus.FAILED, {}, f"the pipeline succeeded, but no Azure ML job is named {retraining.job_name}"
+    )
+    return engine.jobs.get(retraining.job_name) or missing
