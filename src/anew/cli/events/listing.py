@@ -16,7 +16,8 @@ from anew.core.events.event import Event
 from anew.core.events.fields import Fields
 from anew.core.events.serialization import event_line
 from anew.engine.base.ledger import DeadLetter, InboxEntry, Ledger
-from anew.engine.history.trace import Story, tell
+from anew.engine.history.chain import Chain
+from anew.engine.history.trace import trace
 from anew.engine.inbox.redrive import read_again
 from anew.errors import NothingKnown
 from anew.settings import Settings, load_settings
@@ -193,7 +194,7 @@ def show(id: str, *, json: bool = False) -> None:
 
 
 def _show_entry(ledger: Ledger, entry: InboxEntry, now: datetime, *, json: bool) -> None:
-    led_to = _led_to(tell(ledger, entry.key))
+    led_to = _led_to(trace(ledger, entry.key).chain)
     if json:
         print_json({**_entry_json(entry, now), "led_to": [name for name, _ in led_to]})
         return
@@ -213,14 +214,14 @@ def _show_entry(ledger: Ledger, entry: InboxEntry, now: datetime, *, json: bool)
         console.print(f"{escape(sentence)}\nWhy: anew explain {name}", soft_wrap=True)
 
 
-def _led_to(story: Story) -> list[tuple[str, str]]:
-    """What an event led to: ids, each with a sentence."""
+def _led_to(chain: Chain) -> list[tuple[str, str]]:
+    """The ids that an event led to, each with a sentence."""
     found: list[tuple[str, str]] = []
-    if story.decision:
-        found.append((story.decision.id, f"led to the decision {story.decision.id}: {story.decision.outcome}"))
-    if story.retraining:
-        found.append((story.retraining.id, f"led to the retraining {story.retraining.id}: {story.retraining.state}"))
-    found.extend((rollout.id, f"led to the rollout {rollout.id}: {rollout.state}") for rollout in story.rollouts)
+    if chain.decision:
+        found.append((chain.decision.id, f"led to the decision {chain.decision.id}: {chain.decision.outcome}"))
+    if chain.retraining:
+        found.append((chain.retraining.id, f"led to the retraining {chain.retraining.id}: {chain.retraining.state}"))
+    found.extend((rollout.id, f"led to the rollout {rollout.id}: {rollout.state}") for rollout in chain.rollouts)
     return found
 
 
