@@ -11,7 +11,7 @@ from anew.cli.output import moment_text, one_line, print_json, utc
 from anew.core.rollouts.traffic import TrafficChange
 from anew.core.rollouts.traffic_history import Cell, Period, bands, names_in, split_words
 from anew.engine.history.chain import Walk
-from anew.engine.history.traffic import EndpointHistory, endpoint_histories
+from anew.engine.history.traffic import EndpointHistory
 from anew.errors import NothingKnown
 from anew.settings import load_settings
 from anew.wiring import open_ledger
@@ -37,11 +37,10 @@ def history(model: str, *, at: datetime | None = None, limit: int = 20, json: bo
     json
         Print one JSON object.
     """
-    ledger = open_ledger(load_settings())
-    endpoints = endpoint_histories(ledger, model)
+    walk = Walk(open_ledger(load_settings()), _EVENTS)
+    endpoints = walk.endpoints(model)
     if not endpoints:
         raise NothingKnown(f"anew has seen no traffic of a model called {model}")
-    walk = Walk(ledger, _EVENTS)
     console = Console(highlight=False)
     if at is not None:
         moment = utc(at)

@@ -12,7 +12,7 @@ from anew.core.rollouts.traffic import TrafficChange
 from anew.core.rollouts.traffic_history import split_words
 from anew.engine.history.chain import Chain, Walk
 from anew.engine.history.lineage import lineage
-from anew.engine.history.traffic import EndpointHistory, endpoint_histories
+from anew.engine.history.traffic import EndpointHistory
 from anew.engine.serving.external_changes import SOMEBODY
 from anew.errors import NothingKnown
 from tests.builders import ENDPOINT, MODEL, Play, deploy_rule, drift_event, fresh_ledger, policy, serve, stage
@@ -34,7 +34,7 @@ class Played:
 
     @property
     def endpoint(self) -> EndpointHistory:
-        [endpoint] = endpoint_histories(self.play.ledger, MODEL)
+        [endpoint] = Walk(self.play.ledger).endpoints(MODEL)
         return endpoint
 
     def served(self, at: datetime) -> str | None:
@@ -130,14 +130,14 @@ def test_two_endpoints_have_a_history_each() -> None:
     serve(play.azure, "7", model="another", endpoint="not-ours")
     play.tick()
 
-    assert [(each.place, split_words(each.now)) for each in endpoint_histories(play.ledger, MODEL)] == [
+    assert [(each.place, split_words(each.now)) for each in Walk(play.ledger).endpoints(MODEL)] == [
         ("online/price-online", "price:3 100 %"),
         ("online/price-other", "price:2 100 %"),
     ]
 
 
 def test_model_without_traffic(played: Played) -> None:
-    assert endpoint_histories(played.play.ledger, "another") == ()
+    assert Walk(played.play.ledger).endpoints("another") == ()
 
 
 def change_at(played: Played, moment: datetime) -> TrafficChange:

@@ -9,7 +9,7 @@ from anew.core.rollouts.lifecycle import Rollout
 from anew.core.rollouts.traffic import TrafficChange
 from anew.core.rollouts.traffic_history import names_in
 from anew.engine.base.ledger import DecisionRecord, InboxEntry, Ledger
-from anew.engine.history.traffic import endpoint_histories
+from anew.engine.history.traffic import EndpointHistory, endpoint_histories
 
 _AT_MOST = 10_000  # rollouts of one model
 _DECISIONS = 1000  # of one model, in search of those that cover an event
@@ -54,7 +54,7 @@ class Walk:
         self._events_at_most = events_at_most
         self._rollouts = cache(partial(ledger.rollouts, None, limit=_AT_MOST))
         self._retrainings = cache(partial(ledger.retrainings, None))
-        self.endpoints = cache(partial(endpoint_histories, ledger))
+        self.endpoints = cache(self._read_endpoints)
 
     def find(self, about: str) -> list[Start]:
         """The records that an id names: a decision, retraining, rollout, external run or `model:version`, or the
@@ -106,6 +106,9 @@ class Walk:
         keys = decision.covers[: self._events_at_most] if decision else ()
         events = tuple(entry for key in keys if (entry := self._ledger.entry(key)))
         return Chain(events, decision, retraining, version, rollouts or ())
+
+    def _read_endpoints(self, model: str) -> tuple[EndpointHistory, ...]:
+        return endpoint_histories(self._ledger, model, self._rollouts(model))
 
     def _rollouts_of(self, version: Version) -> tuple[Rollout, ...]:
         return tuple(each for each in self._rollouts(version.model) if each.version == version.version)

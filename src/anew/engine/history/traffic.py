@@ -1,8 +1,10 @@
 """Which version served which share of an endpoint's traffic, as the ledger knows it."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
+from anew.core.rollouts.lifecycle import Rollout
 from anew.core.rollouts.traffic import TrafficChange
 from anew.core.rollouts.traffic_history import Period, name_of, period_at, periods
 from anew.engine.base.ledger import Ledger
@@ -27,10 +29,10 @@ class EndpointHistory:
         return period_at(self.line, moment)
 
 
-def endpoint_histories(ledger: Ledger, model: str) -> tuple[EndpointHistory, ...]:
-    """The endpoints at which this model had any traffic, by name."""
+def endpoint_histories(ledger: Ledger, model: str, rollouts: Iterable[Rollout]) -> tuple[EndpointHistory, ...]:
+    """The endpoints at which this model, whose rollouts these are, had any traffic; by name."""
     places = {change.endpoint for change in ledger.traffic(limit=_CHANGES) if _is_about(change, model)}
-    places |= {rollout.place for rollout in ledger.rollouts(model=model)}
+    places |= {rollout.place for rollout in rollouts}
     lines = ((place, periods(ledger.traffic(place, limit=_CHANGES))) for place in sorted(places))
     return tuple(
         EndpointHistory(place, line) for place, line in lines if any(_is_about(each.change, model) for each in line)
