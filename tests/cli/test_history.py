@@ -172,4 +172,5 @@ def test_text_of_others_cannot_change_the_terminal(play: Play, capsys: pytest.Ca
 def test_moment_without_a_zone_is_utc() -> None:
     from anew.cli.output import utc
 
-    assert utc(datetime(2026, 7, 14, 12)) == START  # noqa: DTZ001 - that is the point
+    assert utc(datetime(2026, 7, 14, 12)) == START  # noqa: DTZ001 - a moment without an offset
+    assert utc(START.astimezone(timezone(timedelta(hours=2)))) == START
