@@ -1,4 +1,4 @@
-"""What a flow run shows in Prefect's UI."""
+"""Artifacts that show the work of a flow run in Prefect's UI."""
 
 from collections.abc import Sequence
 
@@ -13,21 +13,21 @@ _TREES_AT_MOST = 10
 
 
 async def show_decisions(decided: Sequence[Decided]) -> None:
-    """The tree of each decision; of a burst, the trees of the first and one table of all: a thousand artifacts would
-    keep Prefect's server from everything else.
+    """Show the tree of each decision. Of many decisions, show the first trees and one table of all: a thousand
+    artifacts would block Prefect's server.
     """
     for each in decided[:_TREES_AT_MOST]:
         await show_decision(each)
     if len(decided) > _TREES_AT_MOST:
         rows = [
-            {"decision": each.record.id, "model": each.record.model, "why": each.decision.tree.sentence}
+            {"decision": each.record.id, "model": each.record.model, "reason": each.decision.tree.sentence}
             for each in decided
         ]
         await acreate_table_artifact(key="decisions", table=rows, description=f"{len(rows)} decisions of one run")
 
 
 async def show_decision(decided: Decided) -> None:
-    """The decision tree, and the signals it rests on as a table."""
+    """Show the tree of a decision, and a table of the signals that it rests on."""
     record = decided.record
     await acreate_markdown_artifact(
         key=f"decision-{record.model.lower()}",
@@ -43,7 +43,7 @@ async def show_decision(decided: Decided) -> None:
 
 
 async def show_gate(retraining: Retraining) -> None:
-    """The comparison of challenger and champion."""
+    """Show the comparison of challenger and champion, if there is one yet."""
     gate = retraining.gate
     if gate is None:
         return
@@ -55,7 +55,7 @@ async def show_gate(retraining: Retraining) -> None:
 
 
 async def show_rollout(rollout: Rollout) -> None:
-    """How far a version is on its way to all traffic."""
+    """Show the state of a rollout."""
     title = f"{rollout.model}:{rollout.version} on {rollout.endpoint}: {rollout.state}"
     await acreate_markdown_artifact(
         key=f"rollout-{rollout.endpoint}",

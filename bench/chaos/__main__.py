@@ -19,13 +19,13 @@ from pathlib import Path
 from rich.console import Console
 
 from anew.adapters.ledger import SqlLedger
-from anew.cli.explain import show_story
+from anew.cli.explain import show_trace
 from anew.core.events.event import Cause
 from anew.core.retrainings.lifecycle import OPEN_RETRAINING
 from anew.core.rollouts.lifecycle import OPEN_ROLLOUT
 from anew.emulator.client import LocalAzure
 from anew.engine.base.ledger import Ledger
-from anew.engine.history.trace import tell
+from anew.engine.history.trace import trace
 from anew.errors import AnewError, NothingKnown
 from bench.chaos.broker import Broker, Told
 from bench.chaos.plan import Freeze, Kill, Plan, make_plan
@@ -175,7 +175,7 @@ def _report(
     console = Console(highlight=False)
     for about in list(dict.fromkeys(case.partition(":")[0] for case in cases))[:_STORIES]:
         try:
-            show_story(console, tell(ledger, about))
+            show_trace(console, trace(ledger, about))
         except NothingKnown as error:
             print(f"  {error}")
     if rested is None:

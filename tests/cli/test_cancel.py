@@ -41,7 +41,7 @@ def test_training_is_ended_in_azure_by_its_model_or_its_id(
 
     assert not running(play)
     assert (play.retraining.state, play.retraining.stopped_for) == (RetrainingState.CANCELED, StopCause.REQUESTED)
-    assert "nothing of it runs in Azure" in capsys.readouterr().out
+    assert "none of its runs is left in Azure" in capsys.readouterr().out
 
 
 def test_who_and_why_are_in_the_audit_trail(play: Play) -> None:
@@ -58,7 +58,7 @@ def test_azure_that_is_slow_to_end_it_is_said_and_left_to_reconcile(
 
     assert cancel(MODEL, reason="wrong data", wait=0) == 1
 
-    assert "still canceling; reconcile goes on" in capsys.readouterr().out
+    assert "still canceling; reconcile continues" in capsys.readouterr().out
     play.azure.down.clear()
     play.tick()
     play.tick()

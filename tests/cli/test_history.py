@@ -11,7 +11,7 @@ from anew.cli import history as command
 from anew.cli.history import history, picture
 from anew.core.rollouts.lifecycle import RolloutState
 from anew.core.rollouts.naming import deployment_name
-from anew.engine.history.traffic import traffic_history
+from anew.engine.history.chain import Walk
 from anew.errors import NothingKnown
 from tests.builders import ENDPOINT, MODEL, START, Play, deploy_rule, drift_event, policy, serve, stage
 
@@ -138,7 +138,7 @@ def test_model_without_traffic_is_named(play: Play) -> None:
 def drawn(play: Play, *, width: int = 60, encoding: str = "utf-8") -> list[str]:
     stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
     console = Console(file=stream, width=width, force_terminal=False)
-    [endpoint] = traffic_history(play.ledger, MODEL)
+    [endpoint] = Walk(play.ledger).endpoints(MODEL)
     return [line.plain for line in picture(console, endpoint.line, play.now)]
 
 
@@ -172,4 +172,5 @@ def test_text_of_others_cannot_change_the_terminal(play: Play, capsys: pytest.Ca
 def test_moment_without_a_zone_is_utc() -> None:
     from anew.cli.output import utc
 
-    assert utc(datetime(2026, 7, 14, 12)) == START  # noqa: DTZ001 - that is the point
+    assert utc(datetime(2026, 7, 14, 12)) == START  # noqa: DTZ001 - a moment without an offset
+    assert utc(START.astimezone(timezone(timedelta(hours=2)))) == START

@@ -94,7 +94,7 @@ def test_deployment_that_takes_its_time_is_said_and_left_to_reconcile(
 
     said = capsys.readouterr().out
     assert "is creating" in said
-    assert "reconcile goes on. It serves: price:2 100 %." in said
+    assert "reconcile continues. It serves: price:2 100 %." in said
     play.tick()
     play.tick()
     assert traffic(play) == {deployment_name(MODEL, "1"): 100}
@@ -118,7 +118,7 @@ def test_rollback_that_fails_says_why_and_what_serves(play: Play, capsys: pytest
     said = capsys.readouterr().out
     assert "is failed: refused: " in said
     assert "It serves: price:2 100 %." in said
-    assert "reconcile goes on" not in said
+    assert "reconcile continues" not in said
 
 
 def test_version_given_up_before_it_took_any_traffic_is_said_so(play: Play, capsys: pytest.CaptureFixture[str]) -> None:
@@ -127,7 +127,7 @@ def test_version_given_up_before_it_took_any_traffic_is_said_so(play: Play, caps
 
     assert rollback(MODEL) == 0
 
-    assert "price:3 was given up before it took any traffic; online/price-online serves price:2 100 %" in (
+    assert "price:3 was aborted before it took any traffic; online/price-online serves price:2 100 %" in (
         capsys.readouterr().out
     )
 

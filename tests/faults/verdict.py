@@ -10,7 +10,7 @@ from anew.core.retrainings.lifecycle import Retraining, RetrainingState
 from anew.core.rollouts.naming import deployment_name
 from anew.core.rollouts.traffic import nonzero
 from anew.engine.base.ledger import Ledger
-from anew.engine.history.trace import tell
+from anew.engine.history.trace import trace
 from anew.errors import NothingKnown
 from tests.faults.stories import Story, at_rest
 from tests.faults.world import ENDPOINT, MODEL
@@ -173,9 +173,9 @@ def _orphans(journal: Journal, ledger: Ledger) -> Iterator[str]:
 def told(ledger: Ledger) -> str:
     """The newest chain of the model, line by line, for whoever has to find out what went wrong."""
     try:
-        story = tell(ledger, MODEL)
+        found = trace(ledger, MODEL)
     except NothingKnown as error:
         return str(error)
     events = [f"{item.received_at:%H:%M:%S} {item.event.type} {item.outcome}" for item in ledger.entries()]
-    steps = [f"{row.at:%H:%M:%S} {row.subject} {row.subject_id} {row.what} {dict(row.detail)}" for row in story.audit]
+    steps = [f"{row.at:%H:%M:%S} {row.subject} {row.subject_id} {row.what} {dict(row.detail)}" for row in found.audit]
     return "\n".join((*reversed(events), *steps))

@@ -14,16 +14,16 @@ from anew.errors import DemoFailed
 
 
 def demo(*, folder: Path = Path(".anew/demo"), keep: bool = False, json: bool = False) -> int:
-    """Watch a real model drift, retrain and go live, on local Azure, with no Azure account. Run it from a checkout.
+    """Watch a real model drift, retrain and go live on local Azure, without an Azure account. Run it from a checkout.
 
     Parameters
     ----------
     folder
-        Where settings, logs, ledger and the picture go; emptied first.
+        Folder for settings, logs, ledger and picture; emptied first.
     keep
-        Leave everything running at the end.
+        Leave all processes running at the end.
     json
-        Tell the story on standard error, and end in one JSON object on standard output.
+        Print the steps on standard error, and one JSON object on standard output.
     """
     from anew.demo.narrator import Narrator
     from anew.demo.processes import Processes
@@ -37,11 +37,11 @@ def demo(*, folder: Path = Path(".anew/demo"), keep: bool = False, json: bool = 
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "logs").mkdir(parents=True)
     addresses = choose_addresses()
-    told = environment(folder, write_settings(folder, addresses, policies), addresses)
-    os.environ.update(told)
+    variables = environment(folder, write_settings(folder, addresses, policies), addresses)
+    os.environ.update(variables)
     console = Console(stderr=json, highlight=False)
     narrator = Narrator(console)
-    with Processes(folder / "logs", told) as processes:
+    with Processes(folder / "logs", variables) as processes:
         stack = Stack(folder, addresses, processes, narrator)
         outcome = _play(stack, narrator, console.width)
         outcome["seconds"] = round(time.monotonic() - began, 1)
@@ -49,7 +49,7 @@ def demo(*, folder: Path = Path(".anew/demo"), keep: bool = False, json: bool = 
         if keep:
             processes.keep()
             outcome |= {"processes": processes.pids(), "settings": str(folder / "anew.toml")}
-            _tell_how_to_stop(narrator, processes.pids(), folder)
+            _show_processes(narrator, processes.pids(), folder)
     if json:
         print_json(outcome)
     return 0 if outcome["new_version"] and outcome["serving"] else 1
@@ -73,7 +73,7 @@ def _play(stack: Any, narrator: Any, width: int) -> dict[str, Any]:
     def set_up_azure() -> None:
         setup.publish_pipeline(Path("azure/elec2-retrain.pipeline.json"), "elec2-retrain")
         state = setup.subscribe(f"{stack.addresses.webhook}/events")
-        narrator.step(f"Event Grid subscription made through the SDK, its handshake answered by the webhook: {state}")
+        narrator.step(f"Event Grid subscription created by the SDK; the webhook answered its handshake: {state}")
         scenario.prepare(elec2)
         scenario.prepare(weather)
 
@@ -81,16 +81,16 @@ def _play(stack: Any, narrator: Any, width: int) -> dict[str, Any]:
     scenario.await_first(elec2)
     scenario.await_first(weather)
 
-    narrator.chapter("First door: an event. Elec2, trained by Data Factory")
+    narrator.chapter("Started by an event: Elec2, trained by Data Factory")
     first = scenario.event_driven(elec2)
     picture = stack.folder / "accuracy.png"
     save_picture(first.weeks, "Elec2: weekly accuracy in production", picture)
     narrator.draw(draw_picture(first.weeks, "Elec2: weekly accuracy in production", width))
     narrator.step(f"picture: {picture}")
 
-    narrator.chapter("Third door: no event at all. The webhook is off; weather, trained by Azure ML")
+    narrator.chapter("Found by the schedule, with the webhook off: weather, trained by Azure ML")
     stack.processes.stop("webhook")
-    narrator.step("webhook stopped; the monitor's event is never sent")
+    narrator.step("webhook stopped; the monitor sends no event")
     with PrefectFlows(settings.prefect.api_url) as flows:
         flows.schedule_every("reconcile/default", seconds=3)
         second = scenario.polled(weather)
@@ -120,8 +120,8 @@ def _summary(result: Any) -> dict[str, Any]:
     }
 
 
-def _tell_how_to_stop(narrator: Any, pids: dict[str, int], folder: Path) -> None:
-    narrator.chapter("Everything is left running")
+def _show_processes(narrator: Any, pids: dict[str, int], folder: Path) -> None:
+    narrator.chapter("All processes are left running")
     for name, pid in pids.items():
         narrator.note(f"{name}: process {pid}")
     narrator.note(f"look around: ANEW_SETTINGS={folder}/anew.toml anew status")

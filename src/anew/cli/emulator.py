@@ -15,7 +15,7 @@ def emulator(
     port
         Port to listen on.
     folder
-        Where it keeps everything; start it again on the same folder and nothing is lost.
+        Folder for its state; a restart on the same folder loses nothing.
     json
         Print one JSON object with the address before serving.
     """

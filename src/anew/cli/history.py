@@ -9,9 +9,10 @@ from rich.text import Text
 
 from anew.cli.output import moment_text, one_line, print_json, utc
 from anew.core.rollouts.traffic import TrafficChange
-from anew.core.rollouts.traffic_history import Cell, Period, bands, split_words
-from anew.engine.base.ledger import Ledger
-from anew.engine.history.traffic import Chain, EndpointHistory, chain_of, traffic_history
+from anew.core.rollouts.traffic_history import Cell, Period, bands, names_in, split_words
+from anew.engine.history.chain import Walk
+from anew.engine.history.traffic import EndpointHistory
+from anew.errors import NothingKnown
 from anew.settings import load_settings
 from anew.wiring import open_ledger
 
@@ -19,6 +20,7 @@ _BLOCKS, _MIRRORED = " ▁▂▃▄▅▆▇█", "░"
 _ASCII_BLOCKS, _ASCII_MIRRORED = " .:-=+*%#", "~"
 _COLOURS = ("cyan", "magenta", "yellow", "green", "blue", "red")
 _NARROWEST = 20  # columns of a picture
+_EVENTS = 5  # of one decision
 
 
 def history(model: str, *, at: datetime | None = None, limit: int = 20, json: bool = False) -> None:
@@ -29,49 +31,51 @@ def history(model: str, *, at: datetime | None = None, limit: int = 20, json: bo
     model
         The model.
     at
-        Only what served at this moment. Without an offset it is UTC.
+        Show only the shares at this moment. Without an offset it is UTC.
     limit
-        So many changes of each endpoint at most, the newest.
+        The most changes to show of each endpoint; the newest are kept.
     json
         Print one JSON object.
     """
-    ledger = open_ledger(load_settings())
-    endpoints = traffic_history(ledger, model)
+    walk = Walk(open_ledger(load_settings()), _EVENTS)
+    endpoints = walk.endpoints(model)
+    if not endpoints:
+        raise NothingKnown(f"anew has seen no traffic of a model called {model}")
     console = Console(highlight=False)
     if at is not None:
         moment = utc(at)
-        found = [(each, each.at(moment)) for each in endpoints]
         if json:
-            print_json({"model": model, "at": moment, "endpoints": [_answer_json(ledger, *each) for each in found]})
+            found = [_moment_json(walk, each, moment) for each in endpoints]
+            print_json({"model": model, "at": moment, "endpoints": found})
         else:
-            for endpoint, period in found:
-                _show_answer(console, ledger, endpoint, period, moment)
-        return
-    if json:
-        print_json({"model": model, "endpoints": [_as_json(ledger, each, limit) for each in endpoints]})
-        return
-    for endpoint in endpoints:
-        _show(console, ledger, endpoint, limit)
+            for endpoint in endpoints:
+                _show_moment(console, walk, endpoint, moment)
+    elif json:
+        print_json({"model": model, "endpoints": [_as_json(walk, each, limit) for each in endpoints]})
+    else:
+        for endpoint in endpoints:
+            _show(console, walk, endpoint, limit)
 
 
 # --- for machines -----------------------------------------------------------------------------------------
 
 
-def _as_json(ledger: Ledger, endpoint: EndpointHistory, limit: int) -> dict[str, object]:
+def _as_json(walk: Walk, endpoint: EndpointHistory, limit: int) -> dict[str, object]:
     return {
         "endpoint": endpoint.place,
         "known_since": endpoint.line[0].since,
-        "periods": [_period_json(ledger, each) for each in _newest(endpoint, limit)],
+        "periods": [_period_json(walk, each) for each in _newest(endpoint, limit)],
     }
 
 
-def _answer_json(ledger: Ledger, endpoint: EndpointHistory, period: Period | None) -> dict[str, object]:
-    known = {} if period is None else _period_json(ledger, period)
+def _moment_json(walk: Walk, endpoint: EndpointHistory, moment: datetime) -> dict[str, object]:
+    period = endpoint.at(moment)
+    known = {} if period is None else _period_json(walk, period)
     return {"endpoint": endpoint.place, "known_since": endpoint.line[0].since, "known": period is not None, **known}
 
 
-def _period_json(ledger: Ledger, period: Period) -> dict[str, object]:
-    change, chain = period.change, chain_of(ledger, period.change)
+def _period_json(walk: Walk, period: Period) -> dict[str, object]:
+    change, chain = period.change, walk.chain(period.change)
     return {
         "since": period.since,
         "until": period.until,
@@ -89,53 +93,45 @@ def _period_json(ledger: Ledger, period: Period) -> dict[str, object]:
 # --- one moment -------------------------------------------------------------------------------------------
 
 
-def _show_answer(
-    console: Console, ledger: Ledger, endpoint: EndpointHistory, period: Period | None, moment: datetime
-) -> None:
+def _show_moment(console: Console, walk: Walk, endpoint: EndpointHistory, moment: datetime) -> None:
     console.print(Text(f"{endpoint.place} at {moment_text(moment)}", "bold"))
+    period = endpoint.at(moment)
     if period is None:
         console.print(f"  anew knows nothing from before {moment_text(endpoint.line[0].since)}")
         return
     until = "and still does" if period.until is None else f"until {moment_text(period.until)}"
     console.print(Text(f"  {one_line(split_words(period.change))}"))
     console.print(f"  since {moment_text(period.since)}, {until}")
-    for line in _told(ledger, period.change):
+    for line in _reasons(walk, period.change):
         console.print(Text(f"  {line}"), soft_wrap=True)
 
 
-def _told(ledger: Ledger, change: TrafficChange) -> Iterator[str]:
+def _reasons(walk: Walk, change: TrafficChange) -> Iterator[str]:
     yield one_line(f"{change.actor}: {change.reason}")
-    if words := " < ".join(_links(chain_of(ledger, change))):
-        yield words
+    chain = walk.chain(change)
+    causes = [change.rollout_id, *(each.id for each in (chain.retraining, chain.decision) if each)]
+    if chain.decision is not None and chain.events:
+        others = len(chain.decision.covers) - 1
+        causes.append(one_line(chain.events[0].event.id) + (f" and {others} more" if others else ""))
+    if text := " < ".join(each for each in causes if each):
+        yield text
 
 
-def _links(chain: Chain) -> Iterator[str]:
-    if chain.rollout is not None:
-        yield chain.rollout.id
-    if chain.retraining is not None:
-        yield chain.retraining.id
-    if chain.decision is not None:
-        yield chain.decision.id
-        more = len(chain.decision.covers) - 1
-        if chain.events:
-            yield f"{one_line(chain.events[0].event.id)}{f' and {more} more' if more > 0 else ''}"
-
-
-# --- all of it --------------------------------------------------------------------------------------------
+# --- all changes ------------------------------------------------------------------------------------------
 
 
 def _newest(endpoint: EndpointHistory, limit: int) -> tuple[Period, ...]:
     return endpoint.line[-max(limit, 1) :]
 
 
-def _show(console: Console, ledger: Ledger, endpoint: EndpointHistory, limit: int) -> None:
+def _show(console: Console, walk: Walk, endpoint: EndpointHistory, limit: int) -> None:
     shown = _newest(endpoint, limit)
     console.print(Text(endpoint.place, "bold"))
     for line in picture(console, shown, max(utc(None), shown[-1].since)):
         console.print(line, soft_wrap=True)
     for period in shown:
         console.print(Text(f"{moment_text(period.since)}  {one_line(split_words(period.change))}"), soft_wrap=True)
-        for line in _told(ledger, period.change):
+        for line in _reasons(walk, period.change):
             console.print(Text(f"{' ' * 22}{line}", "dim"), soft_wrap=True)
     if len(shown) < len(endpoint.line):
         console.print(f"and {len(endpoint.line) - len(shown)} earlier changes: --limit {len(endpoint.line)}")
@@ -144,7 +140,7 @@ def _show(console: Console, ledger: Ledger, endpoint: EndpointHistory, limit: in
 def picture(console: Console, line: tuple[Period, ...], until: datetime) -> Iterator[Text]:
     """A band for each version, as wide as the terminal: the height of a block is its share, shade is mirrored."""
     begin, end = moment_text(line[0].since), moment_text(until)
-    widest = max(len(name) for name in bands(line, until, 1)) if bands(line, until, 1) else 0
+    widest = max((len(name) for name in names_in(line)), default=0)
     columns = max(console.width - widest - 2, _NARROWEST)
     for index, (name, cells) in enumerate(bands(line, until, columns).items()):
         drawn = "".join(_block(cell, ascii_only=console.options.ascii_only) for cell in cells)

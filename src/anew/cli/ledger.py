@@ -5,7 +5,7 @@ from anew.settings import load_settings
 
 
 def upgrade(*, json: bool = False) -> None:
-    """Bring the ledger's schema up to date; safe to repeat.
+    """Bring the schema of the ledger up to date. Safe to repeat.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""`anew lineage`: what led to what, drawn."""
+"""`anew lineage`: a drawing of what led to what."""
 
 from rich.console import Console
 from rich.text import Text
@@ -29,15 +29,15 @@ def lineage(id: str, *, json: bool = False, mermaid: bool = False) -> None:
     Parameters
     ----------
     id
-        An event id or inbox key, a decision, retraining or rollout, an external run, `model:version`, or a model (what
-        of it serves now).
+        An event id or inbox key, a decision, retraining or rollout id, an external run, model:version, or a model (the
+        versions that serve now).
     json
         Print the nodes and edges as one JSON object.
     mermaid
         Print a Mermaid flowchart.
     """
     if json and mermaid:
-        raise InvalidRequest("--json and --mermaid are two ways to print the same: give one")
+        raise InvalidRequest("give --json or --mermaid, not both")
     graph = lineage_of(open_ledger(load_settings()), id)
     if json:
         print_json({"nodes": list(graph.nodes.values()), "edges": list(graph.edges)})
@@ -48,7 +48,7 @@ def lineage(id: str, *, json: bool = False, mermaid: bool = False) -> None:
 
 
 def show_lineage(console: Console, graph: Lineage) -> None:
-    """Print the graph as trees, each thing once; where two causes led to the same, the second points up."""
+    """Print the graph as trees. Each node is drawn once; a second cause gets an arrow up to it."""
     drawn: set[str] = set()
     for root in graph.roots():
         tree = Tree(_line(root))

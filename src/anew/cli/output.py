@@ -1,4 +1,4 @@
-"""What commands print: JSON for machines, rich for people, errors that end in the next step."""
+"""Output of commands: JSON for machines, text for people, errors that end in the next step."""
 
 import json
 import sys
@@ -36,12 +36,12 @@ def complain(error: AnewError) -> None:
 
 
 def one_line(text: str) -> str:
-    """The text as one line that cannot change the terminal: reasons and names come from events and people."""
+    """The text as one line without control characters: reasons and names come from events and people."""
     return " ".join("".join(char if char.isprintable() else " " for char in text).split())
 
 
 def utc(moment: datetime | None) -> datetime:
-    """A moment a person gave, in UTC unless it has an offset; now when none was given."""
+    """A moment from the command line: UTC unless it has an offset; now when there is none."""
     if moment is None:
         return datetime.now(UTC)
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

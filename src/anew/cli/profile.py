@@ -6,15 +6,15 @@ from anew.cli.output import print_json
 
 
 def profile(reference: str, out: Path, *, json: bool = False) -> None:
-    """Store the profile of reference rows: what drift is measured against, without the rows themselves.
+    """Store the profile of reference rows, without the rows themselves. Drift is measured against it.
 
     Parameters
     ----------
     reference
         A Parquet or CSV file of the rows the model was trained on.
     out
-        The profile, to be named by a policy's evidence (kind: drift, reference: ...). It holds quantiles and
-        categories of each column: treat it like the data.
+        The file to write, for the evidence of a policy (kind: drift, reference: ...). It holds quantiles and
+        categories of each column: protect it like the data.
     json
         Print one JSON object.
     """

@@ -22,7 +22,7 @@ _TRIES = 5
 
 @dataclass(frozen=True, slots=True)
 class _Back:
-    """How going back stands: its rollout, what served before it was asked for and now, and what was written since."""
+    """The state of a rollback: its rollout, the traffic before and now, and the number of traffic writes between."""
 
     rollout: Rollout
     before: TrafficChange | None
@@ -33,38 +33,38 @@ class _Back:
 
     @property
     def is_there(self) -> bool:
-        """Whether the version to go back to has the traffic."""
+        """Whether the earlier version has the traffic."""
         rollout = self.rollout
         if rollout.kind is RolloutKind.ROLLBACK:
             return rollout.state in SERVING_ROLLOUT
-        never_had_any = rollout.state is RolloutState.FAILED and rollout.step < 0
-        return rollout.state is RolloutState.ROLLED_BACK or never_had_any
+        had_no_traffic = rollout.state is RolloutState.FAILED and rollout.step < 0
+        return rollout.state is RolloutState.ROLLED_BACK or had_no_traffic
 
 
 def rollback(
     model: str,
     *,
     to: str | None = None,
-    reason: str = "asked for",
+    reason: str = "requested",
     endpoint: str | None = None,
     wait: float = 600.0,
     json: bool = False,
 ) -> int:
-    """Bring the version before back, or the one named; a rollout under way is given up. Exits 1 when it does not serve
-    after the wait.
+    """Roll a model back to the version before, or to the one named; a rollout under way is aborted. Exits 1 when the
+    version does not serve after the wait.
 
     Parameters
     ----------
     model
         The model.
     to
-        The version to go back to. Default: the one that served before.
+        The version to roll back to; default: the one that served before.
     reason
-        Why, for the audit trail and the history.
+        The reason, for the audit trail and the history.
     endpoint
-        Where, for a model that serves at several endpoints.
+        The endpoint, when the model serves at several.
     wait
-        Seconds to wait; after that reconcile goes on with it.
+        Seconds to wait; after that reconcile continues.
     json
         Print one JSON object.
     """
@@ -75,7 +75,7 @@ def rollback(
     begun = time.monotonic()
     rollout = _request(engine, model, f"{reason} ({actor})", to, endpoint)
     before = _newest(engine, rollout.place)
-    with Console(stderr=True).status(f"{rollout.id}: going back at {rollout.place}"):
+    with Console(stderr=True).status(f"{rollout.id}: rolling back at {rollout.place}"):
         rollout, problem = _until_there(engine, rollout, begun + wait)
     took = timedelta(seconds=time.monotonic() - begun)
     back = _Back(rollout, before, _newest(engine, rollout.place), _writes_since(engine, before, rollout), took, problem)
@@ -89,13 +89,13 @@ def _request(engine: Engine, model: str, reason: str, to: str | None, endpoint: 
     for _ in range(_TRIES - 1):
         try:
             return request_rollback(engine, model, reason, _now(), to=to, endpoint=endpoint)
-        except StaleWrite:  # a worker noted something about the rollout in between
+        except StaleWrite:  # a worker saved the rollout in between
             continue
     return request_rollback(engine, model, reason, _now(), to=to, endpoint=endpoint)
 
 
 def _until_there(engine: Engine, rollout: Rollout, until: float) -> tuple[Rollout, str | None]:
-    """Advance what is open at the endpoint, what has begun first, until this rollout has gone back or time is up."""
+    """Advance the open rollouts of the endpoint until this one has ended, its version serves, or time is up."""
     from anew.engine.rollouts.advance import advance_rollouts
 
     while True:
@@ -138,9 +138,9 @@ def _print(back: _Back, *, json: bool) -> None:
     if back.is_there:
         print(_done(back, before, now))
     else:
-        why = one_line(back.problem or rollout.reason or "it is not ready yet")
-        goes_on = "; reconcile goes on" if rollout.is_open else ""
-        print(f"{rollout.id} at {rollout.place} is {rollout.state}: {why}{goes_on}. It serves: {now}.")
+        reason = one_line(back.problem or rollout.reason or "it is not ready yet")
+        next_step = "; reconcile continues" if rollout.is_open else ""
+        print(f"{rollout.id} at {rollout.place} is {rollout.state}: {reason}{next_step}. It serves: {now}.")
     print(f"See: anew history {rollout.model}")
 
 
@@ -148,16 +148,16 @@ def _done(back: _Back, before: str, now: str) -> str:
     rollout = back.rollout
     if rollout.state is RolloutState.FAILED:
         reference = f"{rollout.model}:{rollout.version}"
-        return f"{reference} was given up before it took any traffic; {rollout.place} serves {now} ({rollout.id})."
+        return f"{reference} was aborted before it took any traffic; {rollout.place} serves {now} ({rollout.id})."
     if back.writes == 0:
-        further = f"To go further back: anew rollback {rollout.model} --to VERSION"
+        further = f"To roll back further: anew rollback {rollout.model} --to VERSION"
         return f"Nothing to do: {rollout.place} serves {now} ({rollout.id}, {rollout.state}). {further}"
     times = "1 traffic write" if back.writes == 1 else f"{back.writes} traffic writes"
     return f"{rollout.place}: from {before} to {now}, in {times} and {back.took.total_seconds():.1f} s ({rollout.id})."
 
 
 def _split(change: TrafficChange | None) -> str:
-    return one_line(split_words(change)) if change else "what anew has not seen"
+    return one_line(split_words(change)) if change else "traffic unknown to anew"
 
 
 def _now() -> datetime:

@@ -11,16 +11,16 @@ from anew.wiring import approval_links, open_ledger, prefect_flows, webhook_auth
 
 
 def serve(*, host: str | None = None, port: int | None = None, relay: bool = True, json: bool = False) -> None:
-    """Run the webhook that Event Grid delivers to. Events are kept before they are answered.
+    """Run the webhook that Event Grid delivers to. It stores events before it answers.
 
     Parameters
     ----------
     host
-        Address to listen on; default: webhook.host of the settings. Off loopback credentials must be set.
+        Address to listen on; default: webhook.host of the settings. Other than loopback it needs credentials.
     port
         Port to listen on; default: webhook.port of the settings.
     relay
-        Tell Prefect of new events; without it they wait for the reconcile deployment.
+        Notify Prefect of new events; without it they wait for the reconcile deployment.
     json
         Print one JSON object with the address before serving.
     """
@@ -29,7 +29,7 @@ def serve(*, host: str | None = None, port: int | None = None, relay: bool = Tru
     from anew.webhook.server import serve as run
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
-    # httpx logs whole URLs at this level.
+    # httpx logs whole URLs, with their secrets, at INFO.
     logging.getLogger("httpx").setLevel(logging.WARNING)
     settings = load_settings()
     config = webhook_config(settings, host, port)
@@ -43,7 +43,7 @@ def serve(*, host: str | None = None, port: int | None = None, relay: bool = Tru
     if json:
         print_json({"url": url, "operator_url": operator_url, "relay": relay})
     else:
-        print(f"Events of {settings.azure.workspace} at {url}; {operator_url}/status tells how it does")
+        print(f"Events of {settings.azure.workspace} at {url}; its state at {operator_url}/status")
     run(apps, config)
 
 
@@ -52,7 +52,7 @@ def _now() -> datetime:
 
 
 def webhook_config(settings: Settings, host: str | None, port: int | None) -> WebhookConfig:
-    """What the webhook is told, from settings and flags."""
+    """The configuration of the webhook, from settings and flags."""
     webhook = settings.webhook
     return WebhookConfig(
         host=host or webhook.host,

@@ -1,4 +1,4 @@
-"""`anew status`: what is open, what was decided, what waits."""
+"""`anew status`: open work, newest decisions, and the inbox."""
 
 from datetime import UTC, datetime
 
@@ -15,7 +15,7 @@ from anew.wiring import open_ledger
 
 
 def status(*, json: bool = False) -> None:
-    """Show what is open, the newest decisions, the inbox, and what was ignored.
+    """Show open retrainings and rollouts, the newest decisions, the inbox, and ignored events.
 
     Parameters
     ----------
@@ -61,11 +61,12 @@ def _show(console: Console, ledger: Ledger) -> None:
     now = datetime.now(UTC)
     for run in open_runs:
         console.print(
-            f"  {run.id}  {run.model}  {run.state} for {_age(now - run.state_since)}  {run.external_run_id or ''}"
+            f"  {run.id}  {run.model}  {run.state} for {str(now - run.state_since).split('.')[0]}"
+            f"  {run.external_run_id or ''}"
         )
         if run.approval_deadline is not None and run.state is RetrainingState.AWAITING_APPROVAL:
             console.print(
-                f"    answer until {run.approval_deadline:%Y-%m-%d %H:%M}Z; no answer is a no:"
+                f"    answer until {run.approval_deadline:%Y-%m-%d %H:%M}Z; no answer counts as rejected:"
                 f" anew approve {run.id} --reason TEXT, or anew reject {run.id} --reason TEXT",
                 soft_wrap=True,
             )
@@ -81,7 +82,3 @@ def _show(console: Console, ledger: Ledger) -> None:
         console.print(f"[dim]ignored {ignored.count} x {ignored.type}: {ignored.reason}[/]")
     if table.row_count:
         console.print("Why: anew explain ID")
-
-
-def _age(delta: object) -> str:
-    return str(delta).split(".")[0]

@@ -1,4 +1,4 @@
-"""A decision's tree for a terminal."""
+"""The tree of a decision for a terminal."""
 
 from rich.markup import escape
 from rich.tree import Tree

@@ -1,4 +1,4 @@
-"""What a user has in Azure before anew comes: a pipeline, a first model and its tags. Made by the real SDKs."""
+"""Azure as a user of anew has it at first: a pipeline, a first model and its tags. Created by the real SDKs."""
 
 import json
 import time
@@ -18,7 +18,7 @@ _DEADLINE = 60.0
 
 @dataclass(frozen=True)
 class FirstModel:
-    """The first version of a model: the job that trains it and the tags that deploy it."""
+    """The first version of a model: its training data, and the tags that deploy it."""
 
     model: str
     data: str
@@ -27,7 +27,7 @@ class FirstModel:
 
 
 class AzureSetup:
-    """The Azure side of the demo."""
+    """Creates the Azure side of the demo."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -35,7 +35,7 @@ class AzureSetup:
         self._ml: MLClient = ml_client(settings, self._access)
 
     def publish_pipeline(self, definition: Path, name: str) -> None:
-        """Create the Data Factory pipeline, its defaults set to this workspace."""
+        """Create the Data Factory pipeline with this workspace as the default of its parameters."""
         azure = self._settings.azure
         document: dict[str, Any] = json.loads(definition.read_text())
         defaults = {
@@ -49,20 +49,20 @@ class AzureSetup:
         self.publish_document(document, name)
 
     def publish_document(self, document: dict[str, Any], name: str) -> None:
-        """Create a Data Factory pipeline as it is written."""
+        """Create a Data Factory pipeline from this document."""
         azure = self._settings.azure
         client = data_factory_client(self._settings, self._access)
         client.pipelines.create_or_update(azure.resource_group, azure.data_factory or "", name, document)  # pyright: ignore[reportArgumentType, reportCallIssue] - the SDK takes plain JSON too
 
     def subscribe(self, webhook_url: str) -> str:
-        """Create the Event Grid subscription; the webhook answers its handshake meanwhile."""
+        """Create the Event Grid subscription; returns its state. The webhook must answer the handshake meanwhile."""
         from anew.adapters.azure.event_grid.subscriptions import subscribe_webhook
 
         client = event_grid_client(self._settings, self._access)
         return subscribe_webhook(client, self._settings.workspace, webhook_url, "anew-demo")
 
     def train_first(self, first: FirstModel, definition: Path) -> None:
-        """Train and register version 1, as somebody did long ago."""
+        """Train and register version 1, as it would exist before anew is installed."""
         from azure.ai.ml.entities import Model
 
         from anew.adapters.azure.machine_learning.workspace import load_named

@@ -1,4 +1,4 @@
-"""The accuracy of a model over the weeks, with drift events, the decision and the deploy marked."""
+"""The accuracy of a model over the weeks, with its drift events, the retraining and the deployment."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,14 +17,14 @@ def save_picture(weeks: Sequence[Week], title: str, path: Path) -> None:
     for version in dict.fromkeys(week.version for week in weeks):
         served = [week for week in weeks if week.version == version]
         axes.plot([w.number for w in served], [w.accuracy for w in served], marker="o", label=f"version {version}")
-    held = [week for week in weeks if week.decision and week.decision != "retrain"]
+    others = [week for week in weeks if week.decision and week.decision != "retrain"]
     axes.scatter(
-        [w.number for w in held],
-        [w.accuracy for w in held],
+        [w.number for w in others],
+        [w.accuracy for w in others],
         s=140,
         facecolors="none",
         edgecolors="grey",
-        label="drift event, held",
+        label="drift event, no retraining",
     )
     for week in weeks:
         if week.decision == "retrain":
@@ -56,5 +56,5 @@ def draw_picture(weeks: Sequence[Week], title: str, width: int) -> str:
     plotext.ylim(0.5, 1.0)
     plotext.title(title)
     plotext.xlabel("batch")
-    # The theme `clear` still ends lines in a reset, which a plain terminal or a log would show.
+    # The theme `clear` still ends lines in a reset code, which a plain terminal or a log would show.
     return str(plotext.uncolorize(plotext.build()))

@@ -17,14 +17,14 @@ _POLL_SECONDS = 0.1
 
 
 def free_port() -> int:
-    """A TCP port nobody listens on just now."""
+    """A TCP port that is free at the moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 class Processes:
-    """Named child processes; leaving the context stops them, newest first, unless `keep` was called."""
+    """Named child processes. Leaving the context stops them, newest first, unless `keep` was called."""
 
     def __init__(self, logs: Path, environment: Mapping[str, str]) -> None:
         self._logs = logs
@@ -33,7 +33,7 @@ class Processes:
         self._kept = False
 
     def __enter__(self) -> Self:
-        # A terminated demo must not leave its servers behind: turn the signal into an exit, which unwinds to here.
+        # Turn the signal into an exit, which unwinds to here: a terminated demo must not leave its servers behind.
         signal.signal(signal.SIGTERM, _exit)
         return self
 
@@ -49,16 +49,16 @@ class Processes:
         self._kept = True
 
     def start(self, name: str, command: Sequence[str]) -> None:
-        """Start a process in a session of its own, so that Ctrl-C reaches us first."""
+        """Start a process in a session of its own, so that Ctrl-C reaches the demo first."""
         with self.log_of(name).open("ab") as log:
-            self._running[name] = subprocess.Popen(  # noqa: S603 - our own commands
+            self._running[name] = subprocess.Popen(  # noqa: S603 - commands of the demo only
                 command,
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=_listen_to_interrupts,  # noqa: PLW1509 - no thread of ours holds a lock here
+                preexec_fn=_listen_to_interrupts,  # noqa: PLW1509 - no thread holds a lock here
             )
 
     def run(self, name: str, command: Sequence[str]) -> None:
@@ -68,7 +68,7 @@ class Processes:
             raise DemoFailed(f"{name} failed; its log: {self.log_of(name)}")
 
     def stop(self, name: str) -> None:
-        """Stop a process with all it started; does nothing when it is not running."""
+        """Stop a process and its children; does nothing when it is not running."""
         process = self._running.pop(name, None)
         if process is None or process.poll() is not None:
             return
@@ -90,7 +90,7 @@ class Processes:
             time.sleep(_POLL_SECONDS)
 
     def log_of(self, name: str) -> Path:
-        """Where a process's output goes."""
+        """The file that has the output of a process."""
         return self._logs / f"{name.replace(' ', '-')}.log"
 
     def pids(self) -> dict[str, int]:
@@ -103,8 +103,8 @@ def _exit(number: int, _frame: object) -> None:
 
 
 def _listen_to_interrupts() -> None:
-    # A shell that runs us in the background has us ignore SIGINT, children inherit that, and a Prefect worker,
-    # which turns SIGTERM into SIGINT, then never stops.
+    # A background process of a shell ignores SIGINT, and its children inherit that. A Prefect worker, which turns
+    # SIGTERM into SIGINT, would then never stop.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 

@@ -1,4 +1,4 @@
-"""The story: a model decays and is retrained because an event came, then another although none came."""
+"""The rounds of the demo: an event retrains one model, and the schedule retrains another without any event."""
 
 import time
 from collections.abc import Callable
@@ -29,7 +29,7 @@ _AFTERMATH = 2  # batches
 
 @dataclass(frozen=True)
 class Stream:
-    """A model, the data it meets, and the monitor that watches it."""
+    """A model, the data it scores, and the monitor that watches it."""
 
     model: str
     source: str
@@ -38,12 +38,12 @@ class Stream:
     endpoint: str
     first: FirstModel
     monitor: Monitor
-    silent_batches: int = 1  # how many pass before anybody looks, when no event comes
+    silent_batches: int = 1  # batches before the first check, when no event comes
 
 
 @dataclass(frozen=True)
 class Week:
-    """One batch in production, with what was decided about it."""
+    """One batch in production, with the decision about it, if any."""
 
     number: int
     accuracy: float
@@ -54,7 +54,7 @@ class Week:
 
 @dataclass(frozen=True)
 class Result:
-    """How one round ended."""
+    """The result of one round."""
 
     event_id: str
     decision: DecisionRecord
@@ -67,7 +67,7 @@ class Result:
 
 
 class Scenario:
-    """Plays the rounds on a running stack."""
+    """Runs the rounds on a running stack."""
 
     def __init__(self, stack: Stack, engine: Engine, setup: AzureSetup, narrator: Narrator) -> None:
         self._stack = stack
@@ -77,7 +77,7 @@ class Scenario:
         self._azure = LocalAzure(stack.addresses.local_azure)
 
     def prepare(self, stream: Stream) -> None:
-        """The past: rows that came before, and a first version trained on them and registered with its tags."""
+        """Create the past: earlier rows, and a first version trained on them and registered with its tags."""
         self._azure.create_stream(
             stream.model,
             source=stream.source,
@@ -92,13 +92,13 @@ class Scenario:
         self._narrator.step(f"{stream.model}:1 trained on the first {rows:,} rows, registered with {stream.first.tags}")
 
     def await_first(self, stream: Stream) -> None:
-        """Its tags deploy the first version: anew does that too."""
+        """Wait until anew has deployed the first version by its tags."""
         with self._narrator.waiting(f"deploying {stream.model}:1 by its tags"):
             self._until(lambda: self._serves(stream) == "1", f"{stream.model}:1 serves on {stream.endpoint}", 150)
         self._narrator.step(f"{stream.model}:1 deployed by its tags to {stream.endpoint}")
 
     def event_driven(self, stream: Stream) -> Result:
-        """Let time pass until an event makes anew retrain, and follow the new version to production."""
+        """Let time pass until an event starts a retraining, and follow the new version to production."""
         weeks: list[Week] = []
         while not weeks or weeks[-1].decision != "retrain":
             weeks.append(self._live_through(stream))
@@ -110,7 +110,7 @@ class Scenario:
         return replace(result, weeks=(*weeks, *after))
 
     def polled(self, stream: Stream) -> Result:
-        """The same with the webhook off and no event ever sent: the scheduled reconcile has to find the drift."""
+        """The same with the webhook off and without any event: the scheduled reconcile has to find the drift."""
         weeks: list[Week] = []
         decision: DecisionRecord | None = None
         while decision is None or decision.outcome != "retrain":
@@ -120,8 +120,8 @@ class Scenario:
             batches = self._advance(stream, 1 if weeks else stream.silent_batches)
             with self._narrator.waiting("the reconcile deployment polls on its schedule"):
                 decision = self._until(lambda seen=before: self._new_decision(stream, seen), "reconcile decides", 90)
-            weeks.extend(self._told(batch, "") for batch in batches[:-1])
-            weeks.append(self._told(batches[-1], decision.outcome))
+            weeks.extend(self._week(batch, "") for batch in batches[:-1])
+            weeks.append(self._week(batches[-1], decision.outcome))
         return self._follow(stream, decision, weeks)
 
     # --- time passing -------------------------------------------------------------------------------------
@@ -130,10 +130,10 @@ class Scenario:
         batch = self._advance(stream, 1)[0]
         event_id = batch["event_id"]
         if event_id is None:
-            return self._told(batch, "")
+            return self._week(batch, "")
         entry = self._until(lambda: self._settled(event_id), f"event {event_id} is decided", 150)
         decision = self._engine.ledger.decision(entry.subject_id or "")
-        return self._told(batch, decision.outcome if decision else entry.outcome or "")
+        return self._week(batch, decision.outcome if decision else entry.outcome or "")
 
     def _advance(self, stream: Stream, batches: int) -> list[Batch]:
         return self._azure.advance_stream(
@@ -145,7 +145,7 @@ class Scenario:
             monitor=stream.monitor,
         )
 
-    def _told(self, batch: Batch, decision: str) -> Week:
+    def _week(self, batch: Batch, decision: str) -> Week:
         self._narrator.batch(batch["batch"], batch["accuracy"], batch["drift_coefficient"], decision)
         version = batch["deployment"].rpartition("-")[2]
         return Week(batch["batch"], batch["accuracy"], batch["drift_coefficient"], decision, version)
@@ -187,7 +187,7 @@ class Scenario:
             item = self._engine.ledger.retraining(decision.retraining_id or "")
             if item and item.state not in seen:
                 seen.add(item.state)
-                self._tell_state(item)
+                self._show_state(item)
             return item if item and item.state not in OPEN_RETRAINING else None
 
         with self._narrator.waiting("training, evaluating, registering"):
@@ -196,7 +196,7 @@ class Scenario:
             raise DemoFailed(f"retraining {retraining.id} was {retraining.state}: {retraining.reason}")
         return retraining
 
-    def _tell_state(self, item: Retraining) -> None:
+    def _show_state(self, item: Retraining) -> None:
         match item.state:
             case RetrainingState.TRAINING:
                 self._narrator.step(f"{item.launcher} run {item.external_run_id} trains {item.job_name}")
@@ -211,10 +211,8 @@ class Scenario:
                 return
 
     def _rolled_out(self, stream: Stream, retraining: Retraining) -> Rollout | None:
-        mine = [
-            item for item in self._engine.ledger.rollouts(model=stream.model) if item.retraining_id == retraining.id
-        ]
-        for item in mine:
+        own = [item for item in self._engine.ledger.rollouts(model=stream.model) if item.retraining_id == retraining.id]
+        for item in own:
             if item.state in (RolloutState.FAILED, RolloutState.ROLLED_BACK):
                 raise DemoFailed(f"rollout {item.id} is {item.state}: {item.reason}")
             if item.state in SERVING_ROLLOUT:
@@ -231,9 +229,9 @@ class Scenario:
         live = self._engine.ledger.rollouts(SERVING_ROLLOUT, model=stream.model)
         return served_version(self._engine.endpoints["online"].view(stream.endpoint), stream.model) if live else None
 
-    def _until(self, look: Callable[[], Value | None], what: str, seconds: float) -> Value:
+    def _until(self, read: Callable[[], Value | None], what: str, seconds: float) -> Value:
         deadline = time.monotonic() + seconds
-        while not (value := look()):
+        while not (value := read()):
             if time.monotonic() > deadline:
                 raise DemoFailed(f"{what}: not within {seconds:.0f} s; the logs are in {self._stack.folder}/logs")
             time.sleep(_POLL)
@@ -241,7 +239,7 @@ class Scenario:
 
 
 def flow_runs(flows: PrefectFlows, since: datetime) -> list[dict[str, str]]:
-    """Every flow run since then, oldest first."""
+    """All flow runs since then, oldest first."""
     names = [f"{flow}/default" for flow in ("retrain", "promote", "deploy", "reconcile")]
     runs = reversed(flows.flow_runs(names, since))
     now = datetime.now(UTC)

@@ -1,4 +1,4 @@
-"""Everything that runs beside the demo: local Azure, a Prefect server, a worker and the webhook."""
+"""The processes of the demo: local Azure, a Prefect server, a worker and the webhook."""
 
 import shutil
 import sys
@@ -26,7 +26,7 @@ _BIN = Path(sys.executable).parent
 
 @dataclass(frozen=True)
 class Addresses:
-    """Where things listen."""
+    """The URLs of the processes."""
 
     local_azure: str
     prefect: str
@@ -35,12 +35,12 @@ class Addresses:
 
     @property
     def prefect_api(self) -> str:
-        """The Prefect server's API."""
+        """The API of the Prefect server."""
         return f"{self.prefect}/api"
 
 
 def prefect_home(folder: Path) -> Path:
-    """Where the demo's Prefect keeps its database: a copy of the one `make setup` migrated, to save the migrations."""
+    """The home of Prefect in the demo, with a copy of the database that `make setup` migrated, which saves time."""
     home = folder / "prefect"
     home.mkdir()
     if MIGRATED.is_file():
@@ -49,12 +49,12 @@ def prefect_home(folder: Path) -> Path:
 
 
 def choose_addresses() -> Addresses:
-    """Free ports on this machine."""
+    """URLs on free ports of this machine."""
     return Addresses(*(f"http://127.0.0.1:{free_port()}" for _ in range(4)))
 
 
 def write_settings(folder: Path, addresses: Addresses, policies: Path) -> Path:
-    """The settings file that points every process at local Azure: what a user writes for the real one."""
+    """Write the settings that point every process at local Azure, as a user does for real Azure; returns the file."""
     port, operator_port = (url.rpartition(":")[2] for url in (addresses.webhook, addresses.webhook_operator))
     text = f"""\
 ledger = "sqlite:///{folder}/ledger.db"
@@ -81,7 +81,7 @@ api_url = "{addresses.prefect_api}"
 
 
 def environment(folder: Path, settings_file: Path, addresses: Addresses) -> dict[str, str]:
-    """What the child processes are told."""
+    """The environment variables of the child processes."""
     return {
         SETTINGS_VARIABLE: str(settings_file),
         "PWD": str(Path.cwd()),
@@ -92,7 +92,7 @@ def environment(folder: Path, settings_file: Path, addresses: Addresses) -> dict
         "PREFECT_SERVER_UI_API_URL": addresses.prefect_api,
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_CLI_PROMPT": "false",
-        # A schedule that is added late would otherwise be looked at once a minute.
+        # Otherwise Prefect would read a schedule that is added late only once a minute.
         "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "3",
         "DO_NOT_TRACK": "1",
         "OMP_NUM_THREADS": "2",
@@ -100,7 +100,7 @@ def environment(folder: Path, settings_file: Path, addresses: Addresses) -> dict
 
 
 class Stack:
-    """The processes of the demo. Those that depend on nothing start at once; the rest as soon as they can."""
+    """Starts the processes: those without dependencies at once, the others as soon as they can run."""
 
     def __init__(self, folder: Path, addresses: Addresses, processes: Processes, narrator: Narrator) -> None:
         self.folder = folder

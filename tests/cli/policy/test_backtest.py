@@ -96,7 +96,7 @@ def test_people_get_a_table_with_their_policy_in_it(
     app(over_rows(shared, "mine.yaml"))
     shown = capsys.readouterr().out
     assert shown.startswith("made: 9 batches, 900 rows\n")
-    assert "mine asks for requests, which a stream cannot show" in shown
+    assert "mine asks for requests, which a stream does not contain" in shown
     assert any(line.startswith("oracle ") for line in shown.splitlines())
 
 
@@ -206,7 +206,7 @@ def test_people_get_the_counts_and_each_retraining_with_its_reason(
 ) -> None:
     app(["policy", "backtest", "mine.yaml", str(SHIPPED_DEFAULT), "--signals", "signals.csv"])
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "signals.csv: 4 instants at which to decide"
+    assert lines[0] == "signals.csv: 4 decisions"
     assert lines[1].split() == ["policy", "retrain", "hold", "blocked", "insufficient", "error"]
     assert [line.split() for line in lines[2:4]] == [
         ["mine", "1", "2", "0", "1", "0"],
@@ -214,7 +214,7 @@ def test_people_get_the_counts_and_each_retraining_with_its_reason(
     ]
     assert lines[4:] == [
         "mine 2026-07-03 00:00:00+00:00 retrain: accuracy 0.7 is below 0.8 (recorded, 2026-07-03)",
-        "default asks for gain, of which there is no signal",
+        "default asks for gain, but the file has no such signal",
     ]
 
 
@@ -229,8 +229,8 @@ def test_signals_that_cannot_be_replayed_are_refused(folder: Path) -> None:
     [
         ([], "give exactly one of --stream and --signals"),
         (["--stream", "a.csv", "--signals", "signals.csv"], "give exactly one of --stream and --signals"),
-        (["--stream", "a.csv"], "--stream needs --label and --batch as well"),
-        (["--stream", "a.csv", "--label", "y"], "--stream needs --batch as well"),
+        (["--stream", "a.csv"], "--stream also needs --label and --batch"),
+        (["--stream", "a.csv", "--label", "y"], "--stream also needs --batch"),
         (["--signals", "signals.csv", "--label", "y", "--out", "a.png"], "--label, --out: for --stream only"),
         (["--signals", "signals.csv", "--shuffle"], "--shuffle: for --stream only"),
     ],

@@ -93,4 +93,4 @@ def test_explain_asks_which_of_several_models(folder: Path) -> None:
     (folder / "elec2.yaml").write_text(several)
     with pytest.raises(UnknownModel) as raised:
         app(["policy", "explain", "elec2.yaml"])
-    assert raised.value.advice == "Say which: --model a, b"
+    assert raised.value.advice == "Choose one by --model: a, b"

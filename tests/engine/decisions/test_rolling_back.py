@@ -13,7 +13,7 @@ from anew.core.rollouts.naming import deployment_name
 from anew.engine.base.ports import ModelVersion
 from anew.engine.decisions.decide_pending import decide_pending
 from anew.engine.decisions.request import request_retraining
-from anew.engine.history.trace import tell
+from anew.engine.history.trace import trace
 from anew.engine.rollouts.rollback import request_rollback
 from tests.builders import ENDPOINT, MODEL, PRODUCTION, Play, deploy_rule, drift_event, policy, registered_event
 
@@ -314,7 +314,8 @@ def test_version_left_is_not_left_again_when_a_person_brings_it_back() -> None:
 
 
 @pytest.mark.parametrize("about", ["decision", "rollout", "event", "model"])
-def test_story_of_going_back_has_its_decision_and_its_rollout(about: str) -> None:
+def test_trace_of_a_rollback(about: str) -> None:
+    """Every id of a rollback leads to the decision that asked for it, and to its rollout."""
     play = released(bake="0s")
     drifts(play)
     settle_down(play)
@@ -322,7 +323,7 @@ def test_story_of_going_back_has_its_decision_and_its_rollout(about: str) -> Non
     [rollback] = [each for each in play.ledger.rollouts() if each.kind is RolloutKind.ROLLBACK]
     name = {"decision": decision.id, "rollout": rollback.id, "event": "event-after", "model": MODEL}[about]
 
-    story = tell(play.ledger, name)
+    chain = trace(play.ledger, name).chain
 
-    assert story.decision == decision
-    assert [each.id for each in story.rollouts] == [rollback.id]
+    assert chain.decision == decision
+    assert [each.id for each in chain.rollouts] == [rollback.id]

@@ -1,26 +1,18 @@
-"""The story told about any id of a chain is the whole chain."""
-
-from dataclasses import dataclass
+"""The trace of any id of a chain is the whole chain."""
 
 import pytest
 
 from anew.core.retrainings.lifecycle import RetrainingState
 from anew.core.rollouts.lifecycle import RolloutState
-from anew.engine.history.trace import tell
+from anew.engine.history.trace import trace
 from anew.engine.retrainings.finished_runs import handle_finished_runs
 from anew.errors import NothingKnown
-from tests.builders import MODEL, Play, drift_event, registered_event, run_event, serve
-
-
-@dataclass(frozen=True)
-class Chain:
-    """A history that went all the way."""
-
-    play: Play
+from tests.builders import MODEL, Play, drift_event, policy, registered_event, run_event, serve
 
 
 @pytest.fixture(scope="module")
-def chain() -> Chain:
+def play() -> Play:
+    """A drift that led to a live version."""
     play = Play()
     serve(play.azure, "3")
     play.receive(drift_event("run-1"), drift_event("run-2"))
@@ -31,7 +23,7 @@ def chain() -> Chain:
     play.tick_until(lambda: bool(play.ledger.retrainings([RetrainingState.REGISTERED])))
     play.receive(registered_event("4"))
     play.tick_until(lambda: bool(play.ledger.rollouts([RolloutState.LIVE])))
-    return Chain(play)
+    return play
 
 
 @pytest.mark.parametrize(
@@ -48,10 +40,11 @@ def chain() -> Chain:
         "model",
         "event of the run",
         "event of the version",
+        "version",
     ],
 )
-def test_every_id_of_a_chain_tells_the_whole_chain(chain: Chain, about: str) -> None:
-    play = chain.play
+def test_every_id_leads_to_the_chain(play: Play, about: str) -> None:
+    """Whichever record is named, its trace has the events, the decision, the retraining and the rollout."""
     retraining = play.retraining
     name = {
         "event id": "event-run-2",
@@ -65,38 +58,55 @@ def test_every_id_of_a_chain_tells_the_whole_chain(chain: Chain, about: str) -> 
         "model": MODEL,
         "event of the run": f"event-{retraining.job_name}",
         "event of the version": f"event-{MODEL}-4",
+        "version": f"{MODEL}:4",
     }[about]
 
-    story = tell(play.ledger, name)
+    chain = trace(play.ledger, name).chain
 
-    assert {"event-run-1", "event-run-2"} <= {entry.event.id for entry in story.events}
-    assert story.decision is not None
-    assert story.decision.id == retraining.decision_id
-    assert story.retraining == retraining
-    assert story.rollouts == (play.rollout,)
-
-
-def test_trail_of_a_chain_is_in_order_and_names_every_state(chain: Chain) -> None:
-    story = tell(chain.play.ledger, MODEL)
-
-    whats = [row.what for row in story.audit]
-    assert [row.seq for row in story.audit] == sorted(row.seq for row in story.audit)
-    for what in ("retrain", "launching", "launch-intended", "launched", "trained", "passed", "registered"):
-        assert what in whats
-    assert whats[-1] == "baked"
+    assert {"event-run-1", "event-run-2"} <= {entry.event.id for entry in chain.events}
+    assert chain.decision is not None
+    assert chain.decision.id == retraining.decision_id
+    assert (chain.retraining, chain.rollouts) == (retraining, (play.rollout,))
 
 
-def test_event_that_led_to_nothing_still_has_its_story() -> None:
+def test_audit_is_in_order(play: Play) -> None:
+    """The trail of a chain names every state, in the order in which they were reached."""
+    audit = trace(play.ledger, MODEL).audit
+
+    steps = [row.what for row in audit]
+    assert [row.seq for row in audit] == sorted(row.seq for row in audit)
+    for step in ("retrain", "launching", "launch-intended", "launched", "trained", "passed", "registered"):
+        assert step in steps
+    assert steps[-1] == "baked"
+
+
+def test_event_without_a_decision() -> None:
+    """An event that led to nothing is traced too, with its outcome."""
     play = Play()
     play.receive(drift_event(monitor="strangers-monitor"))
     play.tick()
 
-    story = tell(play.ledger, "event-drift-1")
+    chain = trace(play.ledger, "event-drift-1").chain
 
-    assert [entry.outcome for entry in story.events] == ["not decided: no policy watches strangers-monitor"]
-    assert (story.decision, story.retraining, story.rollouts) == (None, None, ())
+    assert [entry.outcome for entry in chain.events] == ["not decided: no policy watches strangers-monitor"]
+    assert (chain.decision, chain.retraining, chain.rollouts) == (None, None, ())
 
 
-def test_unknown_id_is_not_known() -> None:
-    with pytest.raises(NothingKnown, match="r-nothing"):
-        tell(Play().ledger, "r-nothing")
+def test_event_of_two_models() -> None:
+    """A trace starts from the decision that settled the event; the event itself is listed once."""
+    play = Play().with_policies(policy(), policy("other"))
+    play.receive(drift_event("shared"))
+    play.tick()
+
+    chain = trace(play.ledger, "event-shared").chain
+
+    assert chain.decision is not None
+    assert [entry.event.id for entry in chain.events] == ["event-shared"]
+    assert len(play.ledger.decisions()) == 2
+
+
+@pytest.mark.parametrize("about", ["r-nothing", "price:3", "price:9"])
+def test_unknown_id(play: Play, about: str) -> None:
+    """An id without any record is named; so is a version that anew only saw serving."""
+    with pytest.raises(NothingKnown, match=about):
+        trace(play.ledger, about)

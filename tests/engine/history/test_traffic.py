@@ -1,6 +1,6 @@
-"""What served when, and the chain of any id: both ways, and with what the ledger cannot know said."""
+"""Which version served when, and the chain of any id both ways, with the limits of what the ledger knows."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import pytest
@@ -10,18 +10,20 @@ from anew.core.rollouts.lifecycle import RolloutKind, RolloutState
 from anew.core.rollouts.naming import deployment_name
 from anew.core.rollouts.traffic import TrafficChange
 from anew.core.rollouts.traffic_history import split_words
+from anew.engine.history.chain import Chain, Walk
 from anew.engine.history.lineage import lineage
-from anew.engine.history.traffic import EndpointHistory, chain_of, traffic_history
+from anew.engine.history.traffic import EndpointHistory
 from anew.engine.serving.external_changes import OUTSIDE_ANEW
 from anew.errors import NothingKnown
-from tests.builders import ENDPOINT, MODEL, Play, deploy_rule, drift_event, policy, serve, stage
+from tests.builders import ENDPOINT, MODEL, Play, deploy_rule, drift_event, fresh_ledger, policy, serve, stage
+from tests.contract.rows import record, retraining, rollout
 
 PLACE = f"online/{ENDPOINT}"
 
 
 @dataclass(frozen=True)
-class Told:
-    """3 served; drift trained 4, which took all traffic; drift sent it back; somebody switched everything off."""
+class Played:
+    """3 served; drift trained 4, which took all traffic; drift sent it back; a person switched everything off."""
 
     play: Play
     seen_first: datetime
@@ -32,7 +34,7 @@ class Told:
 
     @property
     def endpoint(self) -> EndpointHistory:
-        [endpoint] = traffic_history(self.play.ledger, MODEL)
+        [endpoint] = Walk(self.play.ledger).endpoints(MODEL)
         return endpoint
 
     def served(self, at: datetime) -> str | None:
@@ -41,7 +43,7 @@ class Told:
 
 
 @pytest.fixture(scope="module")
-def told() -> Told:
+def played() -> Played:
     play = Play().with_policies(
         policy(
             limits={"cooldown": "0s", "prefer_rollback": "6h"},
@@ -60,7 +62,7 @@ def told() -> Told:
     play.tick(hours=1)
     play.azure.endpoints[ENDPOINT].traffic = {}
     play.tick()
-    return Told(play, seen_first, shared, full, back, play.now)
+    return Played(play, seen_first, shared, full, back, play.now)
 
 
 def until(play: Play, traffic: dict[str, int]) -> datetime:
@@ -74,54 +76,51 @@ def until(play: Play, traffic: dict[str, int]) -> datetime:
 # --- history ----------------------------------------------------------------------------------------------
 
 
-def test_any_moment_is_answered_with_what_served_then(told: Told) -> None:
+def test_any_moment_is_answered_with_what_served_then(played: Played) -> None:
     minute = timedelta(minutes=1)
 
-    assert told.served(told.seen_first) == "price:3 100 %"
-    assert told.served(told.shared - minute / 2) == "price:3 100 %, price:4 mirrored 20 %"
-    assert told.served(told.shared) == "price:3 80 %, price:4 20 %"
-    assert told.served(told.full - minute / 2) == "price:3 80 %, price:4 20 %"
-    assert told.served(told.full) == "price:4 100 %"
-    assert told.served(told.back) == "price:3 100 %"
-    assert told.served(told.off) == "no traffic"
-    assert told.served(told.off + timedelta(days=1)) == "no traffic"
+    assert played.served(played.seen_first) == "price:3 100 %"
+    assert played.served(played.shared - minute / 2) == "price:3 100 %, price:4 mirrored 20 %"
+    assert played.served(played.shared) == "price:3 80 %, price:4 20 %"
+    assert played.served(played.full - minute / 2) == "price:3 80 %, price:4 20 %"
+    assert played.served(played.full) == "price:4 100 %"
+    assert played.served(played.back) == "price:3 100 %"
+    assert played.served(played.off) == "no traffic"
+    assert played.served(played.off + timedelta(days=1)) == "no traffic"
 
 
-def test_before_the_first_change_nothing_is_known(told: Told) -> None:
-    assert told.served(told.seen_first - timedelta(seconds=1)) is None
+def test_before_the_first_change_nothing_is_known(played: Played) -> None:
+    assert played.served(played.seen_first - timedelta(seconds=1)) is None
 
 
-def test_periods_say_since_when_and_until_when(told: Told) -> None:
-    period = told.endpoint.at(told.full + timedelta(minutes=1))
+def test_periods_say_since_when_and_until_when(played: Played) -> None:
+    period = played.endpoint.at(played.full + timedelta(minutes=1))
 
     assert period is not None
-    assert (period.since, period.until) == (told.full, told.back)
+    assert (period.since, period.until) == (played.full, played.back)
 
 
-def test_change_of_a_release_leads_back_to_the_event_that_caused_it(told: Told) -> None:
-    chain = chain_of(told.play.ledger, change_at(told, told.full))
+def test_change_of_a_release_leads_back_to_the_event_that_caused_it(played: Played) -> None:
+    chain = chain_at(played, played.full)
 
-    assert chain.rollout is not None
     assert chain.retraining is not None
     assert chain.decision is not None
-    assert (chain.rollout.version, chain.retraining.new_version, chain.decision.outcome) == ("4", "4", "retrain")
+    assert ([each.version for each in chain.rollouts], chain.retraining.new_version) == (["4"], "4")
+    assert chain.decision.outcome == "retrain"
     assert [entry.event.run_id for entry in chain.events] == ["first"]
 
 
-def test_change_of_going_back_leads_to_the_event_that_sent_it_back(told: Told) -> None:
-    chain = chain_of(told.play.ledger, change_at(told, told.back))
+def test_change_of_going_back_leads_to_the_event_that_sent_it_back(played: Played) -> None:
+    chain = chain_at(played, played.back)
 
     assert chain.decision is not None
     assert chain.decision.outcome == "roll_back"
     assert [entry.event.run_id for entry in chain.events] == ["second"]
 
 
-def test_move_of_somebody_else_is_named_as_such_and_has_no_chain(told: Told) -> None:
-    change = change_at(told, told.off)
-    chain = chain_of(told.play.ledger, change)
-
-    assert change.actor == OUTSIDE_ANEW
-    assert (chain.rollout, chain.decision, chain.events) == (None, None, ())
+def test_move_of_somebody_else_is_named_as_such_and_has_no_chain(played: Played) -> None:
+    assert change_at(played, played.off).actor == OUTSIDE_ANEW
+    assert chain_at(played, played.off) == Chain()
 
 
 def test_two_endpoints_have_a_history_each() -> None:
@@ -131,21 +130,24 @@ def test_two_endpoints_have_a_history_each() -> None:
     serve(play.azure, "7", model="another", endpoint="not-ours")
     play.tick()
 
-    assert [(each.place, split_words(each.now)) for each in traffic_history(play.ledger, MODEL)] == [
+    assert [(each.place, split_words(each.now)) for each in Walk(play.ledger).endpoints(MODEL)] == [
         ("online/price-online", "price:3 100 %"),
         ("online/price-other", "price:2 100 %"),
     ]
 
 
-def test_model_without_traffic_is_not_known(told: Told) -> None:
-    with pytest.raises(NothingKnown, match="another"):
-        traffic_history(told.play.ledger, "another")
+def test_model_without_traffic(played: Played) -> None:
+    assert Walk(played.play.ledger).endpoints("another") == ()
 
 
-def change_at(told: Told, moment: datetime) -> TrafficChange:
-    period = told.endpoint.at(moment)
+def change_at(played: Played, moment: datetime) -> TrafficChange:
+    period = played.endpoint.at(moment)
     assert period is not None
     return period.change
+
+
+def chain_at(played: Played, moment: datetime) -> Chain:
+    return Walk(played.play.ledger).chain(change_at(played, moment))
 
 
 # --- lineage ----------------------------------------------------------------------------------------------
@@ -168,8 +170,8 @@ def causes(graph: Lineage, node_id: str) -> set[str]:
 
 
 @pytest.mark.parametrize("about", ["event", "key", "decision", "retraining", "run", "rollout", "version"])
-def test_every_id_of_a_chain_draws_it_from_event_to_traffic(told: Told, about: str) -> None:
-    play = told.play
+def test_every_id_of_a_chain_draws_it_from_event_to_traffic(played: Played, about: str) -> None:
+    play = played.play
     retraining, rollout = play.retraining, play.rollout
     event = drift_event("first")
     name = {
@@ -190,23 +192,23 @@ def test_every_id_of_a_chain_draws_it_from_event_to_traffic(told: Told, about: s
     assert f"then price:3 100 % ({rollout.id})" in traffic.details[0]
 
 
-def test_decision_that_sent_it_back_leads_to_its_rollout(told: Told) -> None:
-    graph = lineage(told.play.ledger, f"{MODEL}:4")
+def test_decision_that_sent_it_back_leads_to_its_rollout(played: Played) -> None:
+    graph = lineage(played.play.ledger, f"{MODEL}:4")
 
-    assert drift_event("second").key in causes(graph, told.play.rollout.id)
+    assert drift_event("second").key in causes(graph, played.play.rollout.id)
     assert drift_event("second").key not in causes(graph, f"{MODEL}:4"), "it did not cause the version"
 
 
-def test_champion_stands_beside_the_gate_and_is_no_cause(told: Told) -> None:
-    graph = lineage(told.play.ledger, f"{MODEL}:4")
+def test_champion_stands_beside_the_gate_and_is_no_cause(played: Played) -> None:
+    graph = lineage(played.play.ledger, f"{MODEL}:4")
 
-    [(label, champion)] = graph.beside(f"{told.play.retraining.id}/gate")
+    [(label, champion)] = graph.beside(f"{played.play.retraining.id}/gate")
     assert (label, champion.id) == ("compared with", f"{MODEL}:3")
     assert champion.id not in causes(graph, f"{MODEL}:4")
 
 
-def test_version_of_somebody_else_says_that_nobody_knows_where_it_is_from(told: Told) -> None:
-    graph = lineage(told.play.ledger, f"{MODEL}:3")
+def test_version_of_somebody_else_says_that_nobody_knows_where_it_is_from(played: Played) -> None:
+    graph = lineage(played.play.ledger, f"{MODEL}:3")
 
     assert "does not know what it was trained from" in graph.nodes[f"{MODEL}:3"].details[0]
     served = [node.title for _, node in graph.led_to(f"{MODEL}:3")]
@@ -225,7 +227,7 @@ def test_model_draws_what_serves_now() -> None:
     assert kinds(graph)[drift_event().key] is NodeKind.EVENT
 
 
-def test_version_brought_back_hangs_under_the_rollback(told: Told) -> None:
+def test_version_brought_back_hangs_under_the_rollback(played: Played) -> None:
     play = Play().with_policies(policy(limits={"cooldown": "0s", "prefer_rollback": "6h"}))
     serve(play.azure, "3")
     play.tick()
@@ -241,6 +243,26 @@ def test_version_brought_back_hangs_under_the_rollback(told: Told) -> None:
     assert [node.title for _, node in graph.led_to(rollback.id)] == [f"serves 100 % of {PLACE}"]
 
 
+def test_decision_with_two_rollouts() -> None:
+    """A decision that aborts a release here and brings the champion back there leads to both rollouts."""
+    ledger, decided = fresh_ledger(), replace(record("0123456789ab"), leaves_version="4")
+    trained = replace(retraining("0123456789ab"), new_version="4", champion_version="3")
+    ledger.record_decision(decided, trained, "test")
+    back = replace(record("ba9876543210"), retraining_id=None, outcome="roll_back", leaves_version="4")
+    ledger.record_decision(back, None, "test")
+    reason = f"{back.id}: it drifts"
+    aborted = replace(rollout("4"), reason=reason, retraining_id=trained.id)
+    brought_back = replace(rollout("3"), endpoint="other", kind=RolloutKind.ROLLBACK, request_reason=reason)
+    for each in (aborted, brought_back):
+        ledger.add_rollout(each, "test")
+
+    graph = lineage(ledger, back.id)
+
+    assert {node.id for _, node in graph.led_to(back.id)} == {aborted.id, brought_back.id}
+    assert [node.id for _, node in graph.beside(trained.id)] == ["price:3"]
+    assert [node.id for _, node in graph.led_to("price:3")] == [brought_back.id]
+
+
 def test_event_that_led_to_nothing_says_what_became_of_it() -> None:
     play = Play()
     play.receive(drift_event(monitor="nobody-watches"))
@@ -252,20 +274,20 @@ def test_event_that_led_to_nothing_says_what_became_of_it() -> None:
 
 
 @pytest.mark.parametrize("about", ["nothing", "price:99", ":", "another:1"])
-def test_what_the_ledger_does_not_know_is_named(told: Told, about: str) -> None:
+def test_what_the_ledger_does_not_know_is_named(played: Played, about: str) -> None:
     with pytest.raises(NothingKnown, match=about):
-        lineage(told.play.ledger, about)
+        lineage(played.play.ledger, about)
 
 
-def test_graph_holds_together(told: Told) -> None:
-    graph = lineage(told.play.ledger, f"{MODEL}:4")
+def test_graph_holds_together(played: Played) -> None:
+    graph = lineage(played.play.ledger, f"{MODEL}:4")
 
     assert all(edge.source in graph.nodes and edge.target in graph.nodes for edge in graph.edges)
     assert graph.roots()
 
 
-def test_mermaid_has_each_node_and_edge_and_nothing_that_ends_its_strings(told: Told) -> None:
-    graph = lineage(told.play.ledger, f"{MODEL}:4")
+def test_mermaid_has_each_node_and_edge_and_nothing_that_ends_its_strings(played: Played) -> None:
+    graph = lineage(played.play.ledger, f"{MODEL}:4")
     drawn = mermaid(graph).splitlines()
 
     assert drawn[0] == "flowchart LR"

@@ -7,7 +7,7 @@ from msgspec import structs
 
 from anew.core.events.event import Cause
 from anew.engine.decisions.decide_pending import decide_pending
-from anew.engine.history.trace import tell_of_model
+from anew.engine.history.trace import trace_of_model
 from anew.errors import NothingKnown
 from tests.builders import MODEL, MONITOR, START, Play, drift_event
 
@@ -36,34 +36,35 @@ def play() -> Play:
 
 
 @pytest.mark.parametrize(
-    ("hours", "outcome", "said"),
+    ("hours", "outcome", "sentence"),
     [(0, "hold", "0.1 is not above 0.3"), (2, "retrain", "0.6 is above 0.3"), (3, "hold", "is still under way")],
 )
-def test_decision_in_force_at_a_moment_is_told(play: Play, hours: int, outcome: str, said: str) -> None:
-    story = tell_of_model(play.ledger, MODEL, [MONITOR], START + hours * HOUR)
-    assert story.decision is not None
-    assert story.decision.outcome == outcome
-    assert said in story.decision.tree["sentence"]
+def test_decision_in_force_at_a_moment(play: Play, hours: int, outcome: str, sentence: str) -> None:
+    found = trace_of_model(play.ledger, MODEL, [MONITOR], START + hours * HOUR)
+    decision = found.chain.decision
+    assert decision is not None
+    assert decision.outcome == outcome
+    assert sentence in decision.tree["sentence"]
 
 
-def test_event_that_led_to_no_decision_is_named_with_its_reason(play: Play) -> None:
-    story = tell_of_model(play.ledger, MODEL, [MONITOR], START + 1.5 * HOUR)
-    assert [(entry.event.run_id, entry.outcome) for entry in story.ignored] == [("run-2", "The monitor itself failed.")]
+def test_event_without_part_in_a_decision(play: Play) -> None:
+    found = trace_of_model(play.ledger, MODEL, [MONITOR], START + 1.5 * HOUR)
+    assert [(entry.event.run_id, entry.outcome) for entry in found.ignored] == [("run-2", "The monitor itself failed.")]
 
 
-def test_events_of_other_monitors_are_not_named(play: Play) -> None:
+def test_other_monitors_are_left_out(play: Play) -> None:
     play.receive(drift_event("run-5", monitor="somebody-else", at=play.now))
-    story = tell_of_model(play.ledger, MODEL, [MONITOR], play.now)
-    assert story.ignored == ()
+    found = trace_of_model(play.ledger, MODEL, [MONITOR], play.now)
+    assert found.ignored == ()
 
 
-def test_event_that_waits_is_named_before_any_decision() -> None:
+def test_waiting_event_without_a_decision() -> None:
     play = Play()
     play.receive(drift_event())
-    story = tell_of_model(play.ledger, MODEL, [MONITOR], play.now)
-    assert (story.decision, [entry.outcome for entry in story.ignored]) == (None, [None])
+    found = trace_of_model(play.ledger, MODEL, [MONITOR], play.now)
+    assert (found.chain.decision, [entry.outcome for entry in found.ignored]) == (None, [None])
 
 
-def test_moment_before_anything_is_known_says_so(play: Play) -> None:
+def test_moment_before_anything_is_known(play: Play) -> None:
     with pytest.raises(NothingKnown, match=f"nothing was decided or heard about {MODEL}"):
-        tell_of_model(play.ledger, MODEL, [MONITOR], START - HOUR)
+        trace_of_model(play.ledger, MODEL, [MONITOR], START - HOUR)

@@ -11,12 +11,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from anew.cli.output import print_json
+from anew.cli.output import moment_text, print_json
 from anew.core.events.event import Event
 from anew.core.events.fields import Fields
 from anew.core.events.serialization import event_line
 from anew.engine.base.ledger import DeadLetter, InboxEntry, Ledger
-from anew.engine.history.trace import Story, tell
+from anew.engine.history.chain import Chain
+from anew.engine.history.trace import trace
 from anew.engine.inbox.redrive import read_again
 from anew.errors import NothingKnown
 from anew.settings import Settings, load_settings
@@ -46,18 +47,18 @@ def list_events(
     limit: Annotated[int, Parameter(validator=Number(gte=1))] = 50,
     json: bool = False,
 ) -> None:
-    """List events and dead letters, newest first: what they are about, and what became of them.
+    """List events and dead letters, newest first, with their subject and state.
 
     Parameters
     ----------
     waiting
-        Only events that wait, or are being worked on.
+        Only events that wait or that a flow run has leased.
     dead
-        Only dead letters: what was delivered and could not be read.
+        Only dead letters: deliveries that could not be read as events.
     ignored
-        Only how often something was knowingly ignored, by type and reason.
+        Only the counts of ignored events, by type and reason.
     limit
-        How many at most.
+        The most to list.
     json
         Print one JSON object a line.
     """
@@ -82,7 +83,7 @@ def _show_ignored(ledger: Ledger, console: Console, limit: int, *, json: bool) -
     for count in counts:
         if json:
             print_json(count)
-        table.add_row(_moment(count.last_at), str(count.count), escape(count.type), escape(count.reason))
+        table.add_row(moment_text(count.last_at), str(count.count), escape(count.type), escape(count.reason))
     if not json:
         console.print(table if counts else "nothing was ignored")
 
@@ -91,8 +92,8 @@ def _show_lines(lines: list[Line], console: Console) -> None:
     table = _table("received", "id", "event")
     for line in lines:
         deliveries = f"{line.deliveries} deliver{'y' if line.deliveries == 1 else 'ies'}"
-        what = f"{line.type} {line.about} ({line.source}, {deliveries})\n{line.state}"
-        table.add_row(_moment(line.at), escape(line.id), escape(what))
+        text = f"{line.type} {line.about} ({line.source}, {deliveries})\n{line.state}"
+        table.add_row(moment_text(line.at), escape(line.id), escape(text))
     console.print(table if lines else "no events")
     if lines:
         console.print("More: anew events show ID")
@@ -100,7 +101,7 @@ def _show_lines(lines: list[Line], console: Console) -> None:
 
 def _table(*columns: str) -> Table:
     table = Table(box=None, pad_edge=False)
-    # What a person copies stays in one piece in a narrow terminal: only the last column gives way.
+    # Only the last column folds in a narrow terminal, so that ids can be copied whole.
     for column in columns:
         table.add_column(column, overflow="fold", no_wrap=column != columns[-1])
     return table
@@ -111,23 +112,20 @@ def _line(item: InboxEntry | DeadLetter, now: datetime) -> Line:
         event = item.event
         return Line(item.received_at, event.id, _short(event.type), _about(event), item.source, item.deliveries,
                     state_of(item, now))  # fmt: skip
-    fields = _fields(loads(item.raw))
+    raw = loads(item.raw)
+    fields = Fields(cast(dict[Any, Any], raw) if isinstance(raw, dict) else {})
     kind = fields.optional_text("eventType") or fields.optional_text("type") or ""
     about = fields.optional_text("subject") or ""
     return Line(item.received_at, item.id, _short(kind), about, item.source, item.deliveries, f"dead: {item.reason}")
 
 
-def _fields(raw: object) -> Fields:
-    return Fields(cast(dict[Any, Any], raw) if isinstance(raw, dict) else {})
-
-
 def state_of(entry: InboxEntry, now: datetime) -> str:
-    """Where an entry is between received and settled, in words."""
+    """The state of an entry: settled with its outcome, leased, or waiting."""
     if entry.settled_at is not None:
         return f"settled: {entry.outcome}"
     if entry.leased_until is not None and entry.leased_until > now:
-        return f"claimed until {_moment(entry.leased_until)}"
-    return f"waiting since {_moment(entry.received_at)}"
+        return f"leased until {moment_text(entry.leased_until)}"
+    return f"waiting since {moment_text(entry.received_at)}"
 
 
 def _about(event: Event) -> str:
@@ -142,10 +140,6 @@ def _short(kind: str) -> str:
     return kind.rpartition(".")[2]
 
 
-def _moment(at: datetime) -> str:
-    return f"{at:%Y-%m-%d %H:%M:%S}Z"
-
-
 def _entry_json(entry: InboxEntry, now: datetime) -> dict[str, Any]:
     names = (
         "key",
@@ -158,9 +152,9 @@ def _entry_json(entry: InboxEntry, now: datetime) -> dict[str, Any]:
         "decided_for",
         "settled_at",
         "outcome",
+        "subject_id",
     )
-    told = {name: getattr(entry, name) for name in (*names, "subject_id")}
-    return {**event_line(entry.event), **told, "state": state_of(entry, now)}
+    return {**event_line(entry.event), **{name: getattr(entry, name) for name in names}, "state": state_of(entry, now)}
 
 
 def _letter_json(letter: DeadLetter) -> dict[str, Any]:
@@ -172,7 +166,7 @@ def _letter_json(letter: DeadLetter) -> dict[str, Any]:
 
 
 def show(id: str, *, json: bool = False) -> None:
-    """Show all that is known of one event or dead letter, and what it led to.
+    """Show one event or dead letter, and what it led to.
 
     Parameters
     ----------
@@ -193,7 +187,7 @@ def show(id: str, *, json: bool = False) -> None:
 
 
 def _show_entry(ledger: Ledger, entry: InboxEntry, now: datetime, *, json: bool) -> None:
-    led_to = _led_to(tell(ledger, entry.key))
+    led_to = _led_to(trace(ledger, entry.key).chain)
     if json:
         print_json({**_entry_json(entry, now), "led_to": [name for name, _ in led_to]})
         return
@@ -204,8 +198,8 @@ def _show_entry(ledger: Ledger, entry: InboxEntry, now: datetime, *, json: bool)
         ("key", entry.key),
         ("cause", entry.cause),
         ("source", f"{entry.source}, deliveries: {entry.deliveries}"),
-        ("received", _moment(entry.received_at)),
-        ("hinted", _moment(entry.hinted_at) if entry.hinted_at else "not yet"),
+        ("received", moment_text(entry.received_at)),
+        ("hinted", moment_text(entry.hinted_at) if entry.hinted_at else "not yet"),
         ("state", state_of(entry, now)),
     )
     _show_raw(console, event_line(entry.event))
@@ -213,14 +207,14 @@ def _show_entry(ledger: Ledger, entry: InboxEntry, now: datetime, *, json: bool)
         console.print(f"{escape(sentence)}\nWhy: anew explain {name}", soft_wrap=True)
 
 
-def _led_to(story: Story) -> list[tuple[str, str]]:
-    """What an event led to: ids, each with a sentence."""
+def _led_to(chain: Chain) -> list[tuple[str, str]]:
+    """The ids that an event led to, each with a sentence."""
     found: list[tuple[str, str]] = []
-    if story.decision:
-        found.append((story.decision.id, f"led to the decision {story.decision.id}: {story.decision.outcome}"))
-    if story.retraining:
-        found.append((story.retraining.id, f"led to the retraining {story.retraining.id}: {story.retraining.state}"))
-    found.extend((rollout.id, f"led to the rollout {rollout.id}: {rollout.state}") for rollout in story.rollouts)
+    if chain.decision:
+        found.append((chain.decision.id, f"led to the decision {chain.decision.id}: {chain.decision.outcome}"))
+    if chain.retraining:
+        found.append((chain.retraining.id, f"led to the retraining {chain.retraining.id}: {chain.retraining.state}"))
+    found.extend((rollout.id, f"led to the rollout {rollout.id}: {rollout.state}") for rollout in chain.rollouts)
     return found
 
 
@@ -236,14 +230,14 @@ def _show_letter(settings: Settings, letter: DeadLetter, *, json: bool) -> None:
         ("dead letter", letter.id),
         ("reason", letter.reason),
         ("source", f"{letter.source}, deliveries: {letter.deliveries}"),
-        ("received", _moment(letter.received_at)),
-        ("redriven", _moment(letter.redriven_at) if letter.redriven_at else "not yet"),
+        ("received", moment_text(letter.received_at)),
+        ("redriven", moment_text(letter.redriven_at) if letter.redriven_at else "not yet"),
         ("today", f"is the event {reading.key}" if isinstance(reading, Event) else reading.reason),
     )
     _show_raw(console, loads(letter.raw))
     if isinstance(reading, Event):
-        told = f"events show '{reading.key}'" if letter.redriven_at else f"events redrive {letter.id}"
-        console.print(f"Run: anew {escape(told)}", soft_wrap=True)
+        command = f"events show '{reading.key}'" if letter.redriven_at else f"events redrive {letter.id}"
+        console.print(f"Run: anew {escape(command)}", soft_wrap=True)
 
 
 def _show_facts(console: Console, *facts: tuple[str, str]) -> None:

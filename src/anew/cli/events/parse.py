@@ -2,23 +2,28 @@
 
 import sys
 from pathlib import Path
+from typing import Annotated
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
+
+from cyclopts import Parameter
 
 from anew.cli.output import print_json
 from anew.core.events.event import Event, Ignored, Parsed, Rejected
 from anew.errors import InvalidSettings, MalformedBody
 from anew.settings import Webhook, load_settings
 
+FileOrStdin = Annotated[str, Parameter(allow_leading_hyphen=True)]  # - is standard input
 
-def parse(file: str, *, json: bool = True) -> int:
+
+def parse(file: FileOrStdin, *, json: bool = True) -> int:
     """Print each event of a file, normalised, as one JSON line. Exits 2 when any is rejected.
 
     Parameters
     ----------
     file
-        A file holding one event or an array of them, Event Grid schema or CloudEvents; - for standard input.
+        A file with one event or an array of events, in Event Grid schema or CloudEvents; - for standard input.
     json
-        Lines are always JSON; accepted so that every command takes it.
+        Lines are always JSON; the option exists because every command has it.
     """
     from anew.core.events.serialization import event_line
 
@@ -36,7 +41,7 @@ def parse(file: str, *, json: bool = True) -> int:
 
 
 def read_events(file: str) -> list[Event]:
-    """The events of a file, or of standard input for `-`. Raises MalformedBody for one that is no event."""
+    """The events of a file, or of standard input for `-`. Raises MalformedBody when one cannot be read."""
     events: list[Event] = []
     for number, parsed in enumerate(_parsed(file), start=1):
         if isinstance(parsed, Rejected):
@@ -68,10 +73,10 @@ def subscribe(
     Parameters
     ----------
     url
-        The webhook's address, `https://host/events`. It must answer the handshake while this runs. The first of
-        webhook.secrets is added as `code`, unless the address has one: a secret does not belong on a command line.
+        The address of the webhook, such as https://host/events. It must answer the handshake meanwhile. The first of
+        webhook.secrets is added as `code`, unless the address has one, to keep the secret off the command line.
     name
-        The subscription's name.
+        The name of the subscription.
     cloud_events
         Deliver CloudEvents 1.0 instead of the Event Grid schema.
     azure_active_directory_tenant_id
@@ -89,7 +94,7 @@ def subscribe(
     tenant = azure_active_directory_tenant_id or settings.webhook.entra.tenant_id
     application = azure_active_directory_application_id_or_uri or next(iter(settings.webhook.entra.audiences), "")
     if bool(tenant) != bool(application):
-        raise InvalidSettings("a tenant and an application are needed, and only one of them is named")
+        raise InvalidSettings("give both a tenant and an application, or neither")
     state = subscribe_webhook(
         client,
         settings.workspace,
@@ -105,7 +110,7 @@ def subscribe(
 
 
 def with_secret(url: str, webhook: Webhook) -> str:
-    """The webhook's address with the first secret of the settings as `code`, unless it has one or there is none."""
+    """The address of the webhook with the first secret of the settings as `code`, unless it has one already."""
     parts = urlsplit(url)
     query = parse_qsl(parts.query, keep_blank_values=True)
     if not webhook.secrets or any(name == "code" for name, _ in query):

@@ -1,4 +1,4 @@
-"""`anew events redrive`, `anew events ingest` and `anew events replay`: getting back what the inbox missed."""
+"""`anew events redrive`, `anew events ingest` and `anew events replay`: recover events that the inbox missed."""
 
 import sys
 import time
@@ -14,7 +14,7 @@ from cyclopts.validators import Number
 from rich.console import Console
 from rich.markup import escape
 
-from anew.cli.output import print_json
+from anew.cli.output import moment_text, print_json, utc
 from anew.core.events.dead_letter_blobs import Undelivered, read_blob
 from anew.core.events.event import Event, Workspace
 from anew.core.events.serialization import event_line
@@ -25,37 +25,38 @@ from anew.errors import InvalidRequest, MalformedBody, NothingKnown
 from anew.settings import load_settings
 from anew.wiring import build_engine, ledger_to_read, open_ledger
 
-_NEXT = "The webhook's relay, or the next reconcile, starts what they need. Look: anew events list --waiting"
+_NEXT = "The relay of the webhook, or the next reconcile, starts their flows. See: anew events list --waiting"
 _SHOWN_REASONS = 5
 
 
-# --- our own dead letters ---------------------------------------------------------------------------------
+# --- dead letters of the ledger ---------------------------------------------------------------------------
 
 
 def redrive_letters(*ids: str, all: Annotated[bool, Parameter(negative=())] = False, json: bool = False) -> int:
-    """Read dead letters again with this version and these settings: those that are events go to the inbox.
+    """Read dead letters again with this version and these settings. Those that are events now go to the inbox.
 
-    The others stay, each with today's reason, and the command exits 1. Safe to repeat.
+    The others stay, with the reason, and the command exits 1. Safe to repeat.
 
     Parameters
     ----------
     ids
-        Dead letters' ids (x-).
+        Ids of dead letters (x-).
     all
-        Every dead letter that was not redriven yet.
+        All dead letters that were not redriven yet.
     json
         Print one JSON object a dead letter.
     """
     if bool(ids) == all:
-        raise InvalidRequest("name dead letters, or say --all", advice="Run: anew events list --dead")
+        raise InvalidRequest("give ids of dead letters, or --all", advice="Run: anew events list --dead")
     settings = load_settings()
     ledger = open_ledger(settings)
-    letters = _all_letters(ledger) if all else [_letter(ledger, name) for name in dict.fromkeys(ids)]
+    oldest_first = ledger.dead_letters(sys.maxsize)[::-1] if all else None
+    letters = oldest_first or [_letter(ledger, name) for name in dict.fromkeys(ids)]
     console = Console(highlight=False)
     stayed = 0
     for redriven in redrive(ledger, letters, {settings.workspace}, datetime.now(UTC)):
         stayed += redriven.key is None
-        _tell(console, redriven, json=json)
+        _show_redriven(console, redriven, json=json)
     if not json:
         console.print(f"{len(letters) - stayed} in the inbox, {stayed} stay.")
     if not json and len(letters) > stayed:
@@ -63,16 +64,12 @@ def redrive_letters(*ids: str, all: Annotated[bool, Parameter(negative=())] = Fa
     return 1 if stayed else 0
 
 
-def _tell(console: Console, redriven: Redriven, *, json: bool) -> None:
+def _show_redriven(console: Console, redriven: Redriven, *, json: bool) -> None:
     name, key, why_not = redriven.letter.id, redriven.key, redriven.why_not
     if json:
         print_json({"id": name, "redriven": key is not None, "key": key, "reason": why_not})
     else:
         console.print(f"{name}  {escape(f'stays: {why_not}' if key is None else f'is {key}')}", soft_wrap=True)
-
-
-def _all_letters(ledger: Ledger) -> list[DeadLetter]:
-    return ledger.dead_letters(sys.maxsize)[::-1]  # oldest first, as they came
 
 
 def _letter(ledger: Ledger, id: str) -> DeadLetter:
@@ -82,30 +79,30 @@ def _letter(ledger: Ledger, id: str) -> DeadLetter:
     return letter
 
 
-# --- Event Grid's dead letters ----------------------------------------------------------------------------
+# --- dead-letter blobs of Event Grid ----------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """What one file came to. `problem` says why none of it could be read."""
+    """The result for one file. `problem` says why it could not be read."""
 
     path: Path
     found: Found = field(default_factory=Found)
-    gave_up: Counter[str] = field(default_factory=Counter[str])  # why Event Grid gave up, and how often
+    gave_up: Counter[str] = field(default_factory=Counter[str])  # deliveries by the reason why Event Grid gave up
     problem: str | None = None
 
 
 def ingest_path(path: Path, *, dry_run: Annotated[bool, Parameter(negative=())] = False, json: bool = False) -> int:
-    """Take in the blobs Event Grid wrote of events it could not deliver. Safe to repeat.
+    """Take in the dead-letter blobs of Event Grid: events that it could not deliver. Safe to repeat.
 
-    Exits 2 if a file could not be read; the others are taken in all the same.
+    Exits 2 if a file could not be read; the other files are taken in.
 
     Parameters
     ----------
     path
-        A file, or a folder whose *.json files are read, however deep.
+        A file, or a folder: all *.json files below it are read.
     dry_run
-        Say what would be taken in, and take in nothing. Of an event in two files both are counted.
+        Show what would be taken in, without doing it. An event in two files counts twice.
     json
         Print one JSON object a file.
     """
@@ -130,7 +127,7 @@ def _files(path: Path) -> list[Path]:
     if path.is_dir():
         return sorted(file for file in path.rglob("*.json") if file.is_file())
     if not path.exists():
-        raise InvalidRequest(f"{path}: no such file or folder", advice="Name what you downloaded from the container")
+        raise InvalidRequest(f"{path}: no such file or folder", advice="Give the path of the downloaded container")
     return [path]
 
 
@@ -203,7 +200,7 @@ def _show_file(console: Console, file: File) -> None:
         console.print(f"  dead letter: {escape(element.reason)}", soft_wrap=True)
 
 
-# --- what Azure knows -------------------------------------------------------------------------------------
+# --- missed events that Azure knows of --------------------------------------------------------------------
 
 
 def replay_missed(
@@ -214,28 +211,28 @@ def replay_missed(
     dry_run: Annotated[bool, Parameter(negative=())] = False,
     json: bool = False,
 ) -> None:
-    """Ask Azure what happened that no event told of, and put it into the inbox. Safe to interrupt and to repeat.
+    """Ask Azure for drift and runs that no event reported, and put them into the inbox. Safe to interrupt and repeat.
 
-    That is drift of the monitors policies name, and completed runs that a policy claims.
+    Covers drift of the monitors that policies name, and completed runs that a policy claims.
 
     Parameters
     ----------
     since
-        From when on, such as 2026-07-14T12:00; without an offset it is UTC.
+        The beginning, such as 2026-07-14T12:00; without an offset it is UTC.
     until
-        To when; default: now.
+        The end; default: now.
     rate
-        Events a second at most.
+        The most events taken in per second.
     dry_run
-        Say what was missed, and take in nothing.
+        Show what was missed, without taking it in.
     json
         Print one JSON object.
     """
     now = datetime.now(UTC)
-    first, last = as_utc(since), as_utc(until) if until else now
+    first, last = utc(since), utc(until) if until else now
     if not first < last <= now:
         raise InvalidRequest(
-            f"from {first.isoformat()} to {last.isoformat()} is no time that has passed",
+            f"from {first.isoformat()} to {last.isoformat()} is not a span of time in the past",
             advice="Run: anew events replay --since T --until T, the earlier first",
         )
     engine = build_engine(load_settings(), actor="replay")
@@ -246,13 +243,8 @@ def replay_missed(
         play.run(rate, lambda: datetime.now(UTC), lambda pause: time.sleep(pause.total_seconds()))
 
 
-def as_utc(moment: datetime) -> datetime:
-    """The moment with an offset: UTC, unless it has one."""
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
-
-
 class Replay:
-    """One replay, told on standard output. Asks Azure when it is made."""
+    """One replay, which prints its progress. Creating it asks Azure."""
 
     def __init__(self, engine: Engine, since: datetime, until: datetime, *, json: bool) -> None:
         self._ledger = engine.ledger
@@ -262,18 +254,18 @@ class Replay:
         self._missed = missed_between(engine, since, until)
 
     def show(self) -> None:
-        """What was missed."""
+        """Print what was missed."""
         if self._json:
             print_json({**self._window, "missed": [_event_json(event) for event in self._missed], "new": 0})
             return
         for event in self._missed:
             about = (event.drift and event.drift.monitor) or event.experiment or ""
-            told = f"{event.time:%Y-%m-%d %H:%M:%S}Z  {about}  {event.run_id}"
-            self._console.print(escape(told), soft_wrap=True)
+            line = f"{moment_text(event.time)}  {about}  {event.run_id}"
+            self._console.print(escape(line), soft_wrap=True)
         self._console.print(f"{len(self._missed)} missed, dry run.")
 
     def run(self, rate: float, clock: Callable[[], datetime], sleep: Callable[[timedelta], None]) -> None:
-        """Take in what was missed, *rate* a second at most. Interrupted, it says how far it came."""
+        """Take in what was missed, at most *rate* events a second. When interrupted, print how far it came."""
         from rich.progress import Progress
 
         new = 0

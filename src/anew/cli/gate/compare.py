@@ -20,25 +20,25 @@ def compare_rows(
     worst: int = 8,
     json: bool = False,
 ) -> int:
-    """Compare two models on rows that both have scored, as the gate would. Exits 0 for promote, else 1.
+    """Compare two models on rows that both have scored, as the gate would. Exits 0 to promote, else 1.
 
     Parameters
     ----------
     scored
         A Parquet or CSV file with the columns label, champion and challenger; for auc champion_score and
-        challenger_score; and any columns of slices and blocks.
+        challenger_score; and the columns of slices and blocks.
     gate
-        The gate as JSON, as an evaluation job gets it by its input `gate`; default: non-inferiority of accuracy.
+        The gate as JSON, as in the input `gate` of an evaluation job; default: non-inferiority of accuracy.
     policy
-        A policy file, whose gate is used instead.
+        A policy file, to use its gate instead.
     model
         The model, when the policy file has several.
     figure
-        NAME=VALUE of the challenger, for floors, such as latency_ms=12. May be repeated.
+        NAME=VALUE of the challenger for a floor, such as latency_ms=12; repeat for more.
     worst
-        How many slices to tell of.
+        The most slices to list.
     json
-        Print the report that goes into the tag anew_evaluation.
+        Print the report, as in the tag anew_evaluation.
     """
     asked = _asked(gate, policy, model)
     report = compare(_read(scored), asked, figures=dict(map(_figure, figure or [])), slices_told=worst)

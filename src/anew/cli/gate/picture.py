@@ -1,4 +1,4 @@
-"""A gate's verdict for a terminal: the interval against the margin, the slices worst first, the limits."""
+"""The verdict of a gate for a terminal: interval and margin, slices worst first, floors."""
 
 import math
 from typing import Final
@@ -29,7 +29,7 @@ _STATE_COLOUR: Final = {
 
 
 def show_gate(console: Console, gate: Gate, judged: GateResult, *, unjudged: int = 0) -> None:
-    """Print the verdict and what it rests on."""
+    """Print the verdict and its reasons."""
     colour = _COLOUR[judged.outcome]
     console.print(f"[{colour}]{judged.outcome.upper()}[/]  {escape(judged.sentence)}", soft_wrap=True)
     if judged.champion is not None and judged.challenger is not None:
@@ -48,7 +48,7 @@ def show_gate(console: Console, gate: Gate, judged: GateResult, *, unjudged: int
 
 
 def picture(metric: str, lower: float, difference: float, upper: float, limit: float) -> str:
-    """The interval on a line: `[` lower, `|` difference, `]` upper, `!` the limit, `0` no difference."""
+    """The interval on a line: `[` lower, `|` difference, `]` upper, `!` limit, `0` no difference."""
     reach = max(abs(lower), abs(upper), abs(limit)) * 1.1 or 1.0
     line = ["-"] * _WIDTH
 
@@ -66,7 +66,7 @@ def picture(metric: str, lower: float, difference: float, upper: float, limit: f
 
 def _required(gate: Gate, judged: GateResult) -> str:
     if judged.required_rows is None:
-        return "no number of rows would be enough, if the difference is what it seems"
+        return "no number of rows would be enough if the true difference is the one seen"
     truth = "the difference seen" if gate.kind == "superiority" else "two equally good models"
     return f"rows needed for {truth} to pass in {POWER:.0%} of cases: {judged.required_rows}; there are {judged.rows}"
 

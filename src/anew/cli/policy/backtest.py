@@ -1,4 +1,4 @@
-"""`anew policy backtest`: policies replayed over your own history before one of them decides in production."""
+"""`anew policy backtest`: replay policies over your history before one of them decides in production."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from anew.backtest.strategies.policies import PolicyContender
 
 COSTS = (0.02, 0.05, 0.1, 0.2)
-_WORTH_A_PROCESS = 5_000  # rows; on fewer, training is done before a second process has started
+_WORTH_A_PROCESS = 5_000  # rows; with fewer, training ends before a second process has started
 _AT_LEAST_0 = Parameter(validator=Number(gte=0))
 _AT_LEAST_1 = Parameter(validator=Number(gte=1))
 _POSITIVE = Parameter(validator=Number(gt=0))
@@ -45,40 +45,39 @@ def backtest(
     cache: Path = Path(".anew/cache"),
     json: bool = False,
 ) -> None:
-    """Replay policies over labelled history, beside never, fixed periods, tool defaults and an oracle; or over signals
-    that were recorded.
+    """Replay policies over labelled rows, beside baselines and an oracle, or over recorded signals.
 
-    Give either --stream, with --label and --batch, or --signals. All options from --cost to --cache are for --stream.
+    Give --stream with --label and --batch, or --signals. All options from --cost to --cache are for --stream.
 
     Parameters
     ----------
     policies
-        Policy files; default: every policy in the folder of the settings. The job files they name need not exist.
+        Policy files; default: all policies in the folder of the settings. Job files that they name need not exist.
     stream
-        Parquet or CSV file: features, a label column, and a batch column or rows per batch.
+        Parquet or CSV file with features, a label column and, unless --batch is a number, a batch column.
     label
         The label column.
     batch
-        The batch column (batches in order of value, text in order of first appearance), or rows per batch.
+        The batch column (batches in order of value; text in order of first appearance), or rows per batch.
     signals
         CSV or JSON Lines (.jsonl) file of recorded signals: metric, value, at (RFC 3339), optionally feature, rows,
-        threshold, monitor, error, noise_floor. Policies decide at each distinct instant, on all signals up to then.
+        threshold, monitor, error, noise_floor. Policies decide at each instant, on all signals until then.
     cost
-        What one retraining costs, in accuracy x batches; may be given several times.
+        The cost of one retraining, in accuracy x batches; repeat for more.
     seeds
-        How many seeds of the model to average over.
+        The number of seeds of the model to average over.
     window
-        How many batches a model is trained on.
+        The number of batches a model is trained on.
     labels_late
-        After how many batches the labels of a batch arrive.
+        The delay of labels, in batches.
     period
-        How much time a batch stands for: cooldowns, freezes and budgets count by it.
+        The time that a batch stands for; cooldowns, freezes and budgets use it.
     shuffle
-        Shuffle the rows first: a control on which nothing drifts.
+        Shuffle the rows first: a control without drift.
     out
-        Where to write the picture: .png, or .html with the table.
+        File for the picture: .png, or .html with the table.
     cache
-        Folder for results that take long; emptied at no cost but time.
+        Folder for slow results; deleting it costs only time.
     json
         Print one JSON object.
     """
@@ -112,8 +111,8 @@ def _replay_stream(
     console = Console(stderr=True, highlight=False)
     every = [*default_contenders(), *(each.contender for each in contenders)]
     processes = 2 if len(history.labels) > _WORTH_A_PROCESS else 1
-    with progress(console) as told:
-        work = Work(cache, processes, told.update_stage)
+    with progress(console) as bars:
+        work = Work(cache, processes, bars.update_stage)
         report = run_backtest(history, every, **options, work=work)
     if out is not None:
         draw(report, out)
@@ -130,7 +129,7 @@ def _history(stream: Path, label: str | None, batch: str | None, window: int, *,
 
     if label is None or batch is None:
         absent = " and ".join(name for name, given in (("--label", label), ("--batch", batch)) if given is None)
-        raise InvalidStream(f"--stream needs {absent} as well")
+        raise InvalidStream(f"--stream also needs {absent}")
     rows = int(batch) if batch.isdecimal() else batch
     history = read_stream(stream, label=label, batch=rows, window=window)
     return shuffled(history, 0) if shuffle else history
@@ -173,7 +172,7 @@ def _contenders(files: Sequence[Path], period: timedelta) -> list["PolicyContend
 
 
 def _all_in(folder: Path) -> list[Path]:
-    """Every policy of the folder, and its defaults if they are a whole policy but for the model."""
+    """All policies of the folder, and its defaults if they are a whole policy except for the model."""
     from anew.adapters.policy_folder import DEFAULTS, policy_files, read_defaults_file
 
     files = policy_files(folder)
@@ -181,7 +180,7 @@ def _all_in(folder: Path) -> list[Path]:
 
 
 def placeholders() -> Layer:
-    """What a replay does not look at: with this below, a file need only hold `when` and its limits."""
+    """The parts that a replay does not use. With this layer below, a file needs only `when` and its limits."""
     data = {
         "model": "any",
         "monitors": ["any"],

@@ -1,4 +1,4 @@
-"""What `anew policy backtest` shows: tables for people, JSON data for machines, a picture, and its progress."""
+"""Output of `anew policy backtest`: tables for people, JSON for machines, a picture, and progress bars."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +18,7 @@ _SHOWN_COST = 0.1
 
 
 class Bars(Progress):
-    """One bar a stage."""
+    """One progress bar for each stage."""
 
     def update_stage(self, stage: str, done: int, total: int) -> None:
         known = next((task for task in self.tasks if task.description == stage), None)
@@ -27,7 +27,7 @@ class Bars(Progress):
 
 
 def progress(console: Console) -> Bars:
-    """Bars that go away when done, and that nobody sees where no terminal is."""
+    """Bars that vanish when done; without a terminal they are not shown."""
     columns = (TextColumn("{task.description:<9}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
     return Bars(*columns, TimeElapsedColumn(), console=console, transient=True, disable=not console.is_terminal)
 
@@ -36,7 +36,7 @@ def progress(console: Console) -> Bars:
 
 
 def report_json(report: "Report", contenders: Sequence["PolicyContender"]) -> dict[str, Any]:
-    """What `--json` prints of a replay over labelled rows."""
+    """The output of `--json` for a replay over labelled rows."""
     unseen = {each.name: sorted(each.unseen) for each in contenders}
     known = report.as_json()
     return {
@@ -58,10 +58,10 @@ def report_json(report: "Report", contenders: Sequence["PolicyContender"]) -> di
 
 
 def show_report(report: "Report", contenders: Sequence["PolicyContender"], console: Console) -> None:
-    """The table, what no stream can show, and how few retrainings would have done."""
+    """Print the scores, the metrics that a stream cannot show, and the retrainings that foresight would need."""
     costs = [score.cost for score in report.of(report.policies[0])]
     shown = _SHOWN_COST if _SHOWN_COST in costs else costs[-1]
-    ours = {each.name for each in contenders}
+    own = {each.name for each in contenders}
     table = Table(box=None, padding=(0, 1, 0, 0))
     table.add_column("policy", no_wrap=True)
     for heading in ("acc. %", "retr.", "needl.", *(f"λ={each:g}" for each in costs), "total"):
@@ -71,19 +71,17 @@ def show_report(report: "Report", contenders: Sequence["PolicyContender"], conso
         score = by_cost[shown]
         cells = [f"{score.accuracy:.2%}".rstrip("%"), f"{score.retrains:g}", f"{score.needless:g}"]
         cells += [f"{by_cost[each].excess_cost:.2f}" for each in costs]
-        table.add_row(name, *cells, f"{report.excess(name):.2f}", style="bold" if name in ours else None)
+        table.add_row(name, *cells, f"{report.excess(name):.2f}", style="bold" if name in own else None)
     console.print(f"[bold]{report.stream}[/]: {report.batches} batches, {report.rows:,} rows")
     console.print(table)
+    console.print(f"accuracy, retrainings and needless ones: at λ={shown:g}, the cost of one retraining.")
     console.print(
-        f"accuracy, retrainings, and those of them that were needless: at λ={shown:g}, the cost of one retraining."
-    )
-    console.print(
-        "λ=..: cost (error summed over batches + λ x retrainings) beyond that of an oracle that knows the future."
+        "λ=..: cost (error summed over batches + λ x retrainings) above that of an oracle that knows the future."
     )
     for each in contenders:
         if each.unseen:
             console.print(
-                f"[yellow]{each.name}[/] asks for {', '.join(sorted(each.unseen))}, which a stream cannot show"
+                f"[yellow]{each.name}[/] asks for {', '.join(sorted(each.unseen))}, which a stream does not contain"
             )
         if report.of(each.name)[0].retrains:
             needs = report.oracle_needs(report.of(each.name)[0].accuracy)
@@ -92,7 +90,7 @@ def show_report(report: "Report", contenders: Sequence["PolicyContender"], conso
 
 
 def draw(report: "Report", out: Path) -> None:
-    """The picture, or a page with it."""
+    """Write the picture, or a page with it."""
     from anew.backtest.picture import save_html, save_png
 
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -103,14 +101,14 @@ def draw(report: "Report", out: Path) -> None:
 
 
 def show_recorded(file: Path, replays: Sequence["RecordedReplay"], console: Console) -> None:
-    """How often each policy came to each outcome, then each retraining with its reasons."""
+    """Print the outcomes of each policy, then each retraining with its reasons."""
     table = Table(box=None, padding=(0, 1, 0, 0))
     table.add_column("policy", no_wrap=True)
     for outcome in replays[0].outcomes:
         table.add_column(str(outcome), justify="right", no_wrap=True)
     for each in replays:
         table.add_row(escape(each.policy), *(f"{count:,}" for count in each.outcomes.values()))
-    console.print(f"[bold]{escape(str(file))}[/]: {replays[0].instants:,} instants at which to decide")
+    console.print(f"[bold]{escape(str(file))}[/]: {replays[0].instants:,} decisions")
     console.print(table)
     for each in replays:
         for retrained in each.retrained:
@@ -118,4 +116,4 @@ def show_recorded(file: Path, replays: Sequence["RecordedReplay"], console: Cons
             console.print(f"[bold]{escape(each.policy)}[/] {when} {escape(retrained.sentence)}", soft_wrap=True)
         if each.unseen:
             asked = escape(", ".join(sorted(each.unseen)))
-            console.print(f"[yellow]{escape(each.policy)}[/] asks for {asked}, of which there is no signal")
+            console.print(f"[yellow]{escape(each.policy)}[/] asks for {asked}, but the file has no such signal")

@@ -9,12 +9,12 @@ from anew.settings import load_settings
 
 
 def check(*paths: Path, json: bool = False) -> int:
-    """Check policies. Exits 2 and names file, line, path, offender and allowed values if one is wrong.
+    """Check policies. Exits 2 if one is wrong, and names file, line, path, offender and allowed values.
 
     Parameters
     ----------
     paths
-        Files, or folders of them; default: the folder in the settings.
+        Files or folders; default: the folder of the settings.
     json
         Print one JSON object: {"ok", "policies", "problems"}.
     """
@@ -31,7 +31,7 @@ def check(*paths: Path, json: bool = False) -> int:
         raise InvalidPolicy(tuple(problems))
     else:
         for item in known:
-            print(f"ok  {item['source']}  {item['tells']}")
+            print(f"ok  {item['source']}  {item['summary']}")
     return 2 if problems else 0
 
 
@@ -47,9 +47,9 @@ def _checked(path: Path) -> list[dict[str, str]]:
 
     if path.name in DEFAULTS and path.is_file():
         read_defaults_file(path)
-        return [{"model": "", "source": str(path), "tells": "lies under the policies beside it"}]
+        return [{"model": "", "source": str(path), "summary": "lies under the policies beside it"}]
     policies = load_policies(path) if path.is_dir() else load_policy_files([path])
     return [
-        {"model": entry.policy.model, "source": entry.source, "tells": f"keeps {entry.policy.model} fresh"}
+        {"model": entry.policy.model, "source": entry.source, "summary": f"keeps {entry.policy.model} fresh"}
         for entry in policies.entries
     ]

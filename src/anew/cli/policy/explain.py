@@ -1,4 +1,4 @@
-"""`anew policy explain`: what would be decided now, with nothing recorded and nothing started."""
+"""`anew policy explain`: the decision that a policy would make now, without recording or starting anything."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Any
 
 from rich.console import Console
 
-from anew.cli.events.parse import read_events
+from anew.cli.events.parse import FileOrStdin, read_events
 from anew.cli.output import print_json
 from anew.cli.trees import rich_tree
 from anew.core.decisions.explain import to_json
@@ -14,17 +14,17 @@ from anew.errors import UnknownModel
 from anew.settings import load_settings
 
 
-def explain(policy: Path, *, event: str | None = None, model: str | None = None, json: bool = False) -> int:
-    """Decide now by a policy file, on an event from a file and on what the policy's sources say. No side effects.
+def explain(policy: Path, *, event: FileOrStdin | None = None, model: str | None = None, json: bool = False) -> int:
+    """Show what a policy would decide now, on events from a file and on evidence of its sources. No side effects.
 
     Parameters
     ----------
     policy
-        The policy's file.
+        The policy file.
     event
-        A file with events as Event Grid sends them, or - for standard input; default: none, only the sources.
+        A file with events as Event Grid sends them, or - for standard input; default: only the sources.
     model
-        Which, if the file holds several.
+        The model, if the file holds several policies.
     json
         Print one JSON object: {"model", "outcome", "tree", "evidence", "ignored"}.
     """
@@ -40,8 +40,15 @@ def explain(policy: Path, *, event: str | None = None, model: str | None = None,
     events = read_events(event) if event else []
     seen = preview(ledger_to_read(settings), readers, compiled, events, datetime.now(UTC))
     if json:
-        told = {"model": compiled.policy.model, "outcome": seen.decision.outcome, "tree": to_json(seen.decision.tree)}
-        print_json({**told, "evidence": evidence_json(seen.evidence), "ignored": list(seen.ignored)})
+        print_json(
+            {
+                "model": compiled.policy.model,
+                "outcome": seen.decision.outcome,
+                "tree": to_json(seen.decision.tree),
+                "evidence": evidence_json(seen.evidence),
+                "ignored": list(seen.ignored),
+            }
+        )
         return 0
     console = Console(highlight=False)
     console.print(rich_tree(seen.decision.tree))
@@ -54,4 +61,4 @@ def _only(policies: tuple[Any, ...], file: Path) -> str:
     if len(policies) == 1:
         return str(policies[0].model)
     names = ", ".join(policy.model for policy in policies)
-    raise UnknownModel(f"{file} holds {len(policies)} policies", advice=f"Say which: --model {names}")
+    raise UnknownModel(f"{file} holds {len(policies)} policies", advice=f"Choose one by --model: {names}")

@@ -1,4 +1,4 @@
-"""What led to what, as a graph: events, decisions, trainings, gates, versions, rollouts and traffic. Pure."""
+"""What led to what, as a graph for a person: events, decisions, retrainings, gates, versions, rollouts, traffic."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class NodeKind(StrEnum):
-    """What a node stands for."""
+    """The kind of thing that a node stands for."""
 
     EVENT = "event"
     DECISION = "decision"
@@ -20,7 +20,7 @@ class NodeKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class LineageNode:
-    """One thing of the chain: a title, and lines that say more."""
+    """One thing: a title, and lines with details."""
 
     id: str
     kind: NodeKind
@@ -31,9 +31,7 @@ class LineageNode:
 
 @dataclass(frozen=True, slots=True)
 class LineageEdge:
-    """That one thing led to another. What only stands `beside`, such as the version a candidate was compared with, is
-    no cause.
-    """
+    """One thing led to another. With `beside` it did not: a gate compared a candidate with the champion, no more."""
 
     source: str
     target: str
@@ -43,33 +41,32 @@ class LineageEdge:
 
 @dataclass(slots=True)
 class Lineage:
-    """A graph that grows; what is added twice is there once."""
+    """A graph that grows. Adding a node or an edge again changes nothing but the node's text."""
 
     nodes: dict[str, LineageNode] = field(default_factory=dict[str, LineageNode])
     edges: dict[LineageEdge, None] = field(default_factory=dict[LineageEdge, None])
 
-    def add(self, node: LineageNode) -> bool:
-        """Whether it is new."""
-        new = node.id not in self.nodes
-        self.nodes.setdefault(node.id, node)
-        return new
+    def add(self, node: LineageNode) -> str:
+        """Add a node; returns its id."""
+        self.nodes[node.id] = node
+        return node.id
 
     def link(self, source: str, target: str, label: str = "", *, beside: bool = False) -> None:
         """Say that source led to target."""
         self.edges[LineageEdge(source, target, label, beside)] = None
 
     def roots(self) -> list[LineageNode]:
-        """What nothing in the graph led to, and what stands beside nothing, in the order it was added."""
+        """The nodes without a cause in the graph, except those that only stand beside another, in order of adding."""
         below = {edge.target for edge in self.edges if not edge.beside}
         beside = {edge.source for edge in self.edges if edge.beside} - {e.source for e in self.edges if not e.beside}
         return [node for node in self.nodes.values() if node.id not in below | beside]
 
     def led_to(self, node_id: str) -> list[tuple[str, LineageNode]]:
-        """What the node led to, with the edges' labels."""
+        """The nodes that this one led to, with the labels of the edges."""
         return [(e.label, self.nodes[e.target]) for e in self.edges if e.source == node_id and not e.beside]
 
     def beside(self, node_id: str) -> list[tuple[str, LineageNode]]:
-        """What stands beside the node."""
+        """The nodes beside this one, with the labels of the edges."""
         return [(e.label, self.nodes[e.source]) for e in self.edges if e.target == node_id and e.beside]
 
 
@@ -90,6 +87,6 @@ def _mermaid_lines(graph: Lineage) -> Iterator[str]:
 
 
 def _quoted(text: str) -> str:
-    """The text with what would end a Mermaid string, or begin markup, as its entity code."""
+    """The text with entity codes for the characters that would end a Mermaid string or begin markup."""
     codes = {'"': "#quot;", "<": "#lt;", ">": "#gt;", "#": "#35;", "`": "#96;"}
     return "".join(codes.get(char, char if char.isprintable() else " ") for char in text)

@@ -1,173 +1,119 @@
-"""The chain of one id, both ways: back to the events that caused it, forward to the traffic it has or had."""
+"""The chain of an id as a graph for a person: back to the events that caused it, forward to the traffic it has or had.
+`anew lineage` draws it.
+"""
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from itertools import groupby
 
+from anew.core.gate import GateResult
 from anew.core.history.graph import Lineage, LineageNode, NodeKind
 from anew.core.retrainings.lifecycle import Retraining
 from anew.core.rollouts.lifecycle import Rollout, RolloutKind
-from anew.core.rollouts.traffic_history import Period, name_of, names_in, split_words
+from anew.core.rollouts.traffic_history import Period, name_of, split_words
 from anew.engine.base.ledger import DecisionRecord, InboxEntry, Ledger
-from anew.engine.history.traffic import EndpointHistory, decision_named, events_of, rollouts_by, traffic_history
+from anew.engine.history.chain import Chain, Start, Version, Walk
+from anew.engine.history.traffic import EndpointHistory
 from anew.errors import NothingKnown
 
-_DECISIONS = 1000
+_EVENTS = 5  # of one decision
 
 
 def lineage(ledger: Ledger, about: str) -> Lineage:
     """The graph around an event (its id or inbox key), decision, retraining, rollout, external run, `model:version`, or
-    model (what of it serves now). Raises NothingKnown.
+    model (the versions that serve now, else its newest decision). Raises NothingKnown.
     """
-    drawing = _Drawing(ledger)
-    if (rollout := ledger.rollout(about)) is not None:
-        drawing.version(rollout.model, rollout.version)
-    elif (decision := ledger.decision(about)) is not None:
-        drawing.decision(decision)
-    elif (retraining := ledger.retraining(about) or ledger.retraining_by_job(about)) is not None:
-        drawing.retraining(retraining)
-    elif (entry := ledger.entry(about)) is not None:
-        drawing.event(entry)
-    elif drawing.knows_version(about):
-        drawing.version(*_split(about))
-    else:
-        drawing.serving(about)
-    return drawing.graph
+    walk = Walk(ledger, _EVENTS)
+    starts = walk.find(about) or list(_serving(walk, about)) or ledger.decisions(about, limit=1)
+    if not starts:
+        raise NothingKnown(f"the ledger knows no event, decision, retraining, rollout, version or model called {about}")
+    graph = Lineage()
+    for chain in _connected(walk, starts):
+        _draw(graph, chain)
+        if chain.version is not None:
+            for endpoint in walk.endpoints(chain.version.model):
+                _draw_traffic(graph, chain, str(chain.version), endpoint)
+    return graph
 
 
-@dataclass(slots=True)
-class _Drawing:
-    """A graph under way: each method adds its thing, unless it is there, and then what is next to it."""
+def _serving(walk: Walk, model: str) -> Iterator[Version]:
+    names = (name_of(share) for endpoint in walk.endpoints(model) for share in endpoint.now.shares)
+    for found, _, version in (name.rpartition(":") for name in names):
+        if found.casefold() == model.casefold():
+            yield Version(found, version)
 
-    ledger: Ledger
-    graph: Lineage = field(default_factory=Lineage)
 
-    def event(self, entry: InboxEntry) -> None:
-        covering = [each for each in self.ledger.decisions(limit=_DECISIONS) if entry.key in each.covers]
-        for decision in covering:
-            self.decision(decision)
-            self._event(entry, decision)
-        if covering:
-            return
-        subject = entry.subject_id or ""
-        retraining = self.ledger.retraining(subject) or self.ledger.retraining_by_job(entry.event.run_id or "")
-        if (rollout := self.ledger.rollout(subject)) is not None:
-            self.version(rollout.model, rollout.version)
-        elif retraining is not None:
-            self.retraining(retraining)
-        elif entry.event.model and entry.event.version and self.knows_version(_name(entry)):
-            self.version(entry.event.model, entry.event.version)
-        else:
-            self.graph.add(_event_node(entry, entry.outcome or "waits in the inbox"))
+def _connected(walk: Walk, starts: Iterable[Start]) -> Iterator[Chain]:
+    """The chains of these records, and then those that their rollouts belong to: a rollout is part of the chain of its
+    version, and of the decision that asked for it or ended it.
+    """
+    waiting = deque(Version(each.model, each.version) if isinstance(each, Rollout) else each for each in starts)
+    seen: set[str] = set()
+    while waiting:
+        chain = walk.chain(waiting.popleft())
+        seen |= {str(chain.version), chain.decision.id if chain.decision else ""}
+        yield chain
+        for rollout in chain.rollouts:
+            version = Version(rollout.model, rollout.version)
+            decision = walk.decision_named(rollout.request_reason, rollout.reason)
+            if decision is not None and decision.id not in seen:
+                seen.add(decision.id)
+                waiting.append(decision)
+            if str(version) not in seen:
+                seen.add(str(version))
+                waiting.append(version)
 
-    def decision(self, decision: DecisionRecord) -> None:
-        if not self.graph.add(_decision_node(decision)):
-            return
-        for entry in events_of(self.ledger, decision):
-            self._event(entry, decision)
-        if decision.retraining_id and (retraining := self.ledger.retraining(decision.retraining_id)):
-            self.retraining(retraining)
-        if decision.leaves_version:
-            self._went_back(decision)
 
-    def retraining(self, retraining: Retraining) -> None:
-        if not self.graph.add(_retraining_node(retraining)):
-            return
-        decision = self.ledger.decision(retraining.decision_id)
-        if decision is not None:
-            self.decision(decision)
-            self.graph.link(decision.id, retraining.id)
-        last = retraining.id
-        if retraining.gate is not None:
-            last = f"{retraining.id}/gate"
-            self.graph.add(_gate_node(retraining, last))
-            self.graph.link(retraining.id, last)
-        if retraining.champion_version is not None:
-            champion = LineageNode(f"{retraining.model}:{retraining.champion_version}", NodeKind.VERSION,
-                                   f"{retraining.model}:{retraining.champion_version}")  # fmt: skip
-            self.graph.add(champion)
-            self.graph.link(champion.id, last, "compared with", beside=True)
-        if retraining.new_version is not None:
-            self.version(retraining.model, retraining.new_version)
-            self.graph.link(last, f"{retraining.model}:{retraining.new_version}")
+def _draw(graph: Lineage, chain: Chain) -> None:
+    last = None
+    if chain.decision is not None:
+        last = graph.add(_decision_node(chain.decision))
+    for entry in chain.events:
+        event = graph.add(_event_node(entry, *([] if last else [entry.outcome or "waits in the inbox"])))
+        if last:
+            graph.link(event, last)
+    if chain.retraining is not None:
+        last = _draw_retraining(graph, chain.retraining, last)
+    label = "goes back"
+    if chain.version is not None:
+        version = graph.add(_version_node(chain.version, registered=chain.retraining is not None))
+        if last:
+            graph.link(last, version)
+        last, label = version, ""
+    for rollout in chain.rollouts:
+        node = graph.add(_rollout_node(rollout))
+        if last:
+            graph.link(last, node, label)
 
-    def version(self, model: str, version: str) -> None:
-        made = [each for each in self.ledger.retrainings(model=model) if each.new_version == version]
-        if not self.graph.add(_version_node(model, version, known=bool(made))):
-            return
-        for retraining in made:
-            self.retraining(retraining)
-            self.graph.link(self._last_of(retraining), f"{model}:{version}")
-        ours = [rollout for rollout in self._rollouts(model) if rollout.version == version]
-        for rollout in ours:
-            self._rollout(rollout)
-        for endpoint in self._endpoints(model):
-            self._traffic(f"{model}:{version}", endpoint, {rollout.id for rollout in ours})
 
-    def serving(self, model: str) -> None:
-        """What of the model serves now, everywhere. Raises NothingKnown."""
-        names = [name_of(share) for endpoint in self._endpoints(model) for share in endpoint.now.shares]
-        for found, version in map(_split, names):
-            if found.casefold() == model.casefold():
-                self.version(found, version)
-        if not self.graph.nodes:
-            for decision in self.ledger.decisions(model, limit=1):
-                self.decision(decision)
-        if not self.graph.nodes:
-            raise NothingKnown(
-                f"the ledger knows no event, decision, retraining, rollout, version or model called {model}"
-            )
-
-    def knows_version(self, about: str) -> bool:
-        model, version = _split(about)
-        if not model:
-            return False
-        trained = {each.new_version for each in self.ledger.retrainings(model=model)}
-        seen = {name for endpoint in self._endpoints(model) for name in names_in(endpoint.line)}
-        return version in trained | {each.version for each in self._rollouts(model)} or about in seen
-
-    def _event(self, entry: InboxEntry, decision: DecisionRecord) -> None:
-        self.graph.add(_event_node(entry))
-        self.graph.link(entry.key, decision.id)
-
-    def _went_back(self, decision: DecisionRecord) -> None:
-        for rollout in rollouts_by(self.ledger, decision):
-            self.version(rollout.model, rollout.version)
-            self.graph.link(decision.id, rollout.id, "goes back")
-
-    def _rollout(self, rollout: Rollout) -> None:
-        if not self.graph.add(_rollout_node(rollout)):
-            return
-        reference = f"{rollout.model}:{rollout.version}"
-        self.graph.link(reference, rollout.id)
-        decision = decision_named(self.ledger, rollout.request_reason, rollout.reason)
-        if decision is not None:
-            self.decision(decision)
-
-    def _traffic(self, reference: str, endpoint: EndpointHistory, ours: Collection[str]) -> None:
-        """What the version served here, each time under the rollout that brought it, or under the version itself."""
-        for held in _times_held(endpoint.line, reference):
-            brought_by = held[0].change.rollout_id
-            above = brought_by if brought_by in ours and brought_by else reference
-            node = _traffic_node(reference, endpoint, held)
-            self.graph.add(node)
-            self.graph.link(above, node.id)
-
-    def _endpoints(self, model: str) -> tuple[EndpointHistory, ...]:
-        try:
-            return traffic_history(self.ledger, model)
-        except NothingKnown:
-            return ()
-
-    def _rollouts(self, model: str) -> list[Rollout]:
-        return self.ledger.rollouts(model=model)
-
-    def _last_of(self, retraining: Retraining) -> str:
-        return f"{retraining.id}/gate" if retraining.gate is not None else retraining.id
+def _draw_retraining(graph: Lineage, retraining: Retraining, decision: str | None) -> str:
+    """Draw it with its gate and the champion beside; returns the last of its nodes."""
+    last = graph.add(_retraining_node(retraining))
+    if decision:
+        graph.link(decision, last)
+    if retraining.gate is not None:
+        gate = graph.add(_gate_node(retraining, retraining.gate))
+        graph.link(last, gate)
+        last = gate
+    if retraining.champion_version is not None:
+        name = f"{retraining.model}:{retraining.champion_version}"
+        if name not in graph.nodes:
+            graph.add(LineageNode(name, NodeKind.VERSION, name))
+        graph.link(name, last, "compared with", beside=True)
+    return last
 
 
 # --- traffic ----------------------------------------------------------------------------------------------
+
+
+def _draw_traffic(graph: Lineage, chain: Chain, reference: str, endpoint: EndpointHistory) -> None:
+    """Draw each time the version served here, under the rollout that brought it, or under the version itself."""
+    brought = {rollout.id for rollout in chain.rollouts}
+    for held in _times_held(endpoint.line, reference):
+        node = graph.add(_traffic_node(reference, endpoint, held))
+        rollout_id = held[0].change.rollout_id
+        graph.link(rollout_id if rollout_id in brought else reference, node)
 
 
 def _times_held(line: Sequence[Period], reference: str) -> list[list[Period]]:
@@ -200,54 +146,44 @@ def _moment(at: datetime) -> str:
 
 
 def _event_node(entry: InboxEntry, *more: str) -> LineageNode:
-    what = f"{entry.event.type.rpartition('.')[2]} {entry.event.subject}"
-    return LineageNode(entry.key, NodeKind.EVENT, entry.event.id, (what, *more), entry.event.time)
+    about = f"{entry.event.type.rpartition('.')[2]} {entry.event.subject}"
+    return LineageNode(entry.key, NodeKind.EVENT, entry.event.id, (about, *more), entry.event.time)
 
 
 def _decision_node(decision: DecisionRecord) -> LineageNode:
-    told = str(decision.tree.get("sentence", decision.outcome))
-    count = len(decision.covers)
-    details = (told, *((f"covers {count} events",) if count > 1 else ()))
-    return LineageNode(
-        decision.id, NodeKind.DECISION, f"{decision.id} {decision.outcome}", details, decision.decided_at
-    )
+    title = f"{decision.id} {decision.outcome}"
+    details = [str(decision.tree.get("sentence", decision.outcome))]
+    if len(decision.covers) > 1:
+        details.append(f"covers {len(decision.covers)} events")
+    return LineageNode(decision.id, NodeKind.DECISION, title, tuple(details), decision.decided_at)
 
 
 def _retraining_node(retraining: Retraining) -> LineageNode:
-    details = (
-        f"{retraining.launcher} run {retraining.external_run_id or 'not launched'}, job {retraining.job_name}",
-        *((f"evaluated by {retraining.evaluation_job}",) if retraining.gate else ()),
-        *((retraining.reason,) if retraining.reason else ()),
-        *(("somebody else's training, which the policy claims",) if retraining.is_adopted else ()),
-    )
+    run = retraining.external_run_id or "not launched"
+    details = [f"{retraining.launcher} run {run}, job {retraining.job_name}"]
+    if retraining.gate:
+        details.append(f"evaluated by {retraining.evaluation_job}")
+    if retraining.reason:
+        details.append(retraining.reason)
+    if retraining.is_adopted:
+        details.append("adopted: anew did not start this training, but the policy claims it")
     title = f"{retraining.id} {retraining.state}"
-    return LineageNode(retraining.id, NodeKind.RETRAINING, title, details, retraining.created_at)
+    return LineageNode(retraining.id, NodeKind.RETRAINING, title, tuple(details), retraining.created_at)
 
 
-def _gate_node(retraining: Retraining, node_id: str) -> LineageNode:
-    gate = retraining.gate
-    assert gate is not None
-    said = f"{retraining.approval} by {retraining.approval_by}: {retraining.approval_reason}"
-    details = (gate.sentence, *((said,) if retraining.approval else ()))
-    return LineageNode(node_id, NodeKind.GATE, str(gate.outcome), details)
+def _gate_node(retraining: Retraining, gate: GateResult) -> LineageNode:
+    answer = f"{retraining.approval} by {retraining.approval_by}: {retraining.approval_reason}"
+    details = (gate.sentence, *([answer] if retraining.approval else []))
+    return LineageNode(f"{retraining.id}/gate", NodeKind.GATE, str(gate.outcome), details)
 
 
-def _version_node(model: str, version: str, *, known: bool) -> LineageNode:
-    unknown = "anew did not register it, and does not know what it was trained from"
-    return LineageNode(f"{model}:{version}", NodeKind.VERSION, f"{model}:{version}", () if known else (unknown,))
+def _version_node(version: Version, *, registered: bool) -> LineageNode:
+    details = () if registered else ("anew did not register it, and does not know what it was trained from",)
+    return LineageNode(str(version), NodeKind.VERSION, str(version), details)
 
 
 def _rollout_node(rollout: Rollout) -> LineageNode:
-    what = "brought back" if rollout.kind is RolloutKind.ROLLBACK else "released"
-    title = f"{rollout.id} {what} to {rollout.place}: {rollout.state}"
+    verb = "brought back" if rollout.kind is RolloutKind.ROLLBACK else "released"
+    title = f"{rollout.id} {verb} to {rollout.place}: {rollout.state}"
     details = tuple(reason for reason in (rollout.request_reason, rollout.reason) if reason)
     return LineageNode(rollout.id, NodeKind.ROLLOUT, title, details, rollout.created_at)
-
-
-def _split(reference: str) -> tuple[str, str]:
-    model, _, version = reference.rpartition(":")
-    return model, version
-
-
-def _name(entry: InboxEntry) -> str:
-    return f"{entry.event.model}:{entry.event.version}"

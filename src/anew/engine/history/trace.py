@@ -1,5 +1,5 @@
-"""What the ledger can tell about one id, or about a model at some moment: the chain from event to decision to training
-to rollout, and the events that led to no decision, each with its reason.
+"""Why something did, or did not, happen: the chain of an id, or the chain of a model at a moment with the events that
+had no part in its decision. `anew explain` shows it.
 """
 
 from collections.abc import Collection
@@ -8,99 +8,62 @@ from datetime import datetime, timedelta
 
 from anew.core.decisions.decide import monitors_of
 from anew.core.events.event import Cause
-from anew.core.retrainings.lifecycle import Retraining
-from anew.core.rollouts.lifecycle import Rollout
-from anew.engine.base.ledger import AuditRow, DecisionRecord, InboxEntry, Ledger
-from anew.engine.history.traffic import decision_named, rollouts_by
+from anew.engine.base.ledger import AuditRow, InboxEntry, Ledger
+from anew.engine.history.chain import Chain, Walk
 from anew.errors import NothingKnown
 
 _LOOK_BACK = timedelta(days=7)
 
 
 @dataclass(frozen=True, slots=True)
-class Story:
-    """One chain. Parts that do not exist, or not yet, are None or empty."""
+class Trace:
+    """One chain with its audit trail, in order. `ignored` are events about the model, received since the decision and
+    not covered by it, each with its outcome.
+    """
 
-    events: tuple[InboxEntry, ...]
-    decision: DecisionRecord | None
-    retraining: Retraining | None
-    rollouts: tuple[Rollout, ...]
+    chain: Chain
     audit: tuple[AuditRow, ...]
-    ignored: tuple[InboxEntry, ...] = ()  # heard of the model by then, and no part of the decision
+    ignored: tuple[InboxEntry, ...] = ()
 
 
-def tell(ledger: Ledger, about: str) -> Story:
-    """The story of an event id, inbox key, decision, retraining, rollout, external run or model (its newest decision).
-
-    Raises NothingKnown.
+def trace(ledger: Ledger, about: str) -> Trace:
+    """The trace of an event id, inbox key, decision, retraining, rollout, external run, `model:version`, or model (its
+    newest decision). Raises NothingKnown.
     """
+    walk = Walk(ledger)
+    found = walk.find(about) or ledger.decisions(about, limit=1)
+    chain = walk.chain(found[0]) if found else Chain()
+    if not (chain.events or chain.decision or chain.retraining or chain.rollouts):
+        raise NothingKnown(f"the ledger knows no event, decision, retraining or rollout of {about}")
     entry = ledger.entry(about)
-    subject = (entry.subject_id if entry else None) or about
-    decision = _decision(ledger, subject)
-    retraining = _retraining(ledger, subject, decision)
-    if decision is None and retraining is not None:
-        decision = ledger.decision(retraining.decision_id)
-    rollouts = _rollouts(ledger, subject, retraining, decision)
-    if entry is None and decision is None and not rollouts:
-        raise NothingKnown(f"the ledger knows no event, decision, retraining, rollout or model called {about}")
-    own = (entry.key,) if entry else ()
-    covered = dict.fromkeys((*(decision.covers if decision else ()), *own))
-    events = tuple(found for key in covered if (found := ledger.entry(key)))
-    subjects = [item.id for item in (decision, retraining, *rollouts) if item]
-    audit = sorted((row for subject in subjects for row in ledger.audit(subject)), key=lambda row: row.seq)
-    return Story(events, decision, retraining, rollouts, tuple(audit))
+    if entry is not None and entry not in chain.events:
+        chain = replace(chain, events=(*chain.events, entry))
+    return Trace(chain, _audit(ledger, chain))
 
 
-def tell_of_model(ledger: Ledger, model: str, monitors: Collection[str], at: datetime) -> Story:
-    """The decision in force for a model at this moment, and what was heard since it, or in the week before the moment
-    when there is none, that is no part of a decision. Raises NothingKnown when there is neither.
+def trace_of_model(ledger: Ledger, model: str, monitors: Collection[str], at: datetime) -> Trace:
+    """The decision in force for a model at this moment, and the events since it that had no part in a decision; those
+    of the week before the moment when there is no decision. Raises NothingKnown when there is neither.
     """
-    newest = ledger.decisions(model=model, limit=1, until=at)
-    decision = newest[0] if newest else None
+    decision = next(iter(ledger.decisions(model, limit=1, until=at)), None)
     since = decision.decided_at if decision else at - _LOOK_BACK
     covered = set(decision.covers) if decision else set[str]()
+    watched = {name.casefold() for name in monitors}
     ignored = tuple(
         entry
         for entry in ledger.recent(list(Cause), since)
-        if entry.received_at <= at and entry.key not in covered and _is_about(entry, model, monitors)
+        if entry.received_at <= at and entry.key not in covered and _is_about(entry, model, watched)
     )
     if decision is None and not ignored:
         raise NothingKnown(f"until {at.isoformat(' ', 'seconds')} nothing was decided or heard about {model}")
-    story = tell(ledger, decision.id) if decision else Story((), None, None, (), ())
-    return replace(story, ignored=ignored)
+    chain = Walk(ledger).chain(decision) if decision else Chain()
+    return Trace(chain, _audit(ledger, chain), ignored)
 
 
-def _is_about(entry: InboxEntry, model: str, monitors: Collection[str]) -> bool:
-    watched = {name.casefold() for name in monitors}
-    return entry.event.model == model or bool(watched & {name.casefold() for name in monitors_of(entry.event)})
+def _is_about(entry: InboxEntry, model: str, watched: Collection[str]) -> bool:
+    return entry.event.model == model or any(name.casefold() in watched for name in monitors_of(entry.event))
 
 
-def _decision(ledger: Ledger, about: str) -> DecisionRecord | None:
-    found = ledger.decision(about)
-    if found is not None:
-        return found
-    rollout = ledger.rollout(about)
-    if rollout is not None:
-        return decision_named(ledger, rollout.request_reason)
-    newest = ledger.decisions(model=about, limit=1)
-    return newest[0] if newest else None
-
-
-def _retraining(ledger: Ledger, about: str, decision: DecisionRecord | None) -> Retraining | None:
-    if decision is not None:
-        return ledger.retraining(decision.retraining_id) if decision.retraining_id else None
-    rollout = ledger.rollout(about)
-    if rollout is not None:
-        return ledger.retraining(rollout.retraining_id) if rollout.retraining_id else None
-    return ledger.retraining(about) or ledger.retraining_by_job(about)
-
-
-def _rollouts(
-    ledger: Ledger, about: str, retraining: Retraining | None, decision: DecisionRecord | None
-) -> tuple[Rollout, ...]:
-    known = ledger.rollouts(limit=10_000)
-    wanted = retraining.id if retraining else None
-    went_back = {item.id for item in rollouts_by(ledger, decision)} if decision else set[str]()
-    return tuple(
-        item for item in known if item.id == about or item.id in went_back or (wanted and item.retraining_id == wanted)
-    )
+def _audit(ledger: Ledger, chain: Chain) -> tuple[AuditRow, ...]:
+    subjects = [item.id for item in (chain.decision, chain.retraining, *chain.rollouts) if item]
+    return tuple(sorted((row for each in subjects for row in ledger.audit(each)), key=lambda row: row.seq))
