@@ -13,7 +13,7 @@ from anew.core.retrainings.lifecycle import ADOPTED, Retraining, RetrainingState
 from anew.core.retrainings.lineage_tags import RETRAINING_TAG
 from anew.engine.base.context import Engine
 from anew.engine.base.ledger import DecisionRecord, InboxEntry
-from anew.engine.base.ports import RunStatus, RunView
+from anew.engine.base.ports import RunStatus
 from anew.errors import StaleWrite
 
 
@@ -47,7 +47,10 @@ def adopt_run(engine: Engine, entry: InboxEntry, now: datetime) -> Retraining | 
         if now < entry.received_at + engine.timing.confirm_within:
             return NotYet("Azure does not show yet that it completed")
         return NotOurRun("not adopted: Azure never showed that this run completed")
-    match _confirmed(engine, event, view):
+    # For a run within another run the SDK gives the experiment's id instead of its name: it is not adopted.
+    is_as_reported = view.status is RunStatus.COMPLETED and view.experiment == event.experiment
+    is_foreign = RETRAINING_TAG not in view.tags
+    match _adoptions(engine, view.experiment, view.tags) if is_as_reported and is_foreign else []:
         case []:
             return NotOurRun()
         case [(policy, adoption)]:
@@ -55,15 +58,6 @@ def adopt_run(engine: Engine, entry: InboxEntry, now: datetime) -> Retraining | 
         case several:
             models = ", ".join(policy.model for policy, _ in several)
             return NotOurRun(f"not adopted: the policies of {models} adopt this run, but only one may")
-
-
-def _confirmed(engine: Engine, event: Event, view: RunView) -> list[tuple[Policy, Adoption]]:
-    """The policies that adopt the run as Azure shows it."""
-    # For a run within another run the SDK gives the experiment's id instead of its name: it is not adopted.
-    is_confirmed = view.status is RunStatus.COMPLETED and view.experiment == event.experiment
-    if not is_confirmed or RETRAINING_TAG in view.tags:
-        return []
-    return _adoptions(engine, view.experiment, view.tags)
 
 
 def _adoptions(engine: Engine, experiment: str | None, tags: Mapping[str, str] | None) -> list[tuple[Policy, Adoption]]:

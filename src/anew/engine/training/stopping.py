@@ -37,7 +37,8 @@ def finish_stopping(engine: Engine, retraining: Retraining, now: datetime) -> Re
     The pipeline is stopped first, because it may be about to start the job, which would then be left running. Raises
     AzureUnavailable.
     """
-    if _is_launch_unknown(retraining):
+    if not retraining.is_adopted and retraining.external_run_id is None and retraining.intended_at is not None:
+        # A launch was intended, and its result is not recorded.
         run_id = engine.launchers[retraining.launcher].find(order_of(retraining))
         if run_id is not None:
             retraining = note_retraining(engine, retraining, "run-found", now, external_run_id=run_id, intended_at=None)
@@ -47,11 +48,6 @@ def finish_stopping(engine: Engine, retraining: Retraining, now: datetime) -> Re
         return retraining
     timed_out = retraining.stopped_for is StopCause.TIMED_OUT
     return move_retraining(engine, retraining, RetrainingMove.FAILED if timed_out else RetrainingMove.CANCELED, now)
-
-
-def _is_launch_unknown(retraining: Retraining) -> bool:
-    """Whether a launch was intended, and its result is not recorded."""
-    return not retraining.is_adopted and retraining.external_run_id is None and retraining.intended_at is not None
 
 
 def _stop_pipeline(engine: Engine, retraining: Retraining) -> bool:
