@@ -13,17 +13,10 @@ _MARK = {
 }
 
 
-def rich_tree(node: Node) -> Tree:
-    """The tree, each node with its mark and its sentence."""
-    tree = Tree(_line(node))
-    _grow(tree, node)
-    return tree
-
-
-def _grow(tree: Tree, node: Node) -> None:
+def rich_tree(node: Node, into: Tree | None = None) -> Tree:
+    """The tree, each node with its mark and its sentence; as a branch of *into* if there is one."""
+    line = f"{_MARK[node.verdict]} {escape(node.sentence)}"
+    tree = Tree(line) if into is None else into.add(line)
     for child in node.children:
-        _grow(tree.add(_line(child)), child)
-
-
-def _line(node: Node) -> str:
-    return f"{_MARK[node.verdict]} {escape(node.sentence)}"
+        rich_tree(child, tree)
+    return tree

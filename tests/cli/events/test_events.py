@@ -10,11 +10,13 @@ import pytest
 
 from anew.adapters.ledger import SqlLedger
 from anew.cli import app
+from anew.cli.events import recover
 from anew.cli.events.listing import state_of
-from anew.cli.events.recover import Replay
+from anew.cli.events.recover import show_replayed, take_in
 from anew.core.events.event import Cause, Rejected
 from anew.engine.base.ledger import InboxEntry, Source
 from anew.engine.inbox.intake import dead_letter, receive
+from anew.engine.inbox.redrive import missed_between
 from anew.errors import InvalidRequest, NothingKnown
 from tests.builders import START, Play, drift_event
 from tests.contract.rows import record, retraining
@@ -281,34 +283,46 @@ def missed(count: int) -> Play:
     return play
 
 
-def replaying(play: Play, *, json: bool = True) -> Replay:
-    return Replay(play.engine, START, play.now, json=json)
-
-
 def no_sleep(_pause: timedelta) -> None:
     """Time does not matter here."""
 
 
-def test_replay_takes_in_what_was_missed_and_then_finds_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+def test_replay_is_idempotent() -> None:
+    """A replay takes in what was missed, and the next one finds nothing."""
     play = missed(7)
-    for _ in range(2):
-        replaying(play).run(5, lambda: play.now, no_sleep)
 
-    first, second = lines(capsys.readouterr().out)
-    assert (len(first["missed"]), first["new"]) == (7, 7)
-    assert (second["missed"], second["new"]) == ([], 0)
+    first = missed_between(play.engine, START, play.now)
+    assert take_in(play.ledger, first, 5, lambda: play.now, no_sleep) == 7
+    assert missed_between(play.engine, START, play.now) == []
+    assert take_in(play.ledger, first, 5, lambda: play.now, no_sleep) == 0
     assert len(play.ledger.entries()) == 7
 
 
-def test_dry_run_of_replay_names_what_was_missed(capsys: pytest.CaptureFixture[str]) -> None:
+def test_dry_run_of_replay(capsys: pytest.CaptureFixture[str]) -> None:
+    """A dry run names each missed event, and takes in none."""
     play = missed(1)
-    replaying(play, json=False).show()
+
+    show_replayed(missed_between(play.engine, START, play.now), None)
 
     assert capsys.readouterr().out == "2026-07-14 12:00:00Z  price-drift  run-0\n1 missed, dry run.\n"
     assert play.ledger.entries() == []
 
 
+@pytest.mark.parametrize("words", [[], ["--dry-run"]])
+def test_replay_in_json(say: Say, monkeypatch: pytest.MonkeyPatch, ledger: SqlLedger, words: list[str]) -> None:
+    """JSON has the window, the missed events, and the number of new ones."""
+    play = missed(3)
+    monkeypatch.setattr(recover, "build_engine", lambda *_, **__: play.engine)
+
+    [told] = lines(say("replay", "--since", "2026-07-14", "--until", "2026-07-16", "--rate", "1000", "--json", *words))
+
+    assert (told["since"], told["until"]) == ("2026-07-14T00:00:00+00:00", "2026-07-16T00:00:00+00:00")
+    assert [event["run_id"] for event in told["missed"]] == ["run-0", "run-1", "run-2"]
+    assert told["new"] == len(play.ledger.entries()) == (0 if words else 3)
+
+
 def test_interrupted_replay_says_how_far_it_came(capsys: pytest.CaptureFixture[str]) -> None:
+    """A replay that is interrupted keeps what it took in, and prints how much that was."""
     play = missed(12)
 
     def interrupted(_pause: timedelta) -> None:
@@ -316,7 +330,7 @@ def test_interrupted_replay_says_how_far_it_came(capsys: pytest.CaptureFixture[s
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        replaying(play, json=False).run(5, lambda: play.now, interrupted)
+        take_in(play.ledger, missed_between(play.engine, START, play.now), 5, lambda: play.now, interrupted)
 
     assert capsys.readouterr().err == "5 of 12 taken in; run the same again for the rest\n"
     assert len(play.ledger.entries()) == 5

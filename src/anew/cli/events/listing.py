@@ -1,6 +1,6 @@
 """`anew events list` and `anew events show`."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from json import dumps, loads
 from typing import Annotated, Any, cast
@@ -24,19 +24,6 @@ from anew.settings import Settings, load_settings
 from anew.wiring import ledger_to_read
 
 _ONE_OF = Parameter(negative=(), group=Group("Which", validator=MutuallyExclusive()))
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One event or dead letter as a line of the list."""
-
-    at: datetime
-    id: str
-    type: str
-    about: str
-    source: str
-    deliveries: int
-    state: str
 
 
 def list_events(
@@ -74,7 +61,7 @@ def list_events(
         for item in items:
             print_json(_entry_json(item, now) if isinstance(item, InboxEntry) else _letter_json(item))
     else:
-        _show_lines([_line(item, now) for item in items], console)
+        _show_items(items, now, console)
 
 
 def _show_ignored(ledger: Ledger, console: Console, limit: int, *, json: bool) -> None:
@@ -88,14 +75,12 @@ def _show_ignored(ledger: Ledger, console: Console, limit: int, *, json: bool) -
         console.print(table if counts else "nothing was ignored")
 
 
-def _show_lines(lines: list[Line], console: Console) -> None:
+def _show_items(items: Sequence[InboxEntry | DeadLetter], now: datetime, console: Console) -> None:
     table = _table("received", "id", "event")
-    for line in lines:
-        deliveries = f"{line.deliveries} deliver{'y' if line.deliveries == 1 else 'ies'}"
-        text = f"{line.type} {line.about} ({line.source}, {deliveries})\n{line.state}"
-        table.add_row(moment_text(line.at), escape(line.id), escape(text))
-    console.print(table if lines else "no events")
-    if lines:
+    for item in items:
+        table.add_row(moment_text(item.received_at), *map(escape, _id_and_text(item, now)))
+    console.print(table if items else "no events")
+    if items:
         console.print("More: anew events show ID")
 
 
@@ -107,16 +92,16 @@ def _table(*columns: str) -> Table:
     return table
 
 
-def _line(item: InboxEntry | DeadLetter, now: datetime) -> Line:
+def _id_and_text(item: InboxEntry | DeadLetter, now: datetime) -> tuple[str, str]:
     if isinstance(item, InboxEntry):
-        event = item.event
-        return Line(item.received_at, event.id, _short(event.type), _about(event), item.source, item.deliveries,
-                    state_of(item, now))  # fmt: skip
-    raw = loads(item.raw)
-    fields = Fields(cast(dict[Any, Any], raw) if isinstance(raw, dict) else {})
-    kind = fields.optional_text("eventType") or fields.optional_text("type") or ""
-    about = fields.optional_text("subject") or ""
-    return Line(item.received_at, item.id, _short(kind), about, item.source, item.deliveries, f"dead: {item.reason}")
+        name, kind, about, state = item.event.id, str(item.event.type), _about(item.event), state_of(item, now)
+    else:
+        raw = loads(item.raw)
+        fields = Fields(cast(dict[Any, Any], raw) if isinstance(raw, dict) else {})
+        kind = fields.optional_text("eventType") or fields.optional_text("type") or ""
+        name, about, state = item.id, fields.optional_text("subject") or "", f"dead: {item.reason}"
+    deliveries = f"{item.deliveries} deliver{'y' if item.deliveries == 1 else 'ies'}"
+    return name, f"{kind.rpartition('.')[2]} {about} ({item.source}, {deliveries})\n{state}"
 
 
 def state_of(entry: InboxEntry, now: datetime) -> str:
@@ -134,10 +119,6 @@ def _about(event: Event) -> str:
     if event.drift and event.drift.monitor:
         return event.drift.monitor
     return event.run_id or event.service or event.subject
-
-
-def _short(kind: str) -> str:
-    return kind.rpartition(".")[2]
 
 
 def _entry_json(entry: InboxEntry, now: datetime) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,10 +15,9 @@ from rich.console import Console
 from rich.markup import escape
 
 from anew.cli.output import moment_text, print_json, utc
-from anew.core.events.dead_letter_blobs import Undelivered, read_blob
+from anew.core.events.dead_letter_blobs import read_blob
 from anew.core.events.event import Event, Workspace
 from anew.core.events.serialization import event_line
-from anew.engine.base.context import Engine
 from anew.engine.base.ledger import DeadLetter, Ledger
 from anew.engine.inbox.redrive import Found, Redriven, ingest, missed_between, redrive, replay
 from anew.errors import InvalidRequest, MalformedBody, NothingKnown
@@ -106,11 +105,15 @@ def ingest_path(path: Path, *, dry_run: Annotated[bool, Parameter(negative=())] 
     json
         Print one JSON object a file.
     """
+    from rich.progress import track
+
     settings = load_settings()
     ledger = ledger_to_read(settings) if dry_run else open_ledger(settings)
     console = Console(highlight=False)
     total: Counter[str] = Counter()
-    for file in _ingested(ledger, _files(path), {settings.workspace}, console, dry_run=dry_run, quiet=json):
+    hidden = json or not console.is_terminal
+    for name in track(_files(path), "reading", console=console, transient=True, disable=hidden):
+        file = _ingest_file(ledger, name, {settings.workspace}, dry_run=dry_run)
         if json:
             print_json(_file_json(file))
         else:
@@ -131,22 +134,6 @@ def _files(path: Path) -> list[Path]:
     return [path]
 
 
-def _ingested(
-    ledger: Ledger,
-    files: Sequence[Path],
-    workspaces: Collection[Workspace],
-    console: Console,
-    *,
-    dry_run: bool,
-    quiet: bool,
-) -> Iterator[File]:
-    from rich.progress import track
-
-    hidden = quiet or not console.is_terminal
-    for path in track(files, "reading", console=console, transient=True, disable=hidden):
-        yield _ingest_file(ledger, path, workspaces, dry_run=dry_run)
-
-
 def _ingest_file(ledger: Ledger, path: Path, workspaces: Collection[Workspace], *, dry_run: bool) -> File:
     try:
         blob = read_blob(path.read_bytes(), workspaces)
@@ -154,11 +141,8 @@ def _ingest_file(ledger: Ledger, path: Path, workspaces: Collection[Workspace], 
         return File(path, problem=error.strerror or str(error))
     except MalformedBody as error:
         return File(path, problem=str(error))
-    return File(path, ingest(ledger, blob, datetime.now(UTC), dry_run=dry_run), _reasons(blob))
-
-
-def _reasons(blob: Sequence[Undelivered]) -> Counter[str]:
-    return Counter(undelivered.gave_up for undelivered in blob if undelivered.gave_up)
+    gave_up = Counter(undelivered.gave_up for undelivered in blob if undelivered.gave_up)
+    return File(path, ingest(ledger, blob, datetime.now(UTC), dry_run=dry_run), gave_up)
 
 
 def _counts(file: File) -> dict[str, int]:
@@ -236,56 +220,52 @@ def replay_missed(
             advice="Run: anew events replay --since T --until T, the earlier first",
         )
     engine = build_engine(load_settings(), actor="replay")
-    play = Replay(engine, first, last, json=json)
-    if dry_run:
-        play.show()
+    missed = missed_between(engine, first, last)
+    new = 0 if dry_run else take_in(engine.ledger, missed, rate, quiet=json)
+    if json:
+        events = [{"key": event.key, **event_line(event)} for event in missed]
+        print_json({"since": first, "until": last, "missed": events, "new": new})
     else:
-        play.run(rate, lambda: datetime.now(UTC), lambda pause: time.sleep(pause.total_seconds()))
+        show_replayed(missed, None if dry_run else new)
 
 
-class Replay:
-    """One replay, which prints its progress. Creating it asks Azure."""
+def take_in(
+    ledger: Ledger,
+    missed: Sequence[Event],
+    rate: float,
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    sleep: Callable[[timedelta], None] = lambda pause: time.sleep(pause.total_seconds()),
+    *,
+    quiet: bool = False,
+) -> int:
+    """Put events into the inbox, at most *rate* a second; returns the number of new ones. When interrupted, print how
+    far it came.
+    """
+    from rich.progress import Progress
 
-    def __init__(self, engine: Engine, since: datetime, until: datetime, *, json: bool) -> None:
-        self._ledger = engine.ledger
-        self._window = {"since": since, "until": until}
-        self._json = json
-        self._console = Console(highlight=False)
-        self._missed = missed_between(engine, since, until)
+    new = 0
+    console = Console()
+    with Progress(console=console, transient=True, disable=quiet or not console.is_terminal) as progress:
+        task = progress.add_task("taking in", total=len(missed))
+        try:
+            for count in replay(ledger, missed, rate, clock, sleep):
+                new += count
+                progress.update(task, advance=count)
+        except KeyboardInterrupt:
+            sys.stderr.write(f"{new} of {len(missed)} taken in; run the same again for the rest\n")
+            raise
+    return new
 
-    def show(self) -> None:
-        """Print what was missed."""
-        if self._json:
-            print_json({**self._window, "missed": [_event_json(event) for event in self._missed], "new": 0})
-            return
-        for event in self._missed:
+
+def show_replayed(missed: Sequence[Event], new: int | None) -> None:
+    """Print the result of a replay; `new` is None for a dry run, which lists the events."""
+    console = Console(highlight=False)
+    if new is None:
+        for event in missed:
             about = (event.drift and event.drift.monitor) or event.experiment or ""
-            line = f"{moment_text(event.time)}  {about}  {event.run_id}"
-            self._console.print(escape(line), soft_wrap=True)
-        self._console.print(f"{len(self._missed)} missed, dry run.")
-
-    def run(self, rate: float, clock: Callable[[], datetime], sleep: Callable[[timedelta], None]) -> None:
-        """Take in what was missed, at most *rate* events a second. When interrupted, print how far it came."""
-        from rich.progress import Progress
-
-        new = 0
-        hidden = self._json or not self._console.is_terminal
-        with Progress(console=self._console, transient=True, disable=hidden) as progress:
-            task = progress.add_task("taking in", total=len(self._missed))
-            try:
-                for count in replay(self._ledger, self._missed, rate, clock, sleep):
-                    new += count
-                    progress.update(task, advance=count)
-            except KeyboardInterrupt:
-                sys.stderr.write(f"{new} of {len(self._missed)} taken in; run the same again for the rest\n")
-                raise
-        if self._json:
-            print_json({**self._window, "missed": [_event_json(event) for event in self._missed], "new": new})
-            return
-        self._console.print(f"{len(self._missed)} missed, {new} new in the inbox.")
-        if new:
-            self._console.print(_NEXT, soft_wrap=True)
-
-
-def _event_json(event: Event) -> dict[str, Any]:
-    return {"key": event.key, **event_line(event)}
+            console.print(escape(f"{moment_text(event.time)}  {about}  {event.run_id}"), soft_wrap=True)
+        console.print(f"{len(missed)} missed, dry run.")
+        return
+    console.print(f"{len(missed)} missed, {new} new in the inbox.")
+    if new:
+        console.print(_NEXT, soft_wrap=True)

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from anew.core.gate import EvaluationResult, GateOutcome, GateResult, compare, judge_gate, parse_gate, report_text
+from anew.core.gate import GateOutcome, compare, judge_gate, parse_gate, report_text
 from anew.core.policies.gate import Gate
 from anew.errors import InvalidRequest, InvalidTable
 
@@ -46,7 +46,12 @@ def compare_rows(
     if json:
         print(report_text(report))
     else:
-        _show(asked, report, judged)
+        from rich.console import Console
+
+        from anew.cli.gate.picture import show_gate
+
+        unjudged = report.slices.unjudged if report.slices else 0
+        show_gate(Console(highlight=False), asked, judged, unjudged=unjudged)
     return 0 if judged.outcome is GateOutcome.PROMOTE else 1
 
 
@@ -78,11 +83,3 @@ def _read(path: Path) -> Any:
         return pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
     except (OSError, ValueError, ImportError) as error:
         raise InvalidTable(f"{path} cannot be read as {path.suffix or 'CSV'}: {error}") from None
-
-
-def _show(gate: Gate, report: EvaluationResult, judged: GateResult) -> None:
-    from rich.console import Console
-
-    from anew.cli.gate.picture import show_gate
-
-    show_gate(Console(highlight=False), gate, judged, unjudged=report.slices.unjudged if report.slices else 0)
