@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from functools import cached_property, lru_cache
 from typing import Any, Self
 
 from msgspec import Struct
@@ -51,9 +50,8 @@ class Cause(StrEnum):
     MANUAL = "manual"  # a person asked for a retraining; not an Azure event, but it enters by the same inbox
 
 
-# Events come by thousands in one request, and a Struct is made in less time than a dataclass. Without `gc` the
-# collector does not look at those that can be in no cycle.
-class Workspace(Struct, frozen=True, eq=False, dict=True):
+# Structs rather than dataclasses: their JSON in the ledger leaves out what is absent (`omit_defaults`).
+class Workspace(Struct, frozen=True, eq=False):
     """An Azure ML workspace. Equality ignores case, as ARM ids do."""
 
     subscription_id: str
@@ -66,9 +64,9 @@ class Workspace(Struct, frozen=True, eq=False, dict=True):
     def __hash__(self) -> int:
         return hash(self.key)
 
-    @cached_property
+    @property
     def key(self) -> str:
-        """What two spellings of one workspace share."""
+        """The text that two spellings of one workspace share."""
         return self.arm_id.casefold()
 
     @property
@@ -86,13 +84,7 @@ class Workspace(Struct, frozen=True, eq=False, dict=True):
         return cls(match["subscription"], match["group"], match["name"]) if match else None
 
 
-@lru_cache(maxsize=256)
-def workspace_of(topic: str) -> Workspace | None:
-    """As `Workspace.parse`, for texts that come again and again."""
-    return Workspace.parse(topic)
-
-
-class Breach(Struct, frozen=True, gc=False, omit_defaults=True):
+class Breach(Struct, frozen=True, omit_defaults=True):
     """One metric of a v2 monitor beyond its threshold; feature is None for a metric of the whole model."""
 
     metric: str
@@ -101,7 +93,7 @@ class Breach(Struct, frozen=True, gc=False, omit_defaults=True):
     feature: str | None = None
 
 
-class Drift(Struct, frozen=True, gc=False, omit_defaults=True):
+class Drift(Struct, frozen=True, omit_defaults=True):
     """What a monitor said. v1 gives a coefficient in 0..1; v2 gives a signal's breaches."""
 
     monitor: str | None
@@ -114,7 +106,7 @@ class Drift(Struct, frozen=True, gc=False, omit_defaults=True):
     breaches: tuple[Breach, ...] = ()
 
 
-class Event(Struct, frozen=True, gc=False, omit_defaults=True):
+class Event(Struct, frozen=True, omit_defaults=True):
     """One Azure ML event, normalised. Absent things are None; `tags` is None when the payload had none at all."""
 
     type: str
