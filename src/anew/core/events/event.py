@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Self
+from typing import Any, Self, assert_never
 
 from msgspec import Struct
 
@@ -28,7 +28,7 @@ _WORKSPACE = re.compile(
 
 
 class EventType(StrEnum):
-    """The five types Azure ML raises (`Microsoft.MachineLearningServices.*`)."""
+    """The types of event that Azure ML raises (`Microsoft.MachineLearningServices.*`)."""
 
     DATASET_DRIFT_DETECTED = f"{NAMESPACE}.DatasetDriftDetected"
     RUN_COMPLETED = f"{NAMESPACE}.RunCompleted"
@@ -142,8 +142,10 @@ class Event(Struct, frozen=True, omit_defaults=True):
                 return f"{self.service}={','.join(self.models)}"
             case Cause.RUN_PROGRESS:
                 return f"{self.run_id}@{(self.status or '').casefold()}"
-            case _:
+            case Cause.DRIFT | Cause.MONITOR_FAILED | Cause.RUN_COMPLETED | Cause.RUN_FAILED:
                 return f"{self.run_id}"
+            case _:
+                assert_never(self.cause)
 
 
 def event_key(workspace: Workspace, cause: Cause | None, name: str) -> str:

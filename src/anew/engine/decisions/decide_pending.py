@@ -10,6 +10,7 @@ from anew.core.decisions.decide import monitors_of
 from anew.core.decisions.decision import Decision
 from anew.core.decisions.explain import to_json
 from anew.core.events.event import Cause, Event
+from anew.core.events.handling import CAUSES_OF, Flow
 from anew.core.evidence.history import Force
 from anew.core.evidence.signals import Evidence
 from anew.core.policies.policy import LAUNCHER_ADAPTER, Policy
@@ -19,7 +20,6 @@ from anew.engine.base.ledger import DecisionRecord, InboxEntry, Receipt, Source
 from anew.engine.decisions.confirming import Case, Judged, judge, judge_again
 from anew.engine.decisions.evidence import evidence_json, gather_evidence, history_of
 from anew.engine.decisions.rolling_back import finish_rollbacks, roll_back_as_decided
-from anew.engine.inbox.intake import ACTS_ON
 from anew.engine.notifications.notification import decision_notification
 from anew.engine.notifications.notify import notify, notify_of_retraining
 from anew.engine.training.launching import launch
@@ -78,7 +78,7 @@ def retrain(engine: Engine, now: datetime) -> DecisionPass:
     Of more than 5,000 entries, those that were never tried come first, so that what must wait holds up nothing else.
     """
     finish_rollbacks(engine, now)
-    entries = engine.ledger.lease(ACTS_ON["retrain"], now, engine.timing.inbox_lease, _AT_ONCE)
+    entries = engine.ledger.lease(CAUSES_OF[Flow.RETRAIN], now, engine.timing.inbox_lease, _AT_ONCE)
     waiting = _waiting_models(engine, entries)
     unwatched = [entry for entry in entries if not waiting[entry.key]]
     for entry in unwatched:

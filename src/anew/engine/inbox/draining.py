@@ -4,9 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from anew.core.events.handling import CAUSES_OF
 from anew.engine.base.context import Engine
 from anew.engine.base.ledger import InboxEntry
-from anew.engine.inbox.intake import ACTS_ON
 from anew.errors import AnewError, AzureUnavailable
 
 Handler = Callable[[InboxEntry], str | None]
@@ -68,4 +68,4 @@ class _Tried:
 def _claim(engine: Engine, flow: str, now: datetime) -> list[InboxEntry]:
     # The lease counts from when the page is taken, which may be long after the pass began.
     moment = max(now, engine.clock())
-    return engine.ledger.lease(ACTS_ON[flow], moment, engine.timing.inbox_lease, _AT_ONCE)
+    return engine.ledger.lease(CAUSES_OF[flow], moment, engine.timing.inbox_lease, _AT_ONCE)

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from anew.core.events.event import Cause
+from anew.core.events.handling import CAUSES_OF
 from anew.engine.base.ledger import InboxEntry, Ledger, Waiting
 from anew.engine.base.ports import Flows
-from anew.engine.inbox.intake import ACTS_ON
 from anew.errors import PrefectUnavailable
 
 GRACE = timedelta(seconds=5)
@@ -43,19 +43,17 @@ def relay_once(
     *,
     grace: timedelta = GRACE,
     longest_wait: timedelta = LONGEST_WAIT,
-    acts_on: Mapping[str, frozenset[Cause]] = ACTS_ON,
-    deployment: str = "default",
 ) -> RelayPass:
     """Tell Prefect of what waits. Raises LedgerUnavailable; a Prefect that is away is reported and asked again later.
 
     Entries wait *grace* for their hint to work, then twice as long for each flow run after that, up to *longest_wait*.
     """
-    every_cause = frozenset[Cause]().union(*acts_on.values())
+    every_cause = frozenset[Cause]().union(*CAUSES_OF.values())
     free = ledger.unleased(every_cause, now)
     hinted: list[str] = []
     started: list[str] = []
     failed: dict[str, str] = {}
-    for flow, causes in acts_on.items():
+    for flow, causes in CAUSES_OF.items():
         work = _work(flow, [each for each in free if each.cause in causes], now, grace, longest_wait)
         try:
             if work.hint and (newest := _newest_azure(ledger, work.hint)) is not None:
@@ -63,7 +61,7 @@ def relay_once(
                 ledger.mark_hinted(work.hint, now)
                 hinted.append(flow)
             if work.start:
-                flows.start(f"{flow}/{deployment}", _attempt_key(work), {})
+                flows.start(f"{flow}/default", _attempt_key(work), {})
                 ledger.mark_hinted(work.start, now)
                 started.append(flow)
         except PrefectUnavailable as error:
