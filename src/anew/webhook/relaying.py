@@ -85,5 +85,5 @@ def _log(report: RelayPass) -> None:
         logger.info("relay: hinted %s", flow)
     for flow in report.started:
         logger.info("relay: started %s, nobody had taken its work", flow)
-    for flow, reason in (report.failed or {}).items():
+    for flow, reason in report.failed.items():
         logger.warning("relay: Prefect was not told of %s, trying again: %s", flow, reason)
