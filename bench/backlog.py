@@ -15,7 +15,8 @@ from pathlib import Path
 from anew.adapters.ledger import SqlLedger
 from anew.adapters.memory.flows import MemoryFlows
 from anew.core.events.event import Cause, Drift, Event, EventType, Workspace
-from anew.engine.inbox.intake import ACTS_ON, receive
+from anew.core.events.handling import CAUSES_OF
+from anew.engine.inbox.intake import receive
 from anew.engine.inbox.relay import relay_once
 
 _WAITING = (1_000, 40_000)
@@ -46,7 +47,7 @@ def _relay(ledger: SqlLedger, count: int) -> None:
     flows = MemoryFlows()
     relay_once(ledger, flows, _NOW)  # hints at them all: what comes after is what each second costs
     soon = _NOW + timedelta(seconds=1)
-    every = [cause for causes in ACTS_ON.values() for cause in causes]
+    every = [cause for causes in CAUSES_OF.values() for cause in causes]
     _print(
         f"relay, {count:,} waiting",
         _median(lambda: relay_once(ledger, flows, soon)),

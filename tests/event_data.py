@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from anew.core.events.event import Cause, Drift, Event, EventType, Workspace
+from anew.core.events.event import Cause, Drift, Event, EventType, Parsed, Workspace
+from anew.core.events.parsing import parse_event
 
 DATA = Path(__file__).parent / "data" / "events"
 WORKSPACE = Workspace("00000000-0000-0000-0000-000000000001", "rg1", "ws1")
@@ -16,6 +17,28 @@ NOW = datetime(2026, 7, 14, 4, 0, tzinfo=UTC)
 def load(name: str) -> Any:
     """The JSON of one file under tests/data/events."""
     return json.loads((DATA / name).read_text())
+
+
+def raw_specimens() -> list[dict[str, Any]]:
+    """The JSON of every recorded event."""
+    found = (load(path.name) for path in sorted(DATA.glob("*.json")))
+    return [raw[0] if isinstance(raw, list) else raw for raw in found]
+
+
+def specimens() -> list[Parsed]:
+    """Every recorded event as it is read."""
+    return [parse_event(raw) for raw in raw_specimens()]
+
+
+def causes_by_type() -> dict[EventType, set[Cause]]:
+    """The causes that an event of each type can have: those of every recorded event, were it of that type."""
+    causes: dict[EventType, set[Cause]] = {kind: set() for kind in EventType}
+    for raw in raw_specimens():
+        for kind in EventType:
+            parsed = parse_event(raw | {"type" if "type" in raw else "eventType": kind})
+            if isinstance(parsed, Event) and parsed.cause is not None:
+                causes[kind].add(parsed.cause)
+    return causes
 
 
 def drift(run_id: str = "monitor-run", time: datetime = NOW, workspace: Workspace = WORKSPACE) -> Event:

@@ -27,11 +27,11 @@ from msgspec import structs
 
 from anew.core.base.token_bucket import TokenBucket
 from anew.core.events.event import Cause, Event
+from anew.core.events.handling import CAUSES_OF
 from anew.core.retrainings.lifecycle import OPEN_RETRAINING, RETRAINING_TRANSITIONS, Retraining
 from anew.core.rollouts.lifecycle import OPEN_ROLLOUT, ROLLOUT_TRANSITIONS, Rollout
 from anew.core.rollouts.traffic import Share, TrafficChange
 from anew.engine.base.ledger import AuditRow, DeadLetter, InboxEntry, Source, Waiting
-from anew.engine.inbox.intake import ACTS_ON
 from anew.errors import StaleWrite
 from tests.builders import MODEL, START, drift_event, run_event
 from tests.contract.rows import record, retraining, rollout
@@ -119,7 +119,7 @@ class LedgerBesideItsModel(RuleBasedStateMachine):
 
     @rule(view=_VIEWS, flow=st.sampled_from(["retrain", "retrain", "promote"]), limit=st.sampled_from([1, 2, None]))
     def lease(self, *, view: int, flow: str, limit: int | None) -> None:
-        self.do(view, "claim", ACTS_ON[flow], self.clock(view), LEASE, limit)
+        self.do(view, "lease", CAUSES_OF[flow], self.clock(view), LEASE, limit)
 
     @rule(view=_VIEWS, names=_SOME_KEYS, tried=st.booleans())
     def release(self, *, view: int, names: list[str], tried: bool) -> None:
@@ -244,8 +244,8 @@ class LedgerBesideItsModel(RuleBasedStateMachine):
         self.agreed(view, "entries", 2)
         self.agreed(view, "entries", ALL, waiting=True)
         self.agreed(view, "backlog")
-        self.agreed(view, "unsettled", ACTS_ON["retrain"])
-        self.agreed(view, "unleased", ACTS_ON["retrain"], self.clock(view))
+        self.agreed(view, "unsettled", CAUSES_OF["retrain"])
+        self.agreed(view, "unleased", CAUSES_OF["retrain"], self.clock(view))
         self.agreed(view, "recent", [Cause.DRIFT, known[0].cause], known[0].received_at)
         self.agreed(view, "dead_letters", 1)
         self.agreed(view, "dead_letter", "x-x")

@@ -15,10 +15,10 @@ from prefect.flows import Flow
 
 from anew.adapters.prefect.api import FLOW_LABEL
 from anew.adapters.prefect.notifications import notification_event
-from anew.core.events.event import EventType
+from anew.core.events.handling import CAUSES_OF
 from anew.engine.base.ports import Notification
-from anew.engine.inbox.intake import ACTS_ON
 from anew.engine.notifications.notification import APPROVAL_REQUESTED
+from tests.event_data import causes_by_type
 from tests.repo.paths import ROOT
 
 FILE: dict[str, Any] = yaml.safe_load((ROOT / "prefect.yaml").read_text(encoding="utf-8"))
@@ -51,7 +51,7 @@ def test_deployment_names_a_work_pool(deployment: dict[str, Any]) -> None:
 
 def test_every_flow_the_relay_starts_is_deployed() -> None:
     deployed = {f"{_flow(each['entrypoint']).name}/{each['name']}" for each in DEPLOYMENTS}
-    assert {f"{flow}/default" for flow in ACTS_ON} <= deployed
+    assert {f"{flow}/default" for flow in CAUSES_OF} <= deployed
 
 
 def test_pull_step_sets_the_directory() -> None:
@@ -72,14 +72,20 @@ def test_trigger_fires_for_each_event(entrypoint: str, trigger: dict[str, Any]) 
 
 
 @each_hinted
-def test_trigger_expects_known_azure_types(entrypoint: str, trigger: dict[str, Any]) -> None:
-    assert set(trigger["expect"]) <= set(EventType)
+def test_trigger_expects_the_types_that_lead_to_its_flow(entrypoint: str, trigger: dict[str, Any]) -> None:
+    """A type that can have a cause of the flow is expected, and no other is."""
+    flow_causes = CAUSES_OF[trigger["match"][FLOW_LABEL]]
+    assert set(trigger["expect"]) == {kind for kind, causes in causes_by_type().items() if causes & flow_causes}
 
 
 @each_hinted
 def test_trigger_matches_hints_for_its_own_flow(entrypoint: str, trigger: dict[str, Any]) -> None:
     assert trigger["match"][FLOW_LABEL] == _flow(entrypoint).name
-    assert trigger["match"][FLOW_LABEL] in ACTS_ON
+    assert trigger["match"][FLOW_LABEL] in CAUSES_OF
+
+
+def test_every_flow_of_the_inbox_has_a_trigger() -> None:
+    assert sorted(trigger["match"][FLOW_LABEL] for _, trigger in HINTED) == sorted(CAUSES_OF)
 
 
 def test_approval_is_asked_for_by_the_news_that_one_is_waited_for() -> None:

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from anew.adapters.ledger import SqlLedger
 from anew.core.events.dead_letter_blobs import Foreign, Undelivered, read_blob
 from anew.core.events.event import Cause, Event, Rejected
+from anew.core.events.handling import SettledAtOnce, handling
 from anew.core.events.parsing import parse_event
 from anew.engine.base.ledger import DeadLetter, Ledger, Source
-from anew.engine.inbox.intake import SETTLED_AT_ONCE, dead_letter
+from anew.engine.inbox.intake import dead_letter
 from anew.engine.inbox.redrive import ingest, missed_between, redrive, replay
 from anew.errors import LedgerUnavailable
 from tests.builders import MONITOR, START, Play, drift_event, fresh_ledger
@@ -133,7 +134,7 @@ def test_what_nobody_acts_on_is_settled_when_it_is_redriven() -> None:
     redrive_all(ledger)
 
     [entry] = ledger.entries()
-    assert entry.outcome == SETTLED_AT_ONCE[Cause.RUN_PROGRESS]
+    assert handling(Cause.RUN_PROGRESS) == SettledAtOnce(entry.outcome or "")
 
 
 def test_a_letter_nested_too_deeply_does_not_keep_the_others() -> None:

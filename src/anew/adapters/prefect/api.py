@@ -18,8 +18,8 @@ import stamina
 
 from anew.core.events.event import Event
 from anew.core.events.fields import parse_time
+from anew.core.events.handling import CAUSES_OF
 from anew.core.events.serialization import event_line
-from anew.engine.inbox.intake import ACTS_ON
 from anew.errors import PrefectUnavailable
 
 MAX_PAYLOAD = 200_000  # bytes; a flow run takes at most 524,288 bytes of parameters
@@ -202,7 +202,7 @@ class PrefectFlows:
 def prefect_event(event: Event) -> dict[str, Any]:
     """The Prefect event that tells of an Azure event; its id is the same whenever the same hint is repeated."""
     name = event.workspace.name
-    flow = next((flow for flow, causes in ACTS_ON.items() if event.cause in causes), "none")
+    flow = next((flow for flow, causes in CAUSES_OF.items() if event.cause in causes), "none")
     return {
         "id": str(uuid5(_HINT_IDS, f"{event.key}|{event.id}")),
         "event": event.type,

@@ -1,7 +1,7 @@
-"""Azure Machine Learning events as values: what was said, about which workspace and object, when.
+"""Azure Machine Learning events as values.
 
-*Event* is one normalised Azure event, whichever schema and casing it came in. An event is not yet a reason to
-act: `cause` names what it means to us, and `key` is what an event and a poll both know of that meaning.
+An `Event` is one normalised Azure event, whichever schema and casing it came in. It is not yet a reason to act: `cause`
+names its meaning, and `key` identifies the happening, which a poll of Azure finds under the same key.
 """
 
 import hashlib
@@ -10,8 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from functools import cached_property, lru_cache
-from typing import Any, Self
+from typing import Any, Self, assert_never
 
 from msgspec import Struct
 
@@ -29,7 +28,7 @@ _WORKSPACE = re.compile(
 
 
 class EventType(StrEnum):
-    """The five types Azure ML raises (`Microsoft.MachineLearningServices.*`)."""
+    """The types of event that Azure ML raises (`Microsoft.MachineLearningServices.*`)."""
 
     DATASET_DRIFT_DETECTED = f"{NAMESPACE}.DatasetDriftDetected"
     RUN_COMPLETED = f"{NAMESPACE}.RunCompleted"
@@ -39,21 +38,20 @@ class EventType(StrEnum):
 
 
 class Cause(StrEnum):
-    """What an event means to us. Several event types can have one cause, and one type several causes."""
+    """The meaning of an event. Several event types can have one cause, and one type several causes."""
 
     DRIFT = "drift"  # a v1 monitor found drift, or a v2 monitor's run carries the breach tag
     MONITOR_FAILED = "monitor-failed"  # the monitor itself had no data or broke: never drift
     RUN_COMPLETED = "run-completed"
     RUN_FAILED = "run-failed"  # failed, canceled or not responding
-    RUN_PROGRESS = "run-progress"  # a run moved, but has not ended
+    RUN_PROGRESS = "run-progress"  # the status of a run changed, but it has not ended
     MODEL_REGISTERED = "model-registered"
     MODEL_DEPLOYED = "model-deployed"
-    MANUAL = "manual"  # a person asked for a retraining; not an Azure event, but it enters by the same inbox
+    MANUAL = "manual"  # a person asked for a retraining: not an Azure event, but in the same inbox
 
 
-# Events come by thousands in one request, and a Struct is made in less time than a dataclass. Without `gc` the
-# collector does not look at those that can be in no cycle.
-class Workspace(Struct, frozen=True, eq=False, dict=True):
+# Structs rather than dataclasses: their JSON in the ledger leaves out what is absent (`omit_defaults`).
+class Workspace(Struct, frozen=True, eq=False):
     """An Azure ML workspace. Equality ignores case, as ARM ids do."""
 
     subscription_id: str
@@ -66,9 +64,9 @@ class Workspace(Struct, frozen=True, eq=False, dict=True):
     def __hash__(self) -> int:
         return hash(self.key)
 
-    @cached_property
+    @property
     def key(self) -> str:
-        """What two spellings of one workspace share."""
+        """The text that two spellings of one workspace share."""
         return self.arm_id.casefold()
 
     @property
@@ -81,18 +79,12 @@ class Workspace(Struct, frozen=True, eq=False, dict=True):
 
     @classmethod
     def parse(cls, arm_id: str) -> Self | None:
-        """The workspace an ARM id names, or None when it names something else."""
+        """The workspace that an ARM id names, None when it names something else."""
         match = _WORKSPACE.match(arm_id)
         return cls(match["subscription"], match["group"], match["name"]) if match else None
 
 
-@lru_cache(maxsize=256)
-def workspace_of(topic: str) -> Workspace | None:
-    """As `Workspace.parse`, for texts that come again and again."""
-    return Workspace.parse(topic)
-
-
-class Breach(Struct, frozen=True, gc=False, omit_defaults=True):
+class Breach(Struct, frozen=True, omit_defaults=True):
     """One metric of a v2 monitor beyond its threshold; feature is None for a metric of the whole model."""
 
     metric: str
@@ -101,8 +93,8 @@ class Breach(Struct, frozen=True, gc=False, omit_defaults=True):
     feature: str | None = None
 
 
-class Drift(Struct, frozen=True, gc=False, omit_defaults=True):
-    """What a monitor said. v1 gives a coefficient in 0..1; v2 gives a signal's breaches."""
+class Drift(Struct, frozen=True, omit_defaults=True):
+    """The finding of a monitor: a coefficient in 0..1 (v1), or the breaches of a signal (v2)."""
 
     monitor: str | None
     coefficient: float | None = None
@@ -114,8 +106,8 @@ class Drift(Struct, frozen=True, gc=False, omit_defaults=True):
     breaches: tuple[Breach, ...] = ()
 
 
-class Event(Struct, frozen=True, gc=False, omit_defaults=True):
-    """One Azure ML event, normalised. Absent things are None; `tags` is None when the payload had none at all."""
+class Event(Struct, frozen=True, omit_defaults=True):
+    """One Azure ML event, normalised. Missing parts are None; `tags` is None when the payload had no tags at all."""
 
     type: str
     id: str
@@ -131,16 +123,16 @@ class Event(Struct, frozen=True, gc=False, omit_defaults=True):
     models: tuple[str, ...] = ()  # `name:version` of each model of a ModelDeployed
     tags: Mapping[str, str] | None = None
     drift: Drift | None = None
-    cause: Cause | None = None  # None for a type we do not know
+    cause: Cause | None = None  # None for an unknown type
 
     @property
     def key(self) -> str:
-        """What an event and a poll both know: workspace, cause and the object it is about."""
+        """Workspace, cause and object: an event and a poll of Azure give the same key for the same happening."""
         return event_key(self.workspace, self.cause, self.object)
 
     @property
     def object(self) -> str:
-        """The run, model version or endpoint this event is about; unknown types fall back to the event's id."""
+        """The run, model version or endpoint that this event is about; for unknown types, the event's id."""
         match self.cause:
             case Cause.MANUAL | None:
                 return self.id
@@ -150,13 +142,15 @@ class Event(Struct, frozen=True, gc=False, omit_defaults=True):
                 return f"{self.service}={','.join(self.models)}"
             case Cause.RUN_PROGRESS:
                 return f"{self.run_id}@{(self.status or '').casefold()}"
-            case _:
+            case Cause.DRIFT | Cause.MONITOR_FAILED | Cause.RUN_COMPLETED | Cause.RUN_FAILED:
                 return f"{self.run_id}"
+            case _:
+                assert_never(self.cause)
 
 
 def event_key(workspace: Workspace, cause: Cause | None, name: str) -> str:
-    """The key under which the inbox knows one happening, however it was learnt of."""
-    # A key must fit its column, and PostgreSQL's 2,704 bytes for an indexed value. Of names only a list can be longer.
+    """The key under which the inbox has one happening, whether an event or a poll reported it."""
+    # A key must fit its column, and PostgreSQL's 2,704 bytes for an indexed value. Only a list of models is longer.
     if len(name) > _LONGEST_NAME:
         name = f"sha256:{hashlib.sha256(name.encode()).hexdigest()}"
     return f"{cause or 'unknown'}|{workspace.key}|{name}"
@@ -164,7 +158,7 @@ def event_key(workspace: Workspace, cause: Cause | None, name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Ignored:
-    """Well formed, and knowingly not for us: an unknown type, or another workspace."""
+    """Well formed but not for anew: an unknown type, or another workspace."""
 
     reason: str
     event: Event

@@ -1,14 +1,14 @@
-"""Reading loosely typed JSON: fields whatever their casing, times and numbers however they were written.
+"""Reading loosely typed JSON: fields in any casing, times and numbers in any notation.
 
 Azure ML spells one field `runTags`, `RunTags` or both in one payload, sends a model version as text or number, and
-prints seven fraction digits. What cannot be read raises `FieldError`, whose text names the field and what was found.
+prints seven fraction digits. An unreadable field raises `FieldError`, whose text names the field and its value.
 """
 
 import json
 import math
 import re
 import reprlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, cast
 
@@ -18,21 +18,14 @@ MAX_SUBJECT = 1024
 MAX_LIST = 1500  # keeps a key below PostgreSQL's 2,704 bytes for an indexed value
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
-_NUMERIC = (int, float, str)
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")  # no database takes a lone surrogate, PostgreSQL takes no NUL
-
-# Events of one kind have the same names in the same order, so that these are folded once. Senders choose them: what is
-# remembered is bounded.
-_MOST_KNOWN = 512
-_LONGEST_KNOWN = 2048  # characters in all names of one object
-_known_spellings: dict[tuple[str, ...], Mapping[str, Sequence[str]]] = {}
 
 _brief = reprlib.Repr()
 _brief.maxlevel, _brief.maxstring, _brief.maxother, _brief.maxlong = 2, 80, 80, 40
 
 
 class FieldError(ValueError):
-    """A field is missing or is not what it must be."""
+    """A field is missing or has an unusable value."""
 
 
 def shown(value: object) -> str:
@@ -41,27 +34,27 @@ def shown(value: object) -> str:
 
 
 def storable(text: str) -> str:
-    """The text with every character no database can keep replaced by U+FFFD."""
-    # What is printable is storable, and this is the quick way to see it.
-    return text if text.isprintable() else _UNSTORABLE.sub("\ufffd", text)
+    """The text with every character that no database can keep replaced by U+FFFD."""
+    return _UNSTORABLE.sub("\ufffd", text)
 
 
 class InText(NamedTuple):
-    """A name that may stand in a text, in a group of a pattern that fits all of it."""
+    """A name that may be part of a text: a group of the pattern that the whole text matches."""
 
     text: str
     pattern: re.Pattern[str]
     group: str
 
     def find(self) -> str | None:
-        """The name, None when it is not there, or blank."""
+        """The name, None when it is missing or blank."""
         match = self.pattern.fullmatch(self.text)
         return match[self.group].strip() or None if match else None
 
 
 class Fields:
-    """The fields of one JSON object, in any casing; of those that differ only in case one spelled as asked for counts,
-    then the first that is not null.
+    """The fields of one JSON object, whatever the casing of their names.
+
+    When several names differ only in casing, the one spelled as asked for counts, then the first that is not null.
     """
 
     __slots__ = ("_values", "_where")
@@ -73,35 +66,29 @@ class Fields:
     def get(self, name: str) -> Any:
         """The value as it came, None when absent or null."""
         value = self._values.get(name)
-        return self._otherwise_spelled(name) if value is None else value
-
-    def _otherwise_spelled(self, name: str) -> Any:
-        for spelling in _spellings(tuple(self._values)).get(name.casefold(), ()):
-            if (value := self._values[spelling]) is not None:
-                return value
-        return None
+        if value is not None:
+            return value
+        folded = name.casefold()
+        spelled = (other for key, other in self._values.items() if other is not None and key.casefold() == folded)
+        return next(spelled, None)
 
     def optional_text(self, name: str, limit: int | None = None) -> str | None:
-        """The text, cut off at *limit*; None when it is absent, blank or no text."""
-        value = self._values.get(name)
-        if value is None:
-            value = self._otherwise_spelled(name)
+        """The text, cut off at *limit*; None when it is absent, blank or not a text."""
+        value = self.get(name)
         return (storable(value).strip()[:limit].rstrip() or None) if isinstance(value, str) else None
 
     def text(self, name: str, otherwise: InText | None = None, *, limit: int = MAX_NAME) -> str:
-        """The text that identifies something, looked for *otherwise* when absent. Raises FieldError."""
-        value = self._values.get(name)
-        if value is None:
-            value = self._otherwise_spelled(name)
+        """The text that identifies something, taken from *otherwise* when absent. Raises FieldError."""
+        value = self.get(name)
         if isinstance(value, str):
             value = value.strip() or None
+        if value is None and otherwise is not None:
+            value = otherwise.find()
         if value is None:
-            value = otherwise.find() if otherwise else None
-        if value is None:
-            raise FieldError(f"{self._where}{name} is missing")
+            raise self._missing(name)
         if not isinstance(value, str):
             raise self._wrong(name, "text", value)
-        if len(value) > limit or not (value.isprintable() or _UNSTORABLE.search(value) is None):
+        if len(value) > limit or _UNSTORABLE.search(value):
             raise self._wrong(name, f"at most {limit} ordinary characters", value)
         return value
 
@@ -117,9 +104,7 @@ class Fields:
 
     def fraction(self, name: str) -> float:
         """A finite number in 0..1, sent as number or numeric text. Raises FieldError."""
-        value = self.get(name)
-        if value is None:
-            raise FieldError(f"{self._where}{name} is missing")
+        value = self._required(name)
         number = finite(value)
         if number is None or not 0 <= number <= 1:
             raise self._wrong(name, "a number in 0..1", value)
@@ -127,9 +112,7 @@ class Fields:
 
     def time(self, name: str) -> datetime:
         """A time as aware UTC; without an offset it is taken as UTC. Raises FieldError."""
-        value = self.get(name)
-        if value is None:
-            raise FieldError(f"{self._where}{name} is missing")
+        value = self._required(name)
         time = parse_time(value)
         if time is None:
             raise self._wrong(name, "an RFC 3339 time", value)
@@ -152,46 +135,33 @@ class Fields:
         tags = cast(dict[str, Any], value)
         return {storable(key): storable(_tag_text(content)) for key, content in tags.items()}
 
+    def _required(self, name: str) -> Any:
+        value = self.get(name)
+        if value is None:
+            raise self._missing(name)
+        return value
+
+    def _missing(self, name: str) -> FieldError:
+        return FieldError(f"{self._where}{name} is missing")
+
     def _wrong(self, name: str, expected: str, found: object) -> FieldError:
         return FieldError(f"{self._where}{name} must be {expected}, found {shown(found)}")
 
 
-def _spellings(names: tuple[str, ...]) -> Mapping[str, Sequence[str]]:
-    """The names as they are spelled, by their folded form."""
-    known = _known_spellings.get(names)
-    if known is not None:
-        return known
-    spelled: dict[str, list[str]] = {}
-    for name in names:
-        spelled.setdefault(name.casefold(), []).append(name)
-    if len(_known_spellings) < _MOST_KNOWN and sum(map(len, names)) <= _LONGEST_KNOWN:
-        _known_spellings[names] = spelled
-    return spelled
-
-
 def parse_time(value: object) -> datetime | None:
-    """The time as aware UTC, None when it is none. Azure sends up to seven fraction digits; those past six are cut."""
+    """The time as aware UTC, None for anything else. Azure sends up to seven fraction digits; the seventh is cut."""
     if not isinstance(value, str):
         return None
     try:
-        time = _read_time(value)
-        if time.tzinfo is UTC:
-            return time
+        time = datetime.fromisoformat(value.strip().upper())
         return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
     except (ValueError, OverflowError):
         return None
 
 
-def _read_time(text: str) -> datetime:
-    try:
-        return datetime.fromisoformat(text)
-    except ValueError:
-        return datetime.fromisoformat(text.strip().upper())
-
-
 def finite(value: object) -> float | None:
-    """The number, given as number or numeric text; None when it is none, infinite or not a number."""
-    if isinstance(value, bool) or not isinstance(value, _NUMERIC):
+    """The number, given as number or numeric text; None for anything else, infinity and NaN included."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     if isinstance(value, str) and not _NUMBER.fullmatch(value.strip()):
         return None

@@ -6,10 +6,10 @@ from datetime import datetime
 
 from anew.core.decisions.decide import monitors_of
 from anew.core.events.event import Cause, Event
+from anew.core.events.handling import CAUSES_OF, Flow
 from anew.core.policies.policy import Policy
 from anew.engine.base.context import Engine
 from anew.engine.base.ledger import InboxEntry
-from anew.engine.inbox.intake import ACTS_ON
 
 _AT_ONCE = 5000  # entries; looking them all up in Azure, as forged ones need, takes minutes
 
@@ -39,7 +39,7 @@ def lease_pending(engine: Engine, now: datetime) -> Leased:
     An entry that several policies watch stays open until all of them have decided; an earlier pass may have decided for
     some of them.
     """
-    entries = engine.ledger.lease(ACTS_ON["retrain"], now, engine.timing.inbox_lease, _AT_ONCE)
+    entries = engine.ledger.lease(CAUSES_OF[Flow.RETRAIN], now, engine.timing.inbox_lease, _AT_ONCE)
     models = {
         entry.key: tuple(model for model in _watchers(engine, entry.event) if model not in entry.decided_for)
         for entry in entries

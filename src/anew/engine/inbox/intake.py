@@ -1,33 +1,20 @@
-"""Taking events in: what is for us goes to the inbox, what nobody acts on is settled at once, the rest is counted."""
+"""Taking events in: the good go to the inbox, where those that no flow handles are settled; the rest are counted."""
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from anew.core.events.event import Cause, Event, Ignored, Parsed, Rejected
+from anew.core.events.event import Event, Ignored, Parsed, Rejected
 from anew.core.events.fields import shown
+from anew.core.events.handling import SettledAtOnce, handling
 from anew.engine.base.ledger import DeadLetter, Ledger, Receipt, Source
-
-ACTS_ON: Mapping[str, frozenset[Cause]] = {
-    "retrain": frozenset({Cause.DRIFT, Cause.MANUAL}),
-    "promote": frozenset({Cause.RUN_COMPLETED, Cause.RUN_FAILED}),
-    "deploy": frozenset({Cause.MODEL_REGISTERED}),
-}
-"""The flow that acts on each cause."""
-
-SETTLED_AT_ONCE: Mapping[Cause, str] = {
-    Cause.RUN_PROGRESS: "Nothing to do: the run has not ended.",
-    Cause.MODEL_DEPLOYED: "Nothing to do: a model was deployed, which needs no answer.",
-    Cause.MONITOR_FAILED: "The monitor itself failed or had no data: this is not drift. Look at its run in Azure ML.",
-}
-"""The outcome of each cause that no flow acts on."""
 
 
 @dataclass(frozen=True, slots=True)
 class IntakeResult:
-    """What taking in a batch came to."""
+    """How many elements of a batch were kept or ignored, and which were rejected."""
 
     receipt: Receipt
     ignored: int
@@ -46,23 +33,20 @@ def receive(ledger: Ledger, parsed: Iterable[Parsed], now: datetime, source: Sou
     """
     elements = list(parsed)
     events = [element for element in elements if isinstance(element, Event)]
-    ignored = [element for element in elements if isinstance(element, Ignored)]
+    ignored = [(element.event.type, element.reason) for element in elements if isinstance(element, Ignored)]
     rejected = tuple(element for element in elements if isinstance(element, Rejected))
-    receipt = ledger.receive(
-        events,
-        source,
-        now,
-        settled={
-            event.key: outcome for event in events if (outcome := SETTLED_AT_ONCE.get(event.cause or Cause.DRIFT))
-        },
-        ignored=[(element.event.type, element.reason) for element in ignored],
-        dead=[dead_letter(element, source, now) for element in rejected],
-    )
+    settled = {
+        event.key: handled.outcome
+        for event in events
+        if event.cause is not None and isinstance(handled := handling(event.cause), SettledAtOnce)
+    }
+    dead = [dead_letter(element, source, now) for element in rejected]
+    receipt = ledger.receive(events, source, now, settled=settled, ignored=ignored, dead=dead)
     return IntakeResult(receipt, len(ignored), rejected)
 
 
 def dead_letter(rejected: Rejected, source: Source, now: datetime) -> DeadLetter:
-    """What is kept of an element that is no event: it can be read again when this version of anew could not."""
+    """An element that is no event, as it is kept: a later version of anew may be able to read it."""
     try:
         raw = json.dumps(rejected.raw, sort_keys=True)
     except RecursionError:
