@@ -21,7 +21,7 @@ def test_later_tags_are_deployed() -> None:
 
 
 def retag(play: Play, version: str, tags: dict[str, str]) -> None:
-    """Somebody changes the tags of a version, of which Azure tells nobody."""
+    """Change the tags of a version, of which Azure raises no event."""
     known = play.azure.models[MODEL, version]
     play.azure.models[MODEL, version] = replace(known, tags=tags)
 

@@ -166,11 +166,11 @@ def test_measurements_are_audited() -> None:
     play = watched(FEW)
     play.tick()
 
-    looks = [row for row in play.ledger.audit(play.rollout.id) if row.what == "measured"]
+    measured = [row for row in play.ledger.audit(play.rollout.id) if row.what == "measured"]
 
-    assert len(looks) == play.rollout.measurements >= 2
-    assert "hold" in looks[-1].detail["reason"]
-    assert looks[-1].at - looks[-2].at == timedelta(minutes=1)
+    assert len(measured) == play.rollout.measurements >= 2
+    assert "hold" in measured[-1].detail["reason"]
+    assert measured[-1].at - measured[-2].at == timedelta(minutes=1)
 
 
 def test_aborted_version_is_not_retried() -> None:
