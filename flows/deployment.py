@@ -1,4 +1,4 @@
-"""`deploy`: roll out registered versions whose tags a policy deploys."""
+"""`deploy`: roll out the registered versions whose tags match a deploy rule."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ async def deploy(event: dict[str, Any] | None = None) -> list[str]:
     """Open and advance rollouts; returns their ids with the state reached.
 
     Args:
-        event: The hint that started this run. Not read: what counts is in the inbox.
+        event: The hint that started this run. It is not read: the work is in the inbox.
     """
     logger = get_run_logger()
     report = await run(roll_out)

@@ -1,4 +1,4 @@
-"""Going back on demand: as soon as can be, once, and never to the version that was to be left."""
+"""Rollbacks on request: at once, only once, and never to the version that was left."""
 
 from collections.abc import Collection
 from dataclasses import replace
@@ -23,7 +23,7 @@ def name(version: str) -> str:
 
 
 def release(play: Play, version: str, *, until: Collection[RolloutState] = SERVING_ROLLOUT) -> Rollout:
-    """Register a version for production, and let it come as far as that; the first of all is live at once."""
+    """Register a version for production, and advance until its rollout is in one of these states."""
     play.azure.models[MODEL, version] = ModelVersion(MODEL, version, PRODUCTION, f"path-{version}")
     play.receive(registered_event(version, at=play.now))
 
@@ -35,7 +35,7 @@ def release(play: Play, version: str, *, until: Collection[RolloutState] = SERVI
 
 
 def released(*versions: str, rule: dict[str, object] = BAKES) -> Play:
-    """Each of these took all traffic, one after the other; the last one bakes, the others are live."""
+    """A history in which each of these got all traffic in turn; the last one bakes, the others are live."""
     play = Play().with_policies(policy(deploy=[rule]))
     for version in versions:
         release(play, version)
@@ -60,26 +60,28 @@ def traffic(play: Play, endpoint: str = ENDPOINT) -> dict[str, int]:
     return {name: share for name, share in play.azure.endpoints[endpoint].traffic.items() if share}
 
 
-# --- how it goes back -------------------------------------------------------------------------------------
+# --- how it is done ---------------------------------------------------------------------------------------
 
 
-def test_rollout_under_way_is_given_up_and_the_old_version_keeps_all_traffic() -> None:
+def test_rollout_under_way_is_aborted() -> None:
+    """A rollout that has a share is aborted, and the old version gets all traffic."""
     play = released("1", rule=deploy_rule(bake="1h", steps=[stage(20, wait="1h"), stage(100)]))
     play.tick(hours=2)
     release(play, "2", until=[RolloutState.SHIFTING])
     assert traffic(play) == {name("1"): 80, name("2"): 20}
 
-    given_up = ask(play)
+    aborted = ask(play)
     finish(play)
 
-    assert (given_up.version, given_up.state) == ("2", RolloutState.ABORTING)
-    ended = play.ledger.rollout(given_up.id)
+    assert (aborted.version, aborted.state) == ("2", RolloutState.ABORTING)
+    ended = play.ledger.rollout(aborted.id)
     assert ended is not None
     assert (ended.state, ended.reason) == (RolloutState.ROLLED_BACK, "it misprices")
     assert traffic(play) == {name("1"): 100}
 
 
-def test_version_that_bakes_is_left_in_one_write_as_the_old_one_is_warm() -> None:
+def test_baking_version_is_left_in_one_write() -> None:
+    """A version that bakes is left in one write, for the old deployment still exists."""
     play = released("1", "2")
     before = play.azure.effects[WRITES]
 
@@ -91,7 +93,8 @@ def test_version_that_bakes_is_left_in_one_write_as_the_old_one_is_warm() -> Non
     assert play.azure.effects["deployment", f"{ENDPOINT}/{name('1')}"] == 1, "not made again"
 
 
-def test_live_version_is_left_in_one_write_when_the_old_deployment_is_still_there() -> None:
+def test_live_version_is_left_in_one_write() -> None:
+    """A live version is left in one write when the old deployment still exists."""
     play = released("1", "2")
     play.azure.refused.add("endpoints.delete_deployment")
     play.tick(hours=7)
@@ -105,7 +108,8 @@ def test_live_version_is_left_in_one_write_when_the_old_deployment_is_still_ther
     assert play.azure.effects[WRITES] == before + 1
 
 
-def test_old_deployment_that_is_gone_is_made_first_and_then_takes_all_in_one_write() -> None:
+def test_missing_deployment_is_created_first() -> None:
+    """An old deployment that is gone is created before one write gives it all traffic."""
     play = released("1", "2")
     play.tick(hours=7)
     assert name("1") not in play.azure.endpoints[ENDPOINT].deployments
@@ -121,7 +125,8 @@ def test_old_deployment_that_is_gone_is_made_first_and_then_takes_all_in_one_wri
     assert play.azure.endpoints[ENDPOINT].deployments[name("1")].state is DeploymentState.READY
 
 
-def test_version_is_named_and_comes_back_over_the_one_between() -> None:
+def test_named_version_comes_back() -> None:
+    """A named version is brought back, though another served in between."""
     play = released("1", "2", "3")
     play.tick(hours=7)
 
@@ -131,13 +136,15 @@ def test_version_is_named_and_comes_back_over_the_one_between() -> None:
     assert traffic(play) == {name("1"): 100}
 
 
-def test_naming_the_version_before_the_one_that_bakes_is_the_same_as_naming_none() -> None:
+def test_naming_version_before_aborts() -> None:
+    """Naming the version before a baking one is the same as naming none."""
     play = released("1", "2")
 
     assert ask(play, to="1").state is RolloutState.ABORTING
 
 
-def test_naming_an_earlier_version_while_one_bakes_leaves_that_one_first() -> None:
+def test_naming_earlier_version_ends_bake() -> None:
+    """Naming an earlier version first ends the rollout that bakes."""
     play = released("1", "2", "3")
 
     rollback = ask(play, to="1")
@@ -149,10 +156,11 @@ def test_naming_an_earlier_version_while_one_bakes_leaves_that_one_first() -> No
     assert three.state is RolloutState.ROLLED_BACK
 
 
-# --- asked for twice --------------------------------------------------------------------------------------
+# --- repeated requests ------------------------------------------------------------------------------------
 
 
-def test_asking_again_while_it_goes_back_changes_nothing() -> None:
+def test_repeat_while_under_way() -> None:
+    """A repeated request changes nothing while the rollback is under way."""
     play = released("1", "2")
     play.tick(hours=7)
 
@@ -164,7 +172,8 @@ def test_asking_again_while_it_goes_back_changes_nothing() -> None:
     assert len(play.ledger.rollouts()) == 3
 
 
-def test_asking_again_while_what_came_back_is_watched_changes_nothing() -> None:
+def test_repeat_while_baking() -> None:
+    """A repeated request changes nothing while the version that returned bakes."""
     play = released("1", "2", "3")
     play.tick(hours=7)
     first = ask(play)
@@ -176,7 +185,8 @@ def test_asking_again_while_what_came_back_is_watched_changes_nothing() -> None:
     assert traffic(play) == {name("2"): 100}
 
 
-def test_asking_again_after_a_baking_version_was_left_changes_nothing_as_long_as_it_would_bake() -> None:
+def test_repeat_after_abort() -> None:
+    """A repeated request changes nothing for as long as a rollback would bake."""
     play = released("1", "2", "3")
     first = ask(play)
     finish(play)
@@ -186,7 +196,8 @@ def test_asking_again_after_a_baking_version_was_left_changes_nothing_as_long_as
     assert traffic(play) == {name("2"): 100}
 
 
-def test_asking_once_more_later_goes_further_back_and_never_to_the_bad_version() -> None:
+def test_later_request_goes_further_back() -> None:
+    """A later request goes further back, never to the version that was left."""
     play = released("1", "2", "3")
     ask(play)
     finish(play)
@@ -198,7 +209,8 @@ def test_asking_once_more_later_goes_further_back_and_never_to_the_bad_version()
     assert traffic(play) == {name("1"): 100}
 
 
-def test_another_version_named_while_a_rollback_waits_goes_instead_of_it() -> None:
+def test_named_version_replaces_waiting() -> None:
+    """Another named version replaces a rollback that waits."""
     play = released("1", "2", "3")
     play.tick(hours=7)
     first = ask(play)
@@ -206,13 +218,14 @@ def test_another_version_named_while_a_rollback_waits_goes_instead_of_it() -> No
     ask(play, to="1")
     finish(play)
 
-    given_up = play.ledger.rollout(first.id)
-    assert given_up is not None
-    assert given_up.state is RolloutState.FAILED
+    aborted = play.ledger.rollout(first.id)
+    assert aborted is not None
+    assert aborted.state is RolloutState.FAILED
     assert traffic(play) == {name("1"): 100}
 
 
-def test_another_version_named_while_one_goes_back_follows_and_is_not_opened_twice() -> None:
+def test_named_version_follows_abort() -> None:
+    """Another named version follows a rollout that is being aborted, and is opened once."""
     play = released("1", "2", "3")
     ask(play)
 
@@ -223,7 +236,8 @@ def test_another_version_named_while_one_goes_back_follows_and_is_not_opened_twi
     assert traffic(play) == {name("1"): 100}
 
 
-def test_another_version_named_while_a_rollback_bakes_goes_at_once_and_the_bad_one_never_comes_in() -> None:
+def test_named_version_replaces_baking() -> None:
+    """Another named version replaces a rollback that bakes, without the bad version in between."""
     play = released("1", "2", "3")
     play.tick(hours=7)
     ask(play)
@@ -240,7 +254,8 @@ def test_another_version_named_while_a_rollback_bakes_goes_at_once_and_the_bad_o
     assert name("3") not in seen
 
 
-def test_rollback_that_failed_can_be_asked_for_again() -> None:
+def test_failed_rollback_is_repeatable() -> None:
+    """A rollback that failed can be requested again."""
     play = released("1", "2")
     play.tick(hours=7)
     play.azure.broken.add(f"{MODEL}:1")
@@ -258,7 +273,8 @@ def test_rollback_that_failed_can_be_asked_for_again() -> None:
     assert traffic(play) == {name("1"): 100}
 
 
-def test_version_that_was_left_is_brought_in_again_though_what_serves_was_never_anews() -> None:
+def test_left_version_returns() -> None:
+    """A version that was left is brought back, though anew never released the one that serves."""
     play = Play().with_policies(policy(deploy=[BAKES]))
     serve(play.azure, "1")
     release(play, "2")
@@ -273,11 +289,12 @@ def test_version_that_was_left_is_brought_in_again_though_what_serves_was_never_
     assert traffic(play) == {name("2"): 100}
 
 
-# --- what cannot be done ----------------------------------------------------------------------------------
+# --- refused requests ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("later", [timedelta(0), timedelta(hours=7)])
-def test_first_version_is_not_taken_away_as_nobody_would_answer(later: timedelta) -> None:
+def test_first_version_is_not_removed(later: timedelta) -> None:
+    """The first version is not removed, so that the endpoint keeps one."""
     play = released("1")
     play.now += later
     play.tick()
@@ -289,7 +306,8 @@ def test_first_version_is_not_taken_away_as_nobody_would_answer(later: timedelta
     assert traffic(play) == {name("1"): 100}
 
 
-def test_version_nobody_registered_is_refused_and_nothing_moves() -> None:
+def test_unregistered_version_is_refused() -> None:
+    """A version that is not in the registry is refused, and nothing moves."""
     play = released("1", "2")
 
     with pytest.raises(InvalidRequest, match="price:9 is not in the registry"):
@@ -301,7 +319,8 @@ def test_version_nobody_registered_is_refused_and_nothing_moves() -> None:
 
 
 @pytest.mark.parametrize("hours", [0, 7])
-def test_version_that_serves_is_refused(hours: int) -> None:
+def test_serving_version_is_refused(hours: int) -> None:
+    """The version that serves is refused."""
     play = released("1", "2")
     play.tick(hours=hours)
 
@@ -309,7 +328,8 @@ def test_version_that_serves_is_refused(hours: int) -> None:
         ask(play, to="2")
 
 
-def test_model_that_anew_never_released_is_named() -> None:
+def test_unknown_model_is_named() -> None:
+    """The error names a model that anew never released."""
     play = Play()
     serve(play.azure, "3")
 
@@ -317,7 +337,8 @@ def test_model_that_anew_never_released_is_named() -> None:
         ask(play)
 
 
-def test_another_model_that_served_there_before_is_nothing_to_go_back_to() -> None:
+def test_other_model_is_not_brought_back() -> None:
+    """A version of another model that served before is not brought back."""
     play = Play().with_policies(policy(deploy=[BAKES]))
     serve(play.azure, "7", model="another")
     play.azure.models[MODEL, "7"] = ModelVersion(MODEL, "7", {}, "elsewhere")
@@ -328,7 +349,8 @@ def test_another_model_that_served_there_before_is_nothing_to_go_back_to() -> No
         ask(play)
 
 
-def test_version_that_is_on_its_way_is_refused_as_one_to_go_back_to() -> None:
+def test_version_being_created_is_refused() -> None:
+    """A version that is being released is refused."""
     play = released("1", "2", rule=deploy_rule(bake="0s"))
     play.azure.down.add("endpoints.create_deployment")
     release(play, "3", until=[RolloutState.CREATING])
@@ -337,7 +359,8 @@ def test_version_that_is_on_its_way_is_refused_as_one_to_go_back_to() -> None:
         ask(play, to="3")
 
 
-def test_two_endpoints_are_told_apart_by_name() -> None:
+def test_endpoint_is_named() -> None:
+    """A model at two endpoints needs one to be named."""
     rules = [BAKES, deploy_rule("price-other", bake="6h")]
     play = Play().with_policies(policy(deploy=rules, deploy_by="all"))
     for version in ("1", "2"):
@@ -355,7 +378,8 @@ def test_two_endpoints_are_told_apart_by_name() -> None:
     assert traffic(play, "price-other") == {name("1"): 100}
 
 
-def test_endpoint_may_be_named_with_its_kind() -> None:
+def test_endpoint_is_named_with_kind() -> None:
+    """An endpoint may be named with its kind."""
     play = released("1", "2")
 
     assert ask(play, endpoint=f"online/{ENDPOINT}").state is RolloutState.ABORTING
@@ -363,11 +387,12 @@ def test_endpoint_may_be_named_with_its_kind() -> None:
         request_rollback(play.engine, MODEL, "why", play.now, endpoint=f"batch/{ENDPOINT}")
 
 
-def test_process_that_asks_is_the_actor_in_the_audit_trail() -> None:
+def test_requester_is_audited() -> None:
+    """The audit trail names who requested the rollback, and why."""
     play = released("1", "2")
     play.engine = replace(play.engine, actor="ada")
 
-    given_up = ask(play)
+    aborted = ask(play)
 
-    row = play.ledger.audit(given_up.id)[-1]
+    row = play.ledger.audit(aborted.id)[-1]
     assert (row.what, row.actor, row.detail["reason"]) == ("abort", "ada", "it misprices")
