@@ -124,5 +124,5 @@ def _show_processes(narrator: Any, pids: dict[str, int], folder: Path) -> None:
     narrator.chapter("All processes are left running")
     for name, pid in pids.items():
         narrator.note(f"{name}: process {pid}")
-    narrator.note(f"look around: ANEW_SETTINGS={folder}/anew.toml anew status")
+    narrator.note(f"try: ANEW_SETTINGS={folder}/anew.toml anew status")
     narrator.note(f"stop it: kill {' '.join(str(pid) for pid in pids.values())}")

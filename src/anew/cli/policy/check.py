@@ -47,7 +47,7 @@ def _checked(path: Path) -> list[dict[str, str]]:
 
     if path.name in DEFAULTS and path.is_file():
         read_defaults_file(path)
-        return [{"model": "", "source": str(path), "summary": "lies under the policies beside it"}]
+        return [{"model": "", "source": str(path), "summary": "defaults of the policies in its folder"}]
     policies = load_policies(path) if path.is_dir() else load_policy_files([path])
     return [
         {"model": entry.policy.model, "source": entry.source, "summary": f"keeps {entry.policy.model} fresh"}
