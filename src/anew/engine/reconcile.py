@@ -11,8 +11,7 @@ from anew.core.retrainings.lifecycle import Retraining
 from anew.engine.base.context import Engine
 from anew.engine.base.ledger import Source
 from anew.engine.decisions.decide_pending import DecisionPass, retrain
-from anew.engine.inbox.missed import adoptable_runs, watched_drift
-from anew.engine.inbox.redrive import compare, keep
+from anew.engine.inbox.redrive import adoptable_runs, compare, keep, watched_drift
 from anew.engine.retrainings.finished_runs import FinishedRunsPass, promote
 from anew.engine.retrainings.polling import poll_open
 from anew.engine.rollouts.deploy import DeployPass, deploy, follow_tags

@@ -114,7 +114,6 @@ def test_nothing_is_lost_while_prefect_is_away() -> None:
     setting.flows.down = True
 
     report = setting.relay(0)
-    assert report.failed is not None
     assert set(report.failed) == {"retrain", "deploy"}
     assert setting.relay(100).hinted == ()
 
