@@ -1,8 +1,8 @@
 """The text a v2 model monitor leaves in the tag `azureml_modelmonitor_threshold_breached`.
 
-The format is that of `evaluate_metrics_threshold.py` in Azure/azureml-assets (model_monitoring components): a sentence
-with the signal's name, then a Python list literal of JSON texts, one a metric. The service may cut a long tag, and the
-text has changed before, so whatever cannot be read means "a breach, details unknown".
+`evaluate_metrics_threshold.py` in Azure/azureml-assets (model_monitoring components) writes it: a sentence with the
+signal's name, then a Python list literal of JSON texts, one for each metric. The service may cut off a long tag, and
+the format has changed before, so that a text which cannot be read means "a breach, details unknown".
 """
 
 import ast
@@ -18,7 +18,7 @@ _MAX_LITERAL = 500_000  # characters; thousands of features fit, and the literal
 
 
 def parse_breach_tag(text: str) -> Drift:
-    """What the tag says: the signal as monitor, and its breaches, none when they cannot be read."""
+    """The drift that the tag describes: the signal as monitor, and its breaches, none when they cannot be read."""
     _, opened, rest = text.partition(_OPENING)
     signal, closed, listing = rest.partition(_CLOSING)
     if not (opened and closed):

@@ -1,7 +1,7 @@
-"""Reading the blobs Event Grid writes of events it gave up on: bytes in, readings out.
+"""Reading the blobs that Event Grid writes for events it could not deliver: bytes in, readings out.
 
-Event Grid adds five fields to an event it dead-letters, in the casing of the event's schema: "Dead letter and retry
-policies" of the Azure Event Grid documentation. Here they are taken off again: what is left is the event as published.
+Event Grid adds five fields to such an event, in the casing of the event's schema ("Dead letter and retry policies" of
+its documentation). They are removed here, which leaves the event as it was published.
 """
 
 from collections.abc import Collection
@@ -20,23 +20,23 @@ _ADDED = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Foreign:
-    """Not an event of Azure ML: a handshake, or of some other service whose dead letters share the container."""
+    """Not an event of Azure ML: a handshake, or an event of another service whose dead letters share the container."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Undelivered:
-    """One event Event Grid gave up on. `gave_up` is its `deadLetterReason`, None when it is not told."""
+    """One event that Event Grid gave up on. `gave_up` is its `deadLetterReason`, None when it has none."""
 
     reading: Parsed | Foreign
     gave_up: str | None = None
 
 
 def read_blob(body: bytes, workspaces: Collection[Workspace]) -> list[Undelivered]:
-    """The events of a blob: a JSON array, one object, or an object a line; empty *workspaces* mean any.
+    """The events of a blob: a JSON array, one object, or one object per line; empty *workspaces* mean any.
 
-    Raises MalformedBody when it is none of these. One bad line is Rejected, and does not cost the others.
+    Raises MalformedBody when it is none of these. A bad line is Rejected, and the other lines are still read.
     """
     return [_undelivered(element, workspaces) for element in _elements(body)]
 
@@ -53,7 +53,7 @@ def _elements(body: bytes) -> list[Any]:
 
 
 def _json_lines(body: bytes) -> list[Any] | None:
-    """The elements of JSON lines, None when it is something else, such as an array that was cut off."""
+    """The elements of JSON lines, None for anything else, such as an array that was cut off."""
     lines = [line for part in body.removeprefix(b"\xef\xbb\xbf").split(b"\n") if (line := part.strip())]
     if len(lines) < 2 or isinstance(_line(lines[0]), Rejected):
         return None
@@ -80,7 +80,7 @@ def _undelivered(element: Any, workspaces: Collection[Workspace]) -> Undelivered
 
 def _reading(published: dict[str, Any], workspaces: Collection[Workspace]) -> Parsed | Foreign:
     parsed = parse_event(published)
-    # Only what nobody can read may be foreign: an event of Azure ML whose topic is spoilt must not get lost as one.
+    # An event of Azure ML with a damaged topic is Rejected, never Foreign: it must not get lost.
     if isinstance(parsed, Rejected) and (kind := _type(published)) and not _is_azure_ml(kind):
         return Foreign(f"{shown(kind)} is no event of Azure ML")
     return accept(parsed, workspaces)

@@ -1,4 +1,4 @@
-"""What to answer to a request of Event Grid that was let in: bytes in, a value out, no IO.
+"""How to answer an authenticated request of Event Grid: bytes in, a value out, no IO.
 
 Covers both handshakes (the Event Grid validation event and the CloudEvents OPTIONS request), the limits, and parsing.
 Rules: "Webhook event delivery" of Azure Event Grid, and CloudEvents `http-webhook.md` section 4.
@@ -13,8 +13,8 @@ from anew.core.events.fields import Fields, shown
 from anew.core.events.parsing import accept, load_json, parse_body
 from anew.errors import BatchTooLarge, MalformedBody
 
-# A batch is preferred to be 1 MB at most, but one larger event may exceed it, and the envelope comes on top. Event Grid
-# never sends again what was once refused as too large, so the limits are far from anything it is known to send.
+# Event Grid prefers batches of at most 1 MB, but a single event may be larger, and its envelope comes on top. It never
+# resends a request that was refused as too large, so the limits are far above anything it is known to send.
 MAX_BODY = 16_000_000  # bytes
 MAX_EVENTS = 5000  # in one request: Event Grid's own limit for a batch
 
@@ -32,14 +32,14 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Validate:
-    """Answer 200 with the code: Event Grid then delivers to us."""
+    """Answer 200 with the code, after which Event Grid delivers events."""
 
     code: str
 
 
 @dataclass(frozen=True, slots=True)
 class Consent:
-    """Allow the origin to deliver CloudEvents to us."""
+    """Allow the origin to deliver CloudEvents."""
 
     origin: str
     rate: str = "*"
@@ -47,7 +47,7 @@ class Consent:
 
 @dataclass(frozen=True, slots=True)
 class Deliver:
-    """Take these in."""
+    """Take in these elements."""
 
     parsed: tuple[Parsed, ...]
 
@@ -59,7 +59,7 @@ class Acknowledge:
 
 @dataclass(frozen=True, slots=True)
 class Refuse:
-    """Answer with this HTTP status; the reason holds nothing secret."""
+    """Answer with this HTTP status; the reason has no secrets in it."""
 
     status: int
     reason: str
@@ -75,7 +75,7 @@ def answer(
     workspaces: Collection[Workspace] = (),
     max_events: int = MAX_EVENTS,
 ) -> Action:
-    """What a request asks of us. Empty *subscriptions* or *workspaces* mean any."""
+    """The action that a request asks for. Empty *subscriptions* or *workspaces* mean any."""
     match request.method:
         case "OPTIONS":
             origin = request.headers.get("webhook-request-origin", "").strip()
@@ -105,7 +105,7 @@ def _post(
 
 def _validate(validation: dict[str, Any] | list[Any], subscription: str, subscriptions: Collection[str]) -> Action:
     elements = validation if isinstance(validation, list) else [validation]
-    # Event Grid sends the name in upper case, and a validation's topic may be no workspace at all.
+    # Event Grid sends the name in upper case. The topic is not checked: it need not be a workspace.
     if subscriptions and subscription.casefold() not in {name.casefold() for name in subscriptions}:
         return Refuse(403, f"event subscription {shown(subscription)} is not expected")
     if len(elements) != 1 or not isinstance(elements[0], dict):

@@ -1,7 +1,7 @@
-"""Azure Machine Learning events as values: what was said, about which workspace and object, when.
+"""Azure Machine Learning events as values.
 
-*Event* is one normalised Azure event, whichever schema and casing it came in. An event is not yet a reason to
-act: `cause` names what it means to us, and `key` is what an event and a poll both know of that meaning.
+An `Event` is one normalised Azure event, whichever schema and casing it came in. It is not yet a reason to act: `cause`
+names its meaning, and `key` identifies the happening, which a poll of Azure finds under the same key.
 """
 
 import hashlib
@@ -38,16 +38,16 @@ class EventType(StrEnum):
 
 
 class Cause(StrEnum):
-    """What an event means to us. Several event types can have one cause, and one type several causes."""
+    """The meaning of an event. Several event types can have one cause, and one type several causes."""
 
     DRIFT = "drift"  # a v1 monitor found drift, or a v2 monitor's run carries the breach tag
     MONITOR_FAILED = "monitor-failed"  # the monitor itself had no data or broke: never drift
     RUN_COMPLETED = "run-completed"
     RUN_FAILED = "run-failed"  # failed, canceled or not responding
-    RUN_PROGRESS = "run-progress"  # a run moved, but has not ended
+    RUN_PROGRESS = "run-progress"  # the status of a run changed, but it has not ended
     MODEL_REGISTERED = "model-registered"
     MODEL_DEPLOYED = "model-deployed"
-    MANUAL = "manual"  # a person asked for a retraining; not an Azure event, but it enters by the same inbox
+    MANUAL = "manual"  # a person asked for a retraining: not an Azure event, but in the same inbox
 
 
 # Structs rather than dataclasses: their JSON in the ledger leaves out what is absent (`omit_defaults`).
@@ -79,7 +79,7 @@ class Workspace(Struct, frozen=True, eq=False):
 
     @classmethod
     def parse(cls, arm_id: str) -> Self | None:
-        """The workspace an ARM id names, or None when it names something else."""
+        """The workspace that an ARM id names, None when it names something else."""
         match = _WORKSPACE.match(arm_id)
         return cls(match["subscription"], match["group"], match["name"]) if match else None
 
@@ -94,7 +94,7 @@ class Breach(Struct, frozen=True, omit_defaults=True):
 
 
 class Drift(Struct, frozen=True, omit_defaults=True):
-    """What a monitor said. v1 gives a coefficient in 0..1; v2 gives a signal's breaches."""
+    """The finding of a monitor: a coefficient in 0..1 (v1), or the breaches of a signal (v2)."""
 
     monitor: str | None
     coefficient: float | None = None
@@ -107,7 +107,7 @@ class Drift(Struct, frozen=True, omit_defaults=True):
 
 
 class Event(Struct, frozen=True, omit_defaults=True):
-    """One Azure ML event, normalised. Absent things are None; `tags` is None when the payload had none at all."""
+    """One Azure ML event, normalised. Missing parts are None; `tags` is None when the payload had no tags at all."""
 
     type: str
     id: str
@@ -123,16 +123,16 @@ class Event(Struct, frozen=True, omit_defaults=True):
     models: tuple[str, ...] = ()  # `name:version` of each model of a ModelDeployed
     tags: Mapping[str, str] | None = None
     drift: Drift | None = None
-    cause: Cause | None = None  # None for a type we do not know
+    cause: Cause | None = None  # None for an unknown type
 
     @property
     def key(self) -> str:
-        """What an event and a poll both know: workspace, cause and the object it is about."""
+        """Workspace, cause and object: an event and a poll of Azure give the same key for the same happening."""
         return event_key(self.workspace, self.cause, self.object)
 
     @property
     def object(self) -> str:
-        """The run, model version or endpoint this event is about; unknown types fall back to the event's id."""
+        """The run, model version or endpoint that this event is about; for unknown types, the event's id."""
         match self.cause:
             case Cause.MANUAL | None:
                 return self.id
@@ -149,8 +149,8 @@ class Event(Struct, frozen=True, omit_defaults=True):
 
 
 def event_key(workspace: Workspace, cause: Cause | None, name: str) -> str:
-    """The key under which the inbox knows one happening, however it was learnt of."""
-    # A key must fit its column, and PostgreSQL's 2,704 bytes for an indexed value. Of names only a list can be longer.
+    """The key under which the inbox has one happening, whether an event or a poll reported it."""
+    # A key must fit its column, and PostgreSQL's 2,704 bytes for an indexed value. Only a list of models is longer.
     if len(name) > _LONGEST_NAME:
         name = f"sha256:{hashlib.sha256(name.encode()).hexdigest()}"
     return f"{cause or 'unknown'}|{workspace.key}|{name}"
@@ -158,7 +158,7 @@ def event_key(workspace: Workspace, cause: Cause | None, name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Ignored:
-    """Well formed, and knowingly not for us: an unknown type, or another workspace."""
+    """Well formed but not for anew: an unknown type, or another workspace."""
 
     reason: str
     event: Event

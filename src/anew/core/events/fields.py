@@ -1,7 +1,7 @@
-"""Reading loosely typed JSON: fields whatever their casing, times and numbers however they were written.
+"""Reading loosely typed JSON: fields in any casing, times and numbers in any notation.
 
 Azure ML spells one field `runTags`, `RunTags` or both in one payload, sends a model version as text or number, and
-prints seven fraction digits. What cannot be read raises `FieldError`, whose text names the field and what was found.
+prints seven fraction digits. An unreadable field raises `FieldError`, whose text names the field and its value.
 """
 
 import json
@@ -25,7 +25,7 @@ _brief.maxlevel, _brief.maxstring, _brief.maxother, _brief.maxlong = 2, 80, 80, 
 
 
 class FieldError(ValueError):
-    """A field is missing or is not what it must be."""
+    """A field is missing or has an unusable value."""
 
 
 def shown(value: object) -> str:
@@ -39,14 +39,14 @@ def storable(text: str) -> str:
 
 
 class InText(NamedTuple):
-    """A name that may stand in a text, in a group of a pattern that fits all of it."""
+    """A name that may be part of a text: a group of the pattern that the whole text matches."""
 
     text: str
     pattern: re.Pattern[str]
     group: str
 
     def find(self) -> str | None:
-        """The name, None when it is not there, or blank."""
+        """The name, None when it is missing or blank."""
         match = self.pattern.fullmatch(self.text)
         return match[self.group].strip() or None if match else None
 
@@ -78,7 +78,7 @@ class Fields:
         return (storable(value).strip()[:limit].rstrip() or None) if isinstance(value, str) else None
 
     def text(self, name: str, otherwise: InText | None = None, *, limit: int = MAX_NAME) -> str:
-        """The text that identifies something, looked for *otherwise* when absent. Raises FieldError."""
+        """The text that identifies something, taken from *otherwise* when absent. Raises FieldError."""
         value = self.get(name)
         if isinstance(value, str):
             value = value.strip() or None
@@ -149,7 +149,7 @@ class Fields:
 
 
 def parse_time(value: object) -> datetime | None:
-    """The time as aware UTC, None when it is none. Azure sends up to seven fraction digits; those past six are cut."""
+    """The time as aware UTC, None for anything else. Azure sends up to seven fraction digits; the seventh is cut."""
     if not isinstance(value, str):
         return None
     try:
@@ -160,7 +160,7 @@ def parse_time(value: object) -> datetime | None:
 
 
 def finite(value: object) -> float | None:
-    """The number, given as number or numeric text; None when it is none, infinite or not a number."""
+    """The number, given as number or numeric text; None for anything else, infinity and NaN included."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     if isinstance(value, str) and not _NUMBER.fullmatch(value.strip()):

@@ -1,6 +1,6 @@
 """From bytes to events: Event Grid schema and CloudEvents 1.0, single or batched, in every variation Azure ML sends.
 
-Nothing here raises for JSON of any shape: an element is an `Event`, knowingly `Ignored`, or `Rejected` with the reason.
+JSON of any shape is read: an element is an `Event`, `Ignored` because it is not for anew, or `Rejected` with a reason.
 """
 
 import json
@@ -47,7 +47,7 @@ def _no_constant(name: str) -> NoReturn:
 
 
 def parse_event(raw: object) -> Parsed:
-    """One element, whichever schema its shape shows. Never raises."""
+    """One element, in either schema. Never raises."""
     if not isinstance(raw, dict):
         return Rejected(f"an event must be an object, found {shown(raw)}", raw)
     fields = Fields(cast(dict[str, Any], raw))

@@ -1,4 +1,4 @@
-"""What an event of each type carries in its `data`, and what that means.
+"""The payload of each event type (its `data`), and its meaning.
 
 The fields are those of the published schemas (Azure/azure-rest-api-specs, Microsoft.MachineLearningServices). Captured
 payloads also leave fields out, or hold only nulls: then a name is taken from the event's subject.
@@ -83,7 +83,7 @@ def _run(data: Fields, envelope: Envelope, status: str | None) -> Event:
 
 
 def _meaning(status: str | None, tags: Mapping[str, str]) -> tuple[Cause, Drift | None]:
-    # A breach does not fail its run, and the tag may be seen before the run ends: the tag decides, not the status.
+    # A breach does not fail its run, and the tag may appear before the run ends: the tag decides, not the status.
     breach = _tag(tags, BREACH_TAG)
     if breach:
         return Cause.DRIFT, parse_breach_tag(breach)

@@ -5,14 +5,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
+from msgspec.structs import asdict
 
 from anew.core.events.event import Drift, Event
 
-_ENCODER = msgspec.json.Encoder()
-
 
 def event_line(event: Event) -> dict[str, Any]:
-    """The public form of an event, as `anew` prints and passes it; what is absent is null.
+    """The public form of an event, as `anew` prints and passes it on; missing parts are null.
 
     Keys: type, workspace (ARM id), subject, id, time (RFC 3339, UTC), run_id, model, version, tags, drift.
     """
@@ -31,28 +30,20 @@ def event_line(event: Event) -> dict[str, Any]:
 
 
 def dump_event(event: Event) -> str:
-    """All that an event holds as JSON text, without what is absent; `load_event` is its inverse."""
-    return _ENCODER.encode(event).decode()
+    """The whole event as JSON text, without its missing parts; `load_event` is the inverse."""
+    return msgspec.json.encode(event).decode()
 
 
 def load_event(stored: Mapping[str, Any]) -> Event:
-    """The event `dump_event` was given, from what its text holds. Raises ValueError for anything else."""
+    """The event, from the JSON value that `dump_event` wrote. Raises ValueError for anything else."""
     return msgspec.convert(stored, Event)
 
 
 def _drift_line(drift: Drift) -> dict[str, Any]:
-    return {
-        "monitor": drift.monitor,
-        "coefficient": drift.coefficient,
-        "monitor_id": drift.monitor_id,
-        "baseline_dataset_id": drift.baseline_dataset_id,
-        "target_dataset_id": drift.target_dataset_id,
+    return asdict(drift) | {
         "start": None if drift.start is None else _time_text(drift.start),
         "end": None if drift.end is None else _time_text(drift.end),
-        "breaches": [
-            {"metric": breach.metric, "value": breach.value, "threshold": breach.threshold, "feature": breach.feature}
-            for breach in drift.breaches
-        ],
+        "breaches": [asdict(breach) for breach in drift.breaches],
     }
 
 
