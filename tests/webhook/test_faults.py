@@ -17,7 +17,7 @@ import pytest
 import sqlalchemy as sa
 
 from anew.adapters.ledger import SqlLedger
-from anew.webhook import patience
+from anew.webhook import head_limits
 from anew.webhook.config import WebhookConfig
 from tests.event_data import load
 from tests.repo.paths import ROOT
@@ -205,7 +205,7 @@ def test_body_that_comes_too_slowly_is_503_and_the_connection_is_closed(ledger: 
 def test_connection_without_a_whole_head_is_closed(
     ledger: SqlLedger, beginning: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(patience, "HEAD_SECONDS", 0.1)
+    monkeypatch.setattr(head_limits, "HEAD_SECONDS", 0.1)
     with webhook_of(ledger) as webhook, connection(webhook) as sender:
         sender.sendall(beginning)
         assert sender.recv(100) == b""
@@ -222,7 +222,7 @@ def test_connection_with_too_long_a_head_is_closed(ledger: SqlLedger) -> None:
 def test_connection_stays_open_though_its_heads_together_are_long(
     ledger: SqlLedger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(patience, "MOST_HEAD", 1000)
+    monkeypatch.setattr(head_limits, "MOST_HEAD", 1000)
     with webhook_of(ledger) as webhook, connection(webhook) as sender:
         for number in range(12):
             sender.sendall(head(len(event(str(number)))) + event(str(number)).encode())

@@ -1,4 +1,4 @@
-"""The webhook's two applications, and what works behind them."""
+"""The webhook's two applications and their background tasks."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine
@@ -29,8 +29,9 @@ Work = Callable[[], Coroutine[Any, Any, None]]
 
 @dataclass(frozen=True, slots=True)
 class Apps:
-    """`/events` for Event Grid and `/approvals` for people with a link, and what the people who run it may ask. The
-    lifespan is the public one's.
+    """The public app serves `/events` to Event Grid and `/approvals` to people with a link; the other serves operators.
+
+    The lifespan, which runs the background tasks, is that of the public app.
     """
 
     public: Starlette
@@ -45,8 +46,9 @@ def create_apps(
     clock: Callable[[], datetime],
     approvals: ApprovalsEndpoint | None = None,
 ) -> Apps:
-    """Both applications. Without *flows* nothing is relayed, and events wait for the reconcile flow. Without
-    *approvals* no link is answered.
+    """Both applications.
+
+    Without *flows* nothing is relayed, and events wait for the reconcile flow. Without *approvals* links do not work.
     """
     health = Health(clock, relayed=flows is not None)
     commits = GroupCommit(ledger, clock, committed=health.commits.up)

@@ -1,4 +1,4 @@
-"""The pages behind a link in a notification: plain HTML, no scripts, nothing fetched from elsewhere, text escaped."""
+"""The pages behind the link of a notification: plain HTML with escaped text, no scripts and no other resources."""
 
 from html import escape
 
@@ -11,7 +11,7 @@ MOST_NAME = 100  # characters
 MOST_REASON = 1000
 
 _HEADERS = {
-    # The address is the permission: it must not be kept, framed, indexed, or told to another site.
+    # The address is the permission: it must not be stored, framed, indexed, or sent to another site.
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
     "Referrer-Policy": "no-referrer",
@@ -21,12 +21,12 @@ _HEADERS = {
 
 
 def question(retraining: Retraining, permit: Permit, status: int = 200, fault: str = "") -> HTMLResponse:
-    """What the gate found, and the form that answers. The form tells which state of the retraining it was made of."""
+    """The gate's finding, and the form for the decision. The form names the revision of the retraining it shows."""
     return page(
         status,
         f"May the new {retraining.model} be registered?",
         f"""<p>{escape(_finding(retraining))}</p>
-<p>{escape(retraining.id)} waits until {permit.until:%Y-%m-%d %H:%M} UTC. No answer is a no.</p>
+<p>{escape(retraining.id)} waits until {permit.until:%Y-%m-%d %H:%M} UTC. Without an answer it is rejected.</p>
 {f"<p><strong>{escape(fault)}</strong></p>" if fault else ""}
 <form method="post">
 <input type="hidden" name="revision" value="{retraining.revision}">
@@ -38,7 +38,7 @@ def question(retraining: Retraining, permit: Permit, status: int = 200, fault: s
 
 
 def decided(retraining: Retraining, status: int = 200) -> HTMLResponse:
-    """What became of a retraining that waits for nobody."""
+    """The outcome of a retraining that no longer waits for approval."""
     answer = (
         f"<p>{escape(f'{retraining.approval} by {retraining.approval_by}: {retraining.approval_reason}')}</p>"
         if retraining.approval
@@ -49,7 +49,7 @@ def decided(retraining: Retraining, status: int = 200) -> HTMLResponse:
         f"The retraining of {retraining.model} is {retraining.state}",
         f"""<p>{escape(_finding(retraining))}</p>
 {answer}
-<p>More tells: <code>anew explain {escape(retraining.id)}</code></p>""",
+<p>For more run: <code>anew explain {escape(retraining.id)}</code></p>""",
     )
 
 

@@ -1,7 +1,7 @@
-"""`/approvals/TOKEN`: answering one retraining by the link of a notification.
+"""`/approvals/TOKEN`: approving or rejecting one retraining by the link of a notification.
 
-Looking changes nothing, because mail scanners and chats fetch every link they see; only the form that the page shows
-does. A token is the permission itself and is never logged.
+Only the form on the page changes anything. Fetching the page does not, because mail scanners and chats fetch every link
+that they see. The token is the permission itself and is never logged.
 """
 
 import asyncio
@@ -44,7 +44,7 @@ _MOST_BODY = 32_000  # bytes: a name and a reason, each character of which may t
 _MOST_FIELDS = 8
 _ANSWERS = {"approve": True, "reject": False}
 _FORM = "application/x-www-form-urlencoded"
-_PATIENCE = 20.0  # seconds for all of a request
+_TIMEOUT = 20.0  # seconds for the whole request
 _AT_ONCE = 4
 
 logger = logging.getLogger("anew.webhook")
@@ -53,7 +53,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class _Filled:
-    """The form as it came. `revision` is that of the retraining it showed."""
+    """The form as it was sent. `revision` is that of the retraining which it showed."""
 
     revision: str
     approved: bool | None
@@ -62,7 +62,7 @@ class _Filled:
 
     @property
     def missing(self) -> str:
-        """What is still to be said; empty when nothing is."""
+        """Which field has to be filled in; empty when none is missing."""
         if not self.name:
             return "Say who you are."
         if not self.reason:
@@ -88,14 +88,14 @@ class ApprovalsEndpoint:
         self._bodies = Bodies(_MOST_BODY)
         self._failures = FailedAttempts(limit or FailureLimit())
         self._monotonic = monotonic
-        # Of its own, so that a ledger that hangs on an answer holds up no event.
+        # Its own threads, so that a ledger that hangs on a decision holds up no event.
         self._threads = ThreadPoolExecutor(_AT_ONCE, "anew-approvals")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request. Nothing that goes wrong escapes."""
+        """Answer one request. Raises nothing."""
         request = Request(scope, receive)
         try:
-            async with asyncio.timeout(_PATIENCE):
+            async with asyncio.timeout(_TIMEOUT):
                 response = await self._respond(request)
         except ClientDisconnect:
             return
@@ -113,11 +113,11 @@ class ApprovalsEndpoint:
 
     async def _respond(self, request: Request) -> Response:
         if request.method not in METHODS:
-            return page(405, "Not so", "", Allow=", ".join(METHODS))
+            return page(405, "This method is not allowed", "", Allow=", ".join(METHODS))
         try:
             permit = self._links.check(request.path_params["token"], self._clock())
         except ExpiredLink:
-            return page(410, "This link is out of date", "<p>No answer was a no.</p>")
+            return page(410, "This link has expired", "<p>Without an answer the candidate was rejected.</p>")
         except InvalidLink:
             return self._refused(bucket_of(request.client.host if request.client else None))
         retraining = await self._off_loop(lambda: self._read(permit))
@@ -126,16 +126,16 @@ class ApprovalsEndpoint:
         return await self._answered(request, retraining, permit)
 
     def _refused(self, address: str) -> Response:
-        # A genuine link is never slowed down: behind a proxy that hides addresses, one who guesses shares its own.
+        # A genuine link is never slowed down: behind a proxy that hides addresses, an attacker shares its address.
         wait = self._failures.wait(address, self._monotonic())
         if wait > 0:
             return page(429, "Too many wrong links from this address", "", **{"Retry-After": str(math.ceil(wait))})
         self._failures.count(address, self._monotonic())
-        return page(403, "This link is not good", "<p>It may have been cut or altered on its way.</p>")
+        return page(403, "This link is not valid", "<p>It may have been cut off or altered on its way.</p>")
 
     async def _answered(self, request: Request, retraining: Retraining, permit: Permit) -> Response:
         if request.headers.get("content-type", "").partition(";")[0].strip().casefold() != _FORM:
-            return page(415, "Use the form", "")
+            return page(415, "Use the form of the page", "")
         self._bodies.check_length(request.headers.get("content-length", ""))
         async with self._bodies.body(request) as body:
             filled = _filled(body)
@@ -144,7 +144,7 @@ class ApprovalsEndpoint:
         if filled.missing or filled.approved is None:
             return question(retraining, permit, 400, filled.missing)
         if filled.revision != str(retraining.revision):
-            # Such as when another version went live since, and the candidate was compared with that one.
+            # For example because another version went live since, and the candidate was compared with that one.
             return question(retraining, permit, 409, "This has changed since you looked. Please answer again.")
         approved, by = filled.approved, f"{filled.name} (link {permit.link_id})"
         try:
@@ -152,7 +152,7 @@ class ApprovalsEndpoint:
                 lambda: answer(self._engine, permit.retraining_id, approved, by, filled.reason, self._clock())
             )
         except (IllegalTransition, NothingKnown):
-            # Answered before, otherwise or by nobody in time: the first word counts, and is shown.
+            # Decided before, or too late: the first decision counts, and the page shows it.
             return decided(await self._off_loop(lambda: self._read(permit)), 409)
         logger.info("%s was answered by a link: %s", answered.id, "approved" if approved else "rejected")
         return decided(answered)
@@ -184,24 +184,24 @@ def _filled(body: bytes) -> _Filled:
 
 
 def _text(fields: Mapping[str, list[str]], name: str, most: int) -> str:
-    # It goes into the audit trail, and from there into terminals.
+    # One line, because it goes into the audit trail, and from there to terminals.
     return one_line(fields.get(name, [""])[0])[:most]
 
 
 def _failed(error: AnewError) -> Response:
     match error:
         case NothingKnown():
-            return page(410, "Nothing waits here any more", "")
+            return page(410, "Nothing waits for approval here any more", "")
         case BodyTooLarge():
-            return page(413, "That is too long", "", Connection="close")
+            return page(413, "The form is too long", "", Connection="close")
         case TemporaryError():
             return _later()
         case _:
             logger.error("/approvals: %s: %s", type(error).__name__, error)
-            return page(500, "That did not work", "<p>The log of the webhook says why.</p>")
+            return page(500, "This did not work", "<p>The log of the webhook says why.</p>")
 
 
 def _later() -> Response:
-    # The body may be unread, and what is still sent of it would be taken for the next request.
+    # The body may be unread: the rest of it would be taken for the next request.
     headers = {"Retry-After": "10", "Connection": "close"}
-    return page(503, "Not now", "<p>Nothing was changed. Try again in a moment.</p>", **headers)
+    return page(503, "Not available now", "<p>Nothing was changed. Try again in a moment.</p>", **headers)

@@ -1,7 +1,7 @@
-"""Who may send us events: who knows a secret, or has a token of Event Grid, or both.
+"""Who may send events: a sender with a secret, with a token of Event Grid, or with both.
 
-400, 401 and 403 make Event Grid drop an event for good ("Event Grid message delivery and retry"). So 401 and 403 are
-only said of what is certainly wrong; 429 and 503, after which it tries again, of everything else.
+After a 400, 401 or 403 Event Grid drops an event for good ("Event Grid message delivery and retry"). So 401 and 403 are
+only for credentials that are certainly wrong; in all other cases it gets 429 or 503, and tries again.
 """
 
 import hashlib
@@ -24,21 +24,21 @@ QUERY_PARAMETER = "code"
 
 Require = Literal["all", "any"]
 
-_MOST_OFFERS = 4  # secrets looked at in one request
+_MOST_OFFERS = 4  # secrets checked in one request
 _MOST_PROVEN = 1000
 
 
 class BearerVerifier(Protocol):
-    """Tells whether a bearer token lets its bearer in."""
+    """Checks bearer tokens."""
 
     async def verify(self, token: str) -> None:
-        """Raises InvalidToken or TokenNotPermitted, and SigningKeysUnavailable when it cannot be told just now."""
+        """Raises InvalidToken or TokenNotPermitted, and SigningKeysUnavailable when it cannot be checked now."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Answer with this HTTP status. The reason holds nothing secret; *retry_after* is in seconds."""
+    """Answer with this HTTP status. The reason has no secrets in it; *retry_after* is in seconds."""
 
     status: int
     reason: str
@@ -46,7 +46,7 @@ class Refusal:
 
     @property
     def headers(self) -> dict[str, str]:
-        """The headers HTTP wants with it (RFC 9110, sections 10.2.3 and 11.6.1)."""
+        """The headers that HTTP requires with it (RFC 9110, sections 10.2.3 and 11.6.1)."""
         if self.status == 401:
             return {"WWW-Authenticate": 'Bearer realm="anew"'}
         return {} if self.retry_after is None else {"Retry-After": str(self.retry_after)}
@@ -57,11 +57,11 @@ _NO_TOKEN = Refusal(401, "the bearer token is missing")
 
 
 class Authenticator:
-    """Judges each request by its credentials, and slows down addresses whose attempts fail.
+    """Checks the credentials of each request, and slows down addresses whose attempts fail.
 
-    There are two kinds of credentials: *secrets*, any one of which will do, so that one can be replaced without a gap;
-    and tokens that *bearer* verifies. With *require* "all" a request must satisfy each kind that is configured, with
-    "any" one of them. For one event loop. *monotonic* counts seconds.
+    There are two kinds of credentials: *secrets*, any one of which is enough, so that one can be replaced without a
+    gap, and tokens that *bearer* verifies. With *require* "all" a request must satisfy each kind that is configured,
+    with "any" one of them. For one event loop. *monotonic* counts seconds.
 
     Raises InvalidSettings for a secret that could be guessed, and when nothing is configured, unless *open_to_all*.
     """
@@ -78,7 +78,7 @@ class Authenticator:
     ) -> None:
         if not secrets and bearer is None and not open_to_all:
             raise InvalidSettings(
-                "the webhook has neither a secret nor webhook.entra, and anybody could send it events",
+                "the webhook has neither a secret nor webhook.entra, so that anybody could send it events",
                 advice="Set ANEW_WEBHOOK__SECRETS or webhook.entra, or bind to 127.0.0.1",
             )
         if any(len(secret.strip()) < MIN_SECRET for secret in secrets):
@@ -94,11 +94,11 @@ class Authenticator:
     async def refuse(
         self, headers: Mapping[str, str], query: str, client: str | None, *, handshake: bool = False
     ) -> Refusal | None:
-        """Why a request is not let in; None when it is.
+        """Why a request is refused; None when it is accepted.
 
         Names of *headers* are in lower case, *query* is undecoded, *client* is the address the request came from. A
-        CloudEvents *handshake* (OPTIONS) need not have a token: whether Event Grid sends one with it is not documented,
-        and the answer tells nothing.
+        CloudEvents *handshake* (OPTIONS) needs no token: whether Event Grid sends one with it is not documented, and
+        the answer reveals nothing.
         """
         if not self._secrets and self._bearer is None:
             return None
@@ -110,7 +110,7 @@ class Authenticator:
         return refusal
 
     def _too_many_failures(self, attempt: tuple[str, bytes]) -> Refusal | None:
-        # Behind a proxy that hides addresses an attacker shares Event Grid's: what was let in before stays let in.
+        # Behind a proxy that hides addresses an attacker shares Event Grid's: credentials accepted before still are.
         if attempt in self._proven:
             return None
         wait = self._failures.wait(attempt[0], self._monotonic())
@@ -129,7 +129,7 @@ class Authenticator:
     async def _judge(self, offers: Sequence[str], token: str | None, *, handshake: bool) -> Refusal | None:
         if self._secrets:
             wrong = None if self._knows_secret(offers) else _WRONG_SECRET
-            # A right secret settles it where one kind is enough, a wrong one where all are needed.
+            # A right secret decides it if one kind is enough, a wrong one if all kinds are required.
             if self._bearer is None or (wrong is None) is (self._require == "any"):
                 return wrong
         if token is None:
@@ -149,7 +149,7 @@ class Authenticator:
         return None
 
     def _knows_secret(self, offers: Sequence[str]) -> bool:
-        # Every pair is compared, and digests of one length, so that the time taken tells nothing about the secrets.
+        # Every pair is compared, as digests of one length, so that the time it takes reveals nothing about the secrets.
         matches = [hmac.compare_digest(self._digest(offer), known) for offer in offers for known in self._secrets]
         return any(matches)
 

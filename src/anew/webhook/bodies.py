@@ -1,4 +1,4 @@
-"""Reading bodies into bounded memory."""
+"""Reading request bodies into bounded memory."""
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -19,7 +19,7 @@ class Bodies:
         self._held = 0
 
     def check_length(self, content_length: str) -> None:
-        """Raises BodyTooLarge for a body whose header says so; one that says nothing is counted while it is read."""
+        """Raises BodyTooLarge if the header says so; a body without the header is counted while it is read."""
         if content_length.isdecimal() and int(content_length[:20]) > self._limit:
             raise self._too_large()
 

@@ -1,4 +1,4 @@
-"""What the webhook is told at its start."""
+"""The webhook's configuration."""
 
 import ipaddress
 from dataclasses import dataclass
@@ -15,12 +15,12 @@ RATE = TokenBucket(burst=10_000, per_second=5_000)
 
 @dataclass(frozen=True, slots=True)
 class WebhookConfig:
-    """Where to listen, and how much to take.
+    """Where to listen, and how much to accept.
 
-    Empty *subscriptions* or *workspaces* mean any. *rate* is of requests that were let in. *answer_within* is the
-    longest time before an answer: Event Grid waits for 30 s. *relay_interval* is the longest time between two looks at
-    what waits, *hints_apart* the least time between two hints: a flow run takes all that waits, and a storm of requests
-    must not become one of flow runs.
+    Empty *subscriptions* or *workspaces* mean any. *rate* limits the requests whose credentials are right.
+    *answer_within* is the longest time before an answer: Event Grid waits for 30 s. *relay_interval* is the longest
+    time between two passes of the relay, *hints_apart* the shortest between two hints: a flow run takes everything that
+    waits, and a storm of requests must not become a storm of flow runs.
     """
 
     host: str = "127.0.0.1"
@@ -40,7 +40,7 @@ class WebhookConfig:
 
     @property
     def on_loopback(self) -> bool:
-        """Whether only this machine can reach the address bound to."""
+        """Whether only this machine can reach the address."""
         if self.host.casefold() == "localhost":
             return True
         try:
@@ -50,7 +50,7 @@ class WebhookConfig:
 
     @property
     def operator_address(self) -> tuple[str, int]:
-        """Host and port of the operators' side: by default the port after the public one, any if that may be any."""
+        """Host and port for operators: by default the port after the public one, or any port if that may be any."""
         if self.operator_port is not None:
             return self.operator_host, self.operator_port
         return self.operator_host, self.port + 1 if self.port else 0

@@ -1,7 +1,7 @@
-"""`/events`: what comes in, in the order in which it is refused, taken and answered.
+"""`/events`: a request is checked, its body read and parsed, its events stored, and then it is answered.
 
-400, 401, 403 and 413 make Event Grid drop an event for good ("Event Grid message delivery and retry"). They are said
-only of what would fail the same way again; a passing fault of our own is always a 503, after which it comes again.
+After a 400, 401, 403 or 413 Event Grid drops an event for good ("Event Grid message delivery and retry"). So these are
+only for requests that would fail the same way again; a temporary fault of anew is always a 503, and it is sent again.
 """
 
 import asyncio
@@ -31,14 +31,14 @@ RETRY_AFTER = 30  # seconds; Event Grid waits at least this long after a 503
 METHODS = ("POST", "OPTIONS")
 
 _SHOWN_REASONS = 10
-_PARSED_AT_ONCE = 100_000  # bytes; parsing more would keep other requests waiting
+_PARSED_AT_ONCE = 100_000  # bytes; longer bodies are parsed in a thread, or they would hold up other requests
 
 logger = logging.getLogger("anew.webhook")
 
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """What is answered, and what the log says of it. The connection is closed after an answer to an unread body."""
+    """An answer, and the text that the log has for it."""
 
     status: int
     said: str
@@ -54,7 +54,7 @@ class _Answer:
 
 
 class EventsEndpoint:
-    """The ASGI application behind `/events`. *stored* is called after something was committed."""
+    """The ASGI application behind `/events`. *stored* is called after each commit."""
 
     def __init__(
         self,
@@ -73,7 +73,7 @@ class EventsEndpoint:
         self._level: Level | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request. Nothing that goes wrong escapes."""
+        """Answer one request. Raises nothing."""
         began = time.monotonic()
         request = Request(scope, receive)
         try:
@@ -87,7 +87,7 @@ class EventsEndpoint:
         except AnewError as error:
             done = _failed(error)
         except Exception:
-            # A process boundary: whatever it was, a 503 makes Event Grid send the event again.
+            # A process boundary: after a 503 Event Grid sends the event again, whatever went wrong.
             logger.exception("%s /events: unexpected failure", request.method)
             done = _later("unexpected failure", "InternalError")
         # The query may hold a secret, so the path alone is logged.
@@ -102,7 +102,6 @@ class EventsEndpoint:
         headers = dict(request.headers)
         self._bodies.check_length(headers.get("content-length", ""))
         client = request.client.host if request.client else None
-        # `request.url` would put the whole of it together, and take it apart again.
         query = request.scope["query_string"].decode("utf-8", "surrogateescape")
         refusal = await self._authenticator.refuse(headers, query, client, handshake=request.method == "OPTIONS")
         if refusal is not None:
@@ -155,7 +154,7 @@ def _delivered(parsed: Sequence[Parsed]) -> _Answer:
     for reason in reasons[:_SHOWN_REASONS]:
         logger.warning("kept as a dead letter: %s", reason)
     counts = {"stored": stored, "ignored": len(parsed) - stored - len(reasons), "rejected": len(reasons)}
-    # One bad element must not cost the good ones of its batch: Event Grid knows no partial success.
+    # Event Grid knows no partial success, and one bad element must not cost the good ones of its batch.
     status = 400 if reasons and len(reasons) == len(parsed) else 200
     body = counts | ({"reasons": reasons[:_SHOWN_REASONS]} if reasons else {})
     return _Answer(status, ", ".join(f"{count} {name}" for name, count in counts.items()), body)
@@ -173,6 +172,6 @@ def _failed(error: AnewError) -> _Answer:
 
 
 def _later(said: str, kind: str, seconds: float = RETRY_AFTER) -> _Answer:
-    # The body may be unread, and what the sender still sends of it would be taken for the next request.
+    # The body may be unread: the rest of it would be taken for the next request.
     headers = {"Retry-After": str(max(1, math.ceil(seconds))), "Connection": "close"}
     return _Answer(503, said, {"error": kind}, headers)

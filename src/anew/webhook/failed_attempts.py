@@ -8,7 +8,7 @@ from functools import lru_cache
 
 @dataclass(frozen=True, slots=True)
 class FailureLimit:
-    """*burst* attempts may fail at once; after that one more every *seconds_each*. Kept for *addresses* at most."""
+    """*burst* attempts may fail at once, then one more every *seconds_each*. At most *addresses* are remembered."""
 
     burst: int = 10
     seconds_each: float = 6.0
@@ -18,8 +18,8 @@ class FailureLimit:
 class FailedAttempts:
     """A token bucket for each address. Times are seconds of a monotonic clock.
 
-    When there are more addresses than can be kept, the one that failed longest ago is forgiven: who has that many
-    addresses is not slowed by this, and nobody else pays for it.
+    When there are too many addresses to remember, the one that failed longest ago is forgiven. An attacker with that
+    many addresses is not slowed down by this limit, but other senders do not pay for the attack.
     """
 
     def __init__(self, limit: FailureLimit) -> None:
@@ -33,10 +33,10 @@ class FailedAttempts:
         return max(0.0, self._forgiven_at.get(address, now) - full_at)
 
     def count(self, address: str, now: float) -> None:
-        """Note that an attempt of this address failed."""
+        """Record that an attempt of this address failed."""
         each, burst = self._limit.seconds_each, self._limit.burst
         forgiven_at = max(self._forgiven_at.get(address, now), now) + each
-        # Several attempts may be under way when the last one allowed fails: they do not count twice.
+        # Several attempts may be under way when the last allowed one fails: they do not count twice.
         self._forgiven_at[address] = min(forgiven_at, now + burst * each)
         self._forgiven_at.move_to_end(address)
         while len(self._forgiven_at) > self._limit.addresses:
@@ -48,7 +48,7 @@ class FailedAttempts:
 
 @lru_cache(maxsize=1000)
 def bucket_of(client: str | None) -> str:
-    """What counts as one address: an IPv4 address, or the /64 network of an IPv6 one, as that is what one host gets."""
+    """The key of an address: an IPv4 address, or the /64 network of an IPv6 address, since one host gets all of it."""
     try:
         address = ipaddress.ip_address(client or "")
     except ValueError:

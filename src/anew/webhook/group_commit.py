@@ -1,4 +1,4 @@
-"""Requests that come in together are committed together: durable means one wait for the disk, whoever shares it."""
+"""Requests that arrive together are committed together, so that they share one wait for the disk."""
 
 import asyncio
 import logging
@@ -27,7 +27,7 @@ class _Waiting:
 
 
 class GroupCommit:
-    """Takes in what requests bring, in one transaction after another. For one event loop; `run` must be running."""
+    """Stores the events of requests, one transaction after another. For one event loop; `run` must be running."""
 
     def __init__(
         self,
@@ -56,8 +56,8 @@ class GroupCommit:
         await waiting.kept
 
     async def run(self) -> None:
-        """Store what comes in until cancelled."""
-        # A thread of its own: whatever else hangs on the ledger's database, this does not queue behind it.
+        """Store what arrives until cancelled."""
+        # Its own thread: it must not queue behind other work that hangs on the ledger's database.
         thread = ThreadPoolExecutor(1, "anew-commit")
         try:
             while True:
@@ -72,7 +72,7 @@ class GroupCommit:
         outcomes = await asyncio.get_running_loop().run_in_executor(thread, self._store, requests)
         self._elements -= sum(map(len, requests))
         for waiting, error in zip(group, outcomes, strict=True):
-            if waiting.kept.done():  # it took too long, and the sender was asked to come again
+            if waiting.kept.done():  # it took too long, and the sender was asked to try again
                 continue
             if error is None:
                 waiting.kept.set_result(None)
@@ -92,7 +92,7 @@ class GroupCommit:
         return group
 
     def _store(self, requests: Sequence[Sequence[Parsed]]) -> list[Exception | None]:
-        """What went wrong with each request, if anything."""
+        """For each request its error, or None."""
         try:
             receive(self._ledger, chain.from_iterable(requests), self._clock())
         except AnewError as error:
@@ -101,6 +101,6 @@ class GroupCommit:
             if len(requests) == 1:
                 logger.exception("a request could not be stored")
                 return [error]
-            # One of them is to blame, and must not cost the others theirs.
+            # One request is to blame, and the others must still be stored.
             return [outcome for request in requests for outcome in self._store([request])]
         return [None] * len(requests)

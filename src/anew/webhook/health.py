@@ -1,4 +1,4 @@
-"""How each part of the webhook does, and since when."""
+"""The health of each part of the webhook, and since when."""
 
 from collections import deque
 from collections.abc import Callable
@@ -11,7 +11,7 @@ _LAGS = 240  # measurements kept
 
 
 class Status(StrEnum):
-    """How a part does. A part nobody has asked yet is unknown; off is one that was not wanted."""
+    """The health of a part. It is unknown until first checked, and off when it is not configured."""
 
     UP = "up"
     DOWN = "down"
@@ -21,7 +21,7 @@ class Status(StrEnum):
 
 @dataclass(slots=True)
 class Part:
-    """One part. *since* is when its status became what it is, *last_success* when it last did its work."""
+    """One part. *since* is when its status last changed, *last_success* when it last worked."""
 
     clock: Callable[[], datetime]
     status: Status
@@ -30,12 +30,12 @@ class Part:
     last_success: datetime | None = None
 
     def up(self) -> None:
-        """It did its work."""
+        """Record that it worked."""
         self.last_success = self.clock()
         self._become(Status.UP, "")
 
     def down(self, reason: str) -> None:
-        """It could not."""
+        """Record that it failed."""
         self._become(Status.DOWN, reason)
 
     def _become(self, status: Status, detail: str) -> None:
@@ -51,7 +51,7 @@ class Part:
 
 
 class Health:
-    """The parts: the ledger when somebody asks, commits of events, passes of the relay, and what it told Prefect."""
+    """The parts: the ledger (checked on request), commits of events, passes of the relay, and its calls of Prefect."""
 
     def __init__(self, clock: Callable[[], datetime], *, relayed: bool) -> None:
         def part(status: Status = Status.UNKNOWN) -> Part:
@@ -66,7 +66,7 @@ class Health:
 
     @property
     def status(self) -> str:
-        """`down` without the ledger, `degraded` when events are kept but nobody is told of them."""
+        """`down` without the ledger, `degraded` when events are stored but Prefect does not hear of them."""
         if self.ledger.status is not Status.UP:
             return "down"
         return "degraded" if Status.DOWN in (self.relay.status, self.prefect.status) else "ready"

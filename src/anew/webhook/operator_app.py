@@ -1,4 +1,4 @@
-"""What the people who run the webhook may ask it, on a port of its own: read only, quick though the ledger is not."""
+"""The operators' app, on its own port: read only, and it answers quickly even when the ledger does not."""
 
 import asyncio
 import logging
@@ -16,7 +16,7 @@ from anew.engine.base.ledger import Ledger
 from anew.errors import AnewError
 from anew.webhook.health import Health
 
-_PATIENCE = 1.0  # seconds the ledger has to answer
+_TIMEOUT = 1.0  # seconds for the ledger to answer
 
 logger = logging.getLogger("anew.webhook")
 
@@ -52,18 +52,18 @@ class _Operator:
         return JSONResponse((figures or {}) | {"health": self._health.view()}, 503 if figures is None else 200)
 
     async def _figures(self) -> dict[str, Any] | None:
-        """What the ledger says, None when it does not in time."""
-        # One question at a time: a database that hangs holds one thread, however often it is asked after.
+        """The ledger's figures, None when it does not answer in time."""
+        # One query at a time: a database that hangs blocks one thread, however often operators ask.
         if self._asked is None or self._asked.done():
             self._asked = asyncio.get_running_loop().run_in_executor(self._thread, self._ask)
         try:
-            figures = await asyncio.wait_for(asyncio.shield(self._asked), _PATIENCE)
+            figures = await asyncio.wait_for(asyncio.shield(self._asked), _TIMEOUT)
         except TimeoutError:
-            self._health.ledger.down(f"no answer within {_PATIENCE:g} s")
+            self._health.ledger.down(f"no answer within {_TIMEOUT:g} s")
         except AnewError as error:
             self._health.ledger.down(type(error).__name__)
         except Exception as error:
-            # Whoever asks how it does is told that it does badly, not nothing.
+            # The operator must get an answer that says `down`, rather than no answer.
             logger.exception("the ledger cannot say how much waits")
             self._health.ledger.down(type(error).__name__)
         else:

@@ -1,6 +1,6 @@
-"""The relay as a background task of the webhook: at once after a commit, otherwise every second.
+"""The relay as a background task of the webhook: it runs right after a commit, otherwise every second.
 
-What comes shortly after a hint waits for the next one.
+Events that arrive shortly after a hint wait for the next one.
 """
 
 import asyncio
@@ -34,11 +34,11 @@ class Relay:
         self._awake = asyncio.Event()
 
     def wake(self) -> None:
-        """Look again at once."""
+        """Run the next pass at once."""
         self._awake.set()
 
     async def run(self) -> None:
-        """Relay until cancelled. Nothing that goes wrong ends it."""
+        """Relay until cancelled. No failure ends it."""
         failures = 0
         while True:
             self._awake.clear()
@@ -56,11 +56,11 @@ class Relay:
                 self._ledger, self._flows, self._clock(), grace=config.grace, longest_wait=config.longest_wait
             )
         except LedgerUnavailable as error:
-            logger.warning("relay: the ledger is away: %s", error)
+            logger.warning("relay: the ledger is unavailable: %s", error)
             self._health.relay.down(type(error).__name__)
             return None
         except Exception as error:
-            # A process boundary: a relay that dies unseen would leave events to the scheduled reconcile.
+            # A process boundary: if the relay died unnoticed, events would wait for the scheduled reconcile.
             logger.exception("relay: unexpected failure, trying again")
             self._health.relay.down(type(error).__name__)
             return None
@@ -84,6 +84,6 @@ def _log(report: RelayPass) -> None:
     for flow in report.hinted:
         logger.info("relay: hinted %s", flow)
     for flow in report.started:
-        logger.info("relay: started %s, nobody had taken its work", flow)
-    for flow, reason in (report.failed or {}).items():
-        logger.warning("relay: Prefect was not told of %s, trying again: %s", flow, reason)
+        logger.info("relay: started %s, since no flow run had leased its work", flow)
+    for flow, reason in report.failed.items():
+        logger.warning("relay: Prefect failed for %s, trying again: %s", flow, reason)

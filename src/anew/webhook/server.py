@@ -10,16 +10,16 @@ import uvicorn
 from anew.heap import freeze_heap
 from anew.webhook.app import Apps
 from anew.webhook.config import WebhookConfig
-from anew.webhook.patience import PatientProtocol
+from anew.webhook.head_limits import HeadLimitsProtocol
 
 _CONNECTIONS = 1000
-_KEEP_ALIVE = 75  # seconds: longer than a proxy in front keeps its connections, or it would send into closed ones
+_KEEP_ALIVE = 75  # seconds: longer than a proxy in front keeps connections, or it would send into closed ones
 _BACKLOG = 2048
-_SWITCH_SECONDS = 0.0002  # how long a thread that parses may keep the event loop, or the one that writes, waiting
+_SWITCH_SECONDS = 0.0002  # how long a thread that parses may block the event loop, or the thread that writes
 
 
 def serve(apps: Apps, config: WebhookConfig) -> None:
-    """Serve until a signal ends it; requests under way are answered first."""
+    """Serve until a signal arrives; requests under way are still answered."""
     freeze_heap()
     sys.setswitchinterval(_SWITCH_SECONDS)
     public = uvicorn.Server(server_config(apps, config))
@@ -28,12 +28,12 @@ def serve(apps: Apps, config: WebhookConfig) -> None:
 
 
 def server_config(apps: Apps, config: WebhookConfig) -> uvicorn.Config:
-    """How the public port is served. uvicorn's access log is off because it shows query strings, which hold secrets."""
+    """How the public port is served. uvicorn's access log is off: it would show query strings, which hold secrets."""
     return uvicorn.Config(
         apps.public,
         host=config.host,
         port=config.port,
-        http=PatientProtocol,
+        http=HeadLimitsProtocol,
         access_log=False,
         log_config=None,
         server_header=False,
@@ -50,7 +50,7 @@ def _operator_config(apps: Apps, config: WebhookConfig) -> uvicorn.Config:
         apps.operator,
         host=host,
         port=port,
-        http=PatientProtocol,
+        http=HeadLimitsProtocol,
         lifespan="off",
         access_log=False,
         log_config=None,
@@ -60,7 +60,7 @@ def _operator_config(apps: Apps, config: WebhookConfig) -> uvicorn.Config:
 
 
 class _Beside(uvicorn.Server):
-    """A server that leaves signals to another one."""
+    """A server that leaves signals to the other one."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None]:

@@ -1,16 +1,16 @@
-"""HTTP connections that do not wait for ever: uvicorn alone limits how long one idles, not how slowly it begins."""
+"""Limits for the head of a request: uvicorn limits how long a connection idles, but not how slowly a request begins."""
 
 import asyncio
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-HEAD_SECONDS = 20.0  # for the head of a request to come in, or for the next one to begin
+HEAD_SECONDS = 20.0  # for the head of a request to arrive, or for the next one to begin
 MOST_HEAD = 65_536  # bytes
 
 
-class PatientProtocol(HttpToolsProtocol):
-    """Closes a connection whose next request's head takes too long, or is too long."""
+class HeadLimitsProtocol(HttpToolsProtocol):
+    """Closes a connection when the head of its next request takes too long to arrive, or is too long."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -20,7 +20,7 @@ class PatientProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)  # pyright: ignore[reportArgumentType]
-        self._look_again()
+        self._check_later()
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._timer is not None:
@@ -41,13 +41,13 @@ class PatientProtocol(HttpToolsProtocol):
     def _awaits_head(self) -> bool:
         return not self.cycle or self.cycle.response_complete
 
-    def _look_again(self) -> None:
-        self._timer = self.loop.call_later(HEAD_SECONDS, self._look)
+    def _check_later(self) -> None:
+        self._timer = self.loop.call_later(HEAD_SECONDS, self._check)
 
-    def _look(self) -> None:
-        # The same request as at the last look, and answered: nothing whole has come in between.
+    def _check(self) -> None:
+        # The same request as at the last check, and answered: no whole head has arrived in between.
         if self._awaits_head and self.cycle is self._seen:
             self.transport.close()
             return
         self._seen = self.cycle
-        self._look_again()
+        self._check_later()
