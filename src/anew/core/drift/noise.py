@@ -8,6 +8,7 @@ is higher.
 
 import math
 from collections.abc import Callable
+from statistics import NormalDist
 from typing import Final
 
 import numpy as np
@@ -15,8 +16,8 @@ import numpy as np
 from anew.core.drift.distances import Counts, population_stability_index
 from anew.core.drift.moments import Moments
 from anew.core.drift.profile import CategoricalProfile, FeatureProfile, NumericProfile, Unusable
-from anew.core.drift.tails import chi_squared_critical, chi_squared_tail, normal_critical
 from anew.core.drift.values import DEFAULT_ALPHA, Metric
+from anew.core.statistics.tails import chi_squared_critical, chi_squared_tail
 
 LEAST_DEVIATION: Final = 0.001
 """What a Wasserstein distance is divided by at least, as in Azure ML."""
@@ -66,7 +67,7 @@ def wasserstein_floor(moments: Moments, rows: int, reference_rows: int, alpha: f
     scale = 1 / rows + 1 / reference_rows
     skewness = abs(moments.skewness) * abs(1 / rows**2 - 1 / reference_rows**2) / scale**1.5
     kurtosis = max(0.0, moments.kurtosis) * (1 / rows**3 + 1 / reference_rows**3) / scale**2
-    z = normal_critical(alpha)
+    z = NormalDist().inv_cdf(1 - alpha / 2)
     shift = z + (z * z - 1) / 12 * skewness + (z**3 - 3 * z) / 24 * kurtosis
     doubt = 1 + math.sqrt(max(0.0, moments.kurtosis + 2) / reference_rows)
     rest = 2 / math.pi * ((moments.spread / moments.std) ** 2 - 1)

@@ -24,7 +24,6 @@ from anew.core.drift.distances import (
     population_stability_index,
 )
 from anew.core.drift.profile import CategoricalProfile, FeatureProfile, NumericProfile, ReferenceProfile, Unusable
-from anew.core.drift.tails import chi_squared_tail, kolmogorov_tail
 from anew.core.drift.values import (
     CATEGORICAL_METRICS,
     DEFAULT_ALPHA,
@@ -35,6 +34,7 @@ from anew.core.drift.values import (
     Rows,
     outcome,
 )
+from anew.core.statistics.tails import chi_squared_tail, kolmogorov_tail
 from anew.errors import InvalidTable
 
 _WORTH_A_THREAD: Final = 1_000_000  # cells; fewer are counted before a thread has started

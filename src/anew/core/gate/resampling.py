@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from anew.core.gate.paired import F1, Resampled
 from anew.core.gate.scored import Floats, Ints
-from anew.core.gate.tails import normal_tail, student_quantile
+from anew.core.statistics.tails import normal_tail, student_quantile
 
 REPLICATES: Final = 10_000
 GROUPS: Final = 256
