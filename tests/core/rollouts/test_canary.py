@@ -338,4 +338,4 @@ def test_sentence_names_the_figures_and_what_is_allowed() -> None:
 def test_stage_that_holds_says_what_it_waits_for() -> None:
     verdict = judge_stage(ERRORS_ONLY, 100, RequestStats(50, 0), RequestStats(250, 0), 0)
 
-    assert verdict.node.sentence.startswith("cannot tell yet: requests: 50 answered, 100 are wanted; errors: 0 of 50")
+    assert verdict.node.sentence.startswith("inconclusive: requests: 50 answered, 100 are needed; errors: 0 of 50")

@@ -1,4 +1,4 @@
-"""How far the scores of two deployments lie apart, beside how far they would by chance."""
+"""The distance between the scores of two deployments, beside the distance that chance alone gives."""
 
 import math
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from anew.core.drift.noise import jensen_shannon_floor
 from anew.core.statistics.tails import noncentrality
 
 LEAST_SCORES: Final = 50
-"""Of each deployment. With fewer, the chi-squared approximation is none."""
+"""Of each deployment. With fewer the chi-squared approximation fails."""
 
 MOST_BINS: Final = 20
 LEAST_EXPECTED: Final = 5
@@ -21,7 +21,7 @@ LEAST_EXPECTED: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class ScoreShift:
-    """The Jensen-Shannon distance (base 2, 0..1) of two samples, and bounds of the distance of what they come from."""
+    """The Jensen-Shannon distance (base 2, 0..1) of two samples, and bounds of the distance of their distributions."""
 
     distance: float
     lower: float
@@ -49,9 +49,9 @@ def score_shift(new: Mapping[float, int], old: Mapping[float, int], alpha: float
 
 
 def _groups(new: Mapping[float, int], old: Mapping[float, int]) -> list[list[float]]:
-    """Neighbouring buckets put together: at most about MOST_BINS, none so thin that chance rules it.
+    """Neighbouring buckets merged into at most about MOST_BINS, each with enough scores.
 
-    They go by both samples together, so that which of them is the new one makes no difference.
+    Both samples count alike, so that swapping them makes no difference.
     """
     rows, reference_rows = sum(new.values()), sum(old.values())
     total = rows + reference_rows
