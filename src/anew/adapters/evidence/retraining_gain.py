@@ -9,7 +9,7 @@ import pandas as pd
 
 from anew.core.evidence.history import History
 from anew.core.evidence.signals import Signal
-from anew.core.gain.gain import evidence_at
+from anew.core.gain.matrix import evidence_at
 from anew.core.gain.signals import signals_of_gain
 from anew.core.policies.evidence import EvidenceSpec, GainOfRetraining
 from anew.core.policies.policy import Policy
