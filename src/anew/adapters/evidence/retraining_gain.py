@@ -1,4 +1,4 @@
-"""What a newly trained model would gain, measured on a file of labelled batches by small surrogate models."""
+"""The gain of a newly trained model, measured by small surrogate models on a file of labelled batches."""
 
 from bisect import bisect_right
 from datetime import UTC, datetime
@@ -23,9 +23,9 @@ _NEWEST = 42  # batches: ageing looks at the newest 16, and at models up to 26 b
 
 
 class GainsOfRetraining:
-    """Implements EvidenceSource for `gain`. What was trained is kept in the folder until a batch is added.
+    """Implements EvidenceReader for `gain`. The folder keeps the trained surrogates until a batch is added.
 
-    The champion is taken to have seen every batch that had ended when its training began.
+    The champion is assumed to have been trained on every batch that had ended when its training began.
     """
 
     def __init__(self, cache: Path | None) -> None:

@@ -1,8 +1,8 @@
-"""Azure ML's formulas for one feature, each with a noise floor of ours.
+"""Azure ML's formulas for one feature, with a noise floor for each that Azure does not have.
 
 From the public component source, Azure/azureml-assets: `assets/model_monitoring/components/src/` with
 `data_drift_compute_metrics/{numerical,categorical}_data_drift_metrics.py` and `shared_utilities/histogram_utils.py`,
-and from pyspark's `RDD.histogram`, which it counts with.
+and from pyspark's `RDD.histogram`, which counts its bins.
 """
 
 import math
@@ -24,7 +24,7 @@ from anew.core.drift.values import Computed, Metric
 from anew.core.statistics.tails import chi_squared_tail
 
 _TOO_MANY_FOR_KOLMOGOROV: Final = 10_000
-_EVEN: Final = 1e-10  # what pyspark lets the widths of bins differ by and still calls even, in the feature's unit
+_EVEN: Final = 1e-10  # pyspark calls bins even whose widths differ by less, in the feature's unit
 
 
 def numeric_metric(metric: Metric, reference: Floats, window: Floats, alpha: float) -> Computed | str:
@@ -57,8 +57,8 @@ def categorical_metric(metric: Metric, reference: Categories, window: Categories
 def histogram_counts(reference: Floats, window: Floats) -> tuple[Counts, Counts] | None:
     """Counts in ceil(log2(rows of the smaller) + 1) bins of equal width, from the least to the greatest of both.
 
-    None where the values are so far apart or so close together that the edges do not ascend. Each edge is rounded by
-    itself, so in about one case of three the last one is below the greatest value, which then is in no bin.
+    None where the values are so far apart or so close together that the edges do not ascend. Each edge is rounded
+    separately, so in about one case of three the last one is below the greatest value, which then is in no bin.
     """
     bins = math.ceil(math.log2(min(len(reference), len(window))) + 1)
     low, high = min(reference[0], window[0]), max(reference[-1], window[-1])
@@ -127,8 +127,8 @@ def _kolmogorov(reference: Floats, window: Floats, alpha: float) -> Computed | s
 def _chi_squared(reference: Counts, window: Counts, alpha: float) -> Computed:
     """Pearson's test of the window against the reference's shares, as if these were known.
 
-    One row of a category the reference never saw makes the statistic infinite and the p-value 0, however many rows
-    there are. So that says nothing, and the floor is 0 as well.
+    One row of a category that the reference does not have makes the statistic infinite and the p-value 0, however many
+    rows there are. That says nothing, so the floor is 0 as well.
     """
     freedom, rows, reference_rows = len(window) - 1, int(window.sum()), int(reference.sum())
     if not reference.all():
