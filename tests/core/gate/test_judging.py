@@ -85,18 +85,16 @@ def test_required_rows_give_equal_models_the_stated_power() -> None:
 
 
 @pytest.mark.parametrize(
-    ("hold", "looks"),
+    ("hold", "analyses"),
     [({}, 3), ({"keep_for": "0s"}, 1), ({"keep_for": "25h"}, 2), ({"keep_for": "10d"}, 10)],
 )
-def test_a_candidate_that_is_held_keeps_the_gates_confidence_over_all_its_looks(
-    hold: dict[str, str], looks: int
-) -> None:
+def test_interim_analyses_together_keep_the_confidence(hold: dict[str, str], analyses: int) -> None:
     asked = gate(min_rows=300, inconclusive=hold)
     each, times, passed = at_each_analysis(asked), 1000, 0
-    assert most_analyses(asked) == looks
-    counts = draws(1000, -asked.margin, times=times * looks).reshape(times, looks, 3)  # fresh rows each time
+    assert most_analyses(asked) == analyses
+    counts = draws(1000, -asked.margin, times=times * analyses).reshape(times, analyses, 3)  # fresh rows each time
     for candidate in counts.tolist():
-        answers = (judge_gate(each, counted(1000, *map(int, look))).outcome for look in candidate)
+        answers = (judge_gate(each, counted(1000, *map(int, counts_of_one))).outcome for counts_of_one in candidate)
         passed += next((one for one in answers if one is not GateOutcome.INCONCLUSIVE), None) is GateOutcome.PROMOTE
     assert passed / times <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / times)
 
@@ -270,7 +268,7 @@ def test_a_difference_of_the_wrong_sign_is_refused() -> None:
         judge_gate(gate(metric="mae"), error_metric)
 
 
-def test_a_report_made_for_one_look_of_several_passes_the_gate_it_was_made_for() -> None:
+def test_a_report_for_one_of_several_analyses_passes_its_gate() -> None:
     each = at_each_analysis(gate(metric="f1"))  # a third of the error: no number of digits holds it
     report = compare(classified(3000, errors=(0.3, 0.05)), each)
     assert judge_gate(each, report).outcome is GateOutcome.PROMOTE
