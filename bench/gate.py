@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anew.core.gate import compare, judge_gate
-from anew.core.gate.delong import placements
+from anew.core.gate.auc import placements
 from anew.core.gate.resampling import REPLICATES
 from anew.core.policies.gate import Gate
 
@@ -111,7 +111,8 @@ def _f1(rows: Rows, model: str, drawn: NDArray[np.int64]) -> float:
 
 
 def _auc(rows: Rows, model: str, drawn: NDArray[np.int64]) -> float:
-    return placements(rows["label"][drawn] == 1, rows[f"{model}_score"][drawn]).area
+    positive = rows["label"][drawn] == 1
+    return float(placements(positive, rows[f"{model}_score"][drawn])[positive].mean())
 
 
 def _mae(rows: Rows, model: str, drawn: NDArray[np.int64]) -> float:

@@ -5,8 +5,15 @@ from typing import Final
 
 import numpy as np
 
-from anew.core.gate import EvaluationResult, GateOutcome, PairedCounts, evaluation_of_counts, judge_gate
-from anew.core.gate.looks import at_each_analysis, most_analyses
+from anew.core.gate import (
+    EvaluationResult,
+    GateOutcome,
+    PairedCounts,
+    at_each_analysis,
+    evaluation_of_counts,
+    judge_gate,
+    most_analyses,
+)
 from anew.core.policies.gate import Gate
 from bench.releases.plan import KINDS, Counts, Kind, draw_counts
 

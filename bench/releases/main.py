@@ -13,7 +13,7 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
-from anew.core.gate.looks import at_each_analysis, most_analyses
+from anew.core.gate import at_each_analysis, most_analyses
 from bench.releases import report
 from bench.releases.gate_alone import GATE, long_run
 from bench.releases.outcome import Outcome

@@ -9,7 +9,7 @@ from anew.backtest.history.stream import DEFAULT_WINDOW, Stream
 from anew.backtest.matrix import Matrix, measure
 from anew.backtest.windows import Windows
 from anew.backtest.work import Work, cached
-from anew.core.gain.gain import GainMatrix
+from anew.core.gain.matrix import GainMatrix
 
 _FORMAT = 2  # of what is cached: to be raised with every change of models, surrogates or matrices
 

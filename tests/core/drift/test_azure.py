@@ -1,6 +1,8 @@
 """The numbers of Azure ML: equal to its formulas written down again, and to local Azure's."""
 
+import itertools
 import math
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -82,6 +84,26 @@ def test_a_greatest_value_above_the_rounded_last_edge_is_in_no_bin() -> None:
     counts = histogram_counts(*(np.sort(sample) for sample in pair))
     assert counts is not None
     assert sum(int(each.sum()) for each in counts) == 159
+
+
+def share_of_orders(rows: int, others: int, excess: int) -> Fraction:
+    """The share of orders of two samples with D * rows * others >= excess, by counting those with less."""
+    inside = [[0] * (others + 1) for _ in range(rows + 1)]
+    for i, j in itertools.product(range(rows + 1), range(others + 1)):
+        ways = (inside[i - 1][j] if i else 0) + (inside[i][j - 1] if j else 0) if i or j else 1
+        inside[i][j] = 0 if abs(i * others - j * rows) >= excess else ways
+    return 1 - Fraction(inside[rows][others], math.comb(rows + others, rows))
+
+
+@given(st.integers(1, 15), st.integers(1, 15), st.integers(0, 10**6))
+def test_kolmogorov_smirnov_is_the_share_of_orders(rows: int, others: int, seed: int) -> None:
+    """The p-value is exact: the share of all orders of both samples in which they are as far apart."""
+    values = np.random.default_rng(seed).permutation(rows + others).astype(np.float64)
+    (drift,) = azure_table({"x": values[:rows]}, {"x": values[rows:]}, metrics=[Metric.KOLMOGOROV_SMIRNOV])
+    assert isinstance(drift, DriftValue)
+    assert drift.statistic is not None
+    expected = share_of_orders(rows, others, round(drift.statistic * rows * others))
+    assert drift.value == pytest.approx(float(expected), rel=1e-12)
 
 
 def test_kolmogorov_smirnov_is_refused_from_ten_thousand_rows_on() -> None:

@@ -6,16 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anew.core.gain.gain import (
-    AdaptiveGain,
-    GainEvidence,
-    GainMatrix,
-    adaptive_gain_cusum,
-    ageing_at,
-    evidence_at,
-    gain_cusum,
-    steady_gain_at,
-)
+from anew.core.gain.gain import AdaptiveGain, GainEvidence, adaptive_gain_cusum, gain_cusum
+from anew.core.gain.matrix import GainMatrix, ageing_at, evidence_at, steady_gain_at
 
 ROWS = 400
 

@@ -12,9 +12,9 @@ from scipy import stats
 from sklearn import metrics as sklearn_metrics
 
 from anew.core.gate import EvaluationResult, GateOutcome, Method, compare, judge_gate
-from anew.core.gate.delong import difference_error, placements
+from anew.core.gate.auc import checked_auc
 from anew.core.gate.metric import Metric
-from anew.core.gate.paired import Means, checked_auc, paired_errors, paired_f1, standard_error
+from anew.core.gate.paired import Means, paired_errors, paired_f1, standard_error
 from anew.core.gate.resampling import Replicates, resample
 from anew.errors import InvalidTable
 from tests.core.gate.samples import classified, gate, predicted
@@ -100,12 +100,10 @@ def test_areas_and_their_error_are_those_of_all_pairs(seed: int, count: int) -> 
         difference.mean(axis=1).var(ddof=1) / len(difference)
         + difference.mean(axis=0).var(ddof=1) / difference.shape[1]
     )
-    found = [placements(positive, each) for each in scores]
-    assert [each.area for each in found] == pytest.approx([each.mean() for each in psi])
-    assert [each.area for each in found] == pytest.approx(
-        [sklearn_metrics.roc_auc_score(positive, each) for each in scores]
-    )
-    assert difference_error(positive, found[1].shares - found[0].shares) == pytest.approx(expected, abs=1e-12)
+    auc = checked_auc(positive, *scores)
+    assert auc.values() == pytest.approx([each.mean() for each in psi])
+    assert auc.values() == pytest.approx([sklearn_metrics.roc_auc_score(positive, each) for each in scores])
+    assert auc.standard_error() == pytest.approx(expected, abs=1e-12)
 
 
 def test_a_column_the_evaluation_wrote_is_averaged_over_its_rows() -> None:

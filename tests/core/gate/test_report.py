@@ -157,7 +157,7 @@ def test_a_gate_knows_which_way_its_metric_gets_worse(change: dict[str, str]) ->
         gate(**change)
 
 
-def test_a_hold_waits_between_its_looks() -> None:
+def test_interim_analyses_need_time_between_them() -> None:
     with pytest.raises(ValueError, match="more than 0s"):
         gate(inconclusive={"every": "0s"})
 

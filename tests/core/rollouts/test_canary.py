@@ -8,7 +8,6 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from scipy import stats
 from scipy.special import betaincinv
 
 from anew.core.decisions.explain import from_json, to_json, tree_lines
@@ -19,7 +18,6 @@ from anew.core.rollouts.canary import StageOutcome, StageVerdict, error_increase
 from anew.core.rollouts.histograms import latency_bound, latency_index, score_bound, score_index
 from anew.core.rollouts.score_shift import score_shift
 from anew.core.rollouts.traffic import RequestStats
-from anew.core.statistics.binomial import binomial_tail, rank_at_least, rank_at_most, share_at_least, share_at_most
 
 POLLS = 60
 STAGES = 5
@@ -60,44 +58,6 @@ def check(verdict: StageVerdict, rule: str) -> Verdict:
 
 
 counts = st.integers(0, 3000).flatmap(lambda requests: st.tuples(st.just(requests), st.integers(0, requests)))
-
-
-# --- exact bounds -----------------------------------------------------------------------------------------
-
-
-@given(st.integers(1, 1_000_000), st.floats(0, 1), st.floats(1e-6, 1 - 1e-6))
-def test_binomial_tail_is_that_of_scipy(trials: int, part: float, share: float) -> None:
-    successes = round(part * trials)
-
-    assert binomial_tail(successes, trials, share) == pytest.approx(
-        stats.binom.sf(successes - 1, trials, share), rel=1e-5, abs=1e-9
-    )
-
-
-@given(counts, st.sampled_from([0.05, 1e-3, 1e-6]))
-def test_bounds_of_a_share_are_those_of_clopper_and_pearson(count: tuple[int, int], alpha: float) -> None:
-    requests, errors = count
-    assume(requests > 0)
-
-    low, high = share_at_least(errors, requests, alpha), share_at_most(errors, requests, alpha)
-
-    assert low == pytest.approx(0 if errors == 0 else betaincinv(errors, requests - errors + 1, alpha), abs=1e-9)
-    assert high == pytest.approx(
-        1 if errors == requests else betaincinv(errors + 1, requests - errors, 1 - alpha), abs=1e-9
-    )
-
-
-@given(st.integers(1, 20_000), st.sampled_from([0.05, 1e-3, 1e-6]))
-def test_ranks_are_the_tightest_that_bound_a_quantile(trials: int, alpha: float) -> None:
-    lower, upper = rank_at_most(0.95, trials, alpha), rank_at_least(0.95, trials, alpha)
-    below = stats.binom(trials, 0.95)
-
-    assert lower == 0 or below.cdf(lower - 1) <= alpha
-    assert below.cdf(lower) > alpha
-    if upper is None:
-        assert below.sf(trials - 1) > alpha
-    else:
-        assert below.sf(upper - 1) <= alpha < below.sf(upper - 2)
 
 
 # --- errors -----------------------------------------------------------------------------------------------
@@ -378,4 +338,4 @@ def test_sentence_names_the_figures_and_what_is_allowed() -> None:
 def test_stage_that_holds_says_what_it_waits_for() -> None:
     verdict = judge_stage(ERRORS_ONLY, 100, RequestStats(50, 0), RequestStats(250, 0), 0)
 
-    assert verdict.node.sentence.startswith("cannot tell yet: requests: 50 answered, 100 are wanted; errors: 0 of 50")
+    assert verdict.node.sentence.startswith("inconclusive: requests: 50 answered, 100 are needed; errors: 0 of 50")

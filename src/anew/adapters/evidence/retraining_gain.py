@@ -1,4 +1,4 @@
-"""What a newly trained model would gain, measured on a file of labelled batches by small surrogate models."""
+"""The gain of a newly trained model, measured by small surrogate models on a file of labelled batches."""
 
 from bisect import bisect_right
 from datetime import UTC, datetime
@@ -9,7 +9,7 @@ import pandas as pd
 
 from anew.core.evidence.history import History
 from anew.core.evidence.signals import Signal
-from anew.core.gain.gain import evidence_at
+from anew.core.gain.matrix import evidence_at
 from anew.core.gain.signals import signals_of_gain
 from anew.core.policies.evidence import EvidenceSpec, GainOfRetraining
 from anew.core.policies.policy import Policy
@@ -23,9 +23,9 @@ _NEWEST = 42  # batches: ageing looks at the newest 16, and at models up to 26 b
 
 
 class GainsOfRetraining:
-    """Implements EvidenceSource for `gain`. What was trained is kept in the folder until a batch is added.
+    """Implements EvidenceReader for `gain`. The folder keeps the trained surrogates until a batch is added.
 
-    The champion is taken to have seen every batch that had ended when its training began.
+    The champion is assumed to have been trained on every batch that had ended when its training began.
     """
 
     def __init__(self, cache: Path | None) -> None:

@@ -1,4 +1,4 @@
-"""Drift that anew measures itself, from rows in Parquet or CSV files or at any address pandas can read."""
+"""Drift that anew measures itself, from rows in Parquet or CSV files or at any address that pandas reads."""
 
 from datetime import datetime
 from functools import lru_cache
@@ -23,7 +23,7 @@ Table = dict[str, Any]
 
 
 class DriftOfWindows:
-    """Implements EvidenceSource for `drift`. What cannot be measured is a signal without a value."""
+    """Implements EvidenceReader for `drift`. A metric that cannot be measured is a signal without a value."""
 
     def read(self, source: EvidenceSpec, policy: Policy, history: History, now: datetime) -> list[Signal]:
         assert isinstance(source, DriftOfWindow)
@@ -41,7 +41,7 @@ class DriftOfWindows:
 
 
 def read_table(address: str, newest: int | None = None) -> Table:
-    """The columns of a file, in the order of time; with newest, only so many of its last rows. Raises InvalidTable."""
+    """The columns of a file; with `newest`, of only so many of its last rows. Raises InvalidTable."""
     try:
         frame = pd.read_parquet(address) if address.endswith(".parquet") else pd.read_csv(address)
     except (OSError, ValueError, ImportError) as error:

@@ -8,7 +8,8 @@ from typing import Protocol
 from anew.backtest.benchmark import Benchmark
 from anew.backtest.history.stream import Stream
 from anew.core.drift import Drift, Metric
-from anew.core.gain.gain import GainEvidence, GainMatrix, evidence_at
+from anew.core.gain.gain import GainEvidence
+from anew.core.gain.matrix import GainMatrix, evidence_at
 
 TOOL_METRICS = (Metric.WASSERSTEIN, Metric.JENSEN_SHANNON)
 

@@ -9,8 +9,7 @@ from rich.table import Table
 
 from anew.core.gate import FloorState, GateOutcome, GateResult, SliceState
 from anew.core.gate.judging import POWER
-from anew.core.gate.metric import format_metric
-from anew.core.gate.words import edge
+from anew.core.gate.metric import edge, format_metric
 from anew.core.policies.gate import Gate
 
 _WIDTH: Final = 49  # odd, so that zero can be in the middle

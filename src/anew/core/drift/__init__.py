@@ -1,7 +1,8 @@
-"""Drift of features between a reference and a window of rows: a value, and the value that chance alone would give.
+"""Drift of features between a reference and a window of rows: each value beside the value that chance alone would give.
 
-Two ways lead to a value. `drift_table` needs a stored `ReferenceProfile` and the window, and is the one to decide by.
-`azure_table` needs the rows of both and gives the numbers of Azure ML's model monitor, to explain what it reported.
+There are two ways to compute it. `drift_table` needs a stored `ReferenceProfile` and the window; decide by its values.
+`azure_table` needs the rows of both and gives the numbers of Azure ML's model monitor, to explain its reports. May
+import `statistics`.
 """
 
 from anew.core.drift.azure import azure_table

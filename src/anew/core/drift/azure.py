@@ -1,9 +1,9 @@
 """Drift as Azure ML's model monitor computes it, to the digit: from reference rows and window rows.
 
-What its public source (see `azure_formulas`) does to rows and columns is kept as well: a row with a null in any column
-is left out, integer columns with few distinct values are categories, columns of different types are not compared, one
-outlier widens all bins, and Kolmogorov-Smirnov is refused from 10,000 rows on. Unverified: that the hosted service
-runs this very source. Where that would fail or return NaN, here is a reason why there is no value.
+Rows and columns are treated as in its public source (see `azure_formulas`): a row with a null in any column is left
+out, integer columns with few distinct values are categories, columns of different types are not compared, one outlier
+widens all bins, and Kolmogorov-Smirnov is refused from 10,000 rows on. It is unverified that the hosted service runs
+this source. Where the source would fail or return NaN, the result here is a reason why there is no value.
 """
 
 from collections.abc import Collection, Mapping
@@ -59,7 +59,7 @@ def azure_table(
 
 
 def _plain(table: Table) -> Table:
-    """The same, with object columns that hold numbers as floats."""
+    """The table, with object columns that hold numbers converted to floats."""
     if len({column.shape for column in table.values()}) > 1:
         raise InvalidTable("the columns of a table are not of the same length")
     read = {name: read_column(name, column) for name, column in table.items()}
@@ -81,7 +81,7 @@ def _length(table: Table) -> int:
 
 
 def _is_categorical(column: NDArray[Any]) -> bool:
-    """Text and booleans are; integers are when less than 5 % of the reference's values are distinct."""
+    """Text and booleans are categorical; integers are if less than 5 % of the reference's values are distinct."""
     if column.dtype.kind in "iu":
         return len(np.unique(column)) < _DISTINCT_SHARE * len(column)
     return column.dtype.kind != "f"

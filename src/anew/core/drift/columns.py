@@ -1,4 +1,4 @@
-"""Reading a column: numbers or categories, and what it has instead of a value."""
+"""Reading a column: numbers or categories, and nulls."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ class Numbers:
 
 @dataclass(frozen=True, slots=True)
 class Categories:
-    """A column of categories: how often each is there, by its text."""
+    """A column of categories: the count of each, by its text."""
 
     counts: Mapping[str, int]
     nulls: int
@@ -59,7 +59,7 @@ def read_column(name: str, column: NDArray[Any]) -> Numbers | Categories:
 
 
 def null_mask(column: NDArray[Any]) -> NDArray[np.bool_]:
-    """Where this column has no value: None, NaN and the like, but not an infinity."""
+    """The rows in which this column has no value: None, NaN and the like, but not an infinity."""
     match column.dtype.kind:
         case "f":
             return np.isnan(column)
@@ -96,6 +96,6 @@ def _is_null(value: Any) -> bool:
     if value is None:
         return True
     try:
-        return not bool(value == value)  # noqa: PLR0124 - what NaN and NaT are known by
+        return not bool(value == value)  # noqa: PLR0124 - only NaN and NaT differ from themselves
     except TypeError:  # pandas.NA refuses to be true or false
         return True

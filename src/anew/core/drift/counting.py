@@ -8,14 +8,14 @@ from numpy.typing import NDArray
 
 from anew.core.drift.distances import Counts
 
-# Values: 2 MB of float64, which stay in a cache for all edges. Each comparison of so many takes 30 microseconds, long
-# enough for threads not to get into each other's way between two of them.
+# Values: 2 MB of float64, which stay in a cache for all edges. Comparing so many takes 30 microseconds, long enough
+# that threads do not wait for each other between two comparisons.
 _BLOCK: Final = 262_144
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Tally:
-    """A column in bins: counts of the finite values, and what the others are."""
+    """A column in bins: counts of the finite values, and of the others."""
 
     counts: Counts
     nulls: int
@@ -29,8 +29,8 @@ class Tally:
 def tally(values: NDArray[np.floating[Any]], edges: tuple[float, ...]) -> Tally:
     """The rows of this float column with edges[b - 1] <= value < edges[b], by b; the outer bins are open.
 
-    A comparison and a count for each edge: 9 of them over a block in the cache take a tenth of the time of one
-    binary search a value (searchsorted), and let other threads run meanwhile. NaN is below nothing.
+    A comparison and a count for each edge: 9 of them over a block in the cache take a tenth of the time of a binary
+    search for each value (searchsorted), and let other threads run meanwhile. NaN is below no edge.
     """
     below = np.zeros(len(edges), dtype=np.int64)
     limits = [_at_precision(edge, values.dtype) for edge in edges]
@@ -49,8 +49,8 @@ def tally(values: NDArray[np.floating[Any]], edges: tuple[float, ...]) -> Tally:
 
 
 def _at_precision(edge: float, dtype: np.dtype[np.floating[Any]]) -> np.floating[Any]:
-    """The least number of this type that is not below the edge: in the column's own type comparing is fastest, and
-    below this one are the same values as below the edge.
+    """The least number of this type that is not below the edge: the same values are below both, and comparing is
+    fastest in the column's own type.
     """
     with np.errstate(over="ignore"):
         limit = dtype.type(edge)

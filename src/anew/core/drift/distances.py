@@ -6,6 +6,7 @@ from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import special
 
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
@@ -19,14 +20,9 @@ def population_stability_index(reference: Floats, window: Floats) -> float:
 def jensen_shannon_distance(reference: Floats, window: Floats) -> float:
     """The square root of the Jensen-Shannon divergence to base 2 of two vectors of shares; 0..1, symmetric."""
     middle = (reference + window) / 2
-    divergence = (_relative_entropy(reference, middle) + _relative_entropy(window, middle)) / 2
-    # Rounding can leave a divergence of 0 or 1 a hair outside.
+    divergence = float(np.sum(special.rel_entr(reference, middle) + special.rel_entr(window, middle))) / 2
+    # Rounding can put a divergence of 0 or 1 slightly outside.
     return math.sqrt(min(max(divergence / math.log(2), 0.0), 1.0))
-
-
-def _relative_entropy(shares: Floats, other: Floats) -> float:
-    present = shares > 0
-    return float(np.sum(shares[present] * np.log(shares[present] / other[present])))
 
 
 def homogeneity_chi_squared(reference: Counts, window: Counts) -> float:
@@ -41,8 +37,8 @@ def homogeneity_chi_squared(reference: Counts, window: Counts) -> float:
 class Staircase:
     """A distribution function of a sample, exact at some points and straight between them.
 
-    At points[k] (ascending, no two alike) it jumps from before[k] / rows to upto[k] / rows. The rows in between two
-    points are taken to be spread evenly, so it is the sample's own function when there are none.
+    At points[k] (ascending, all different) it jumps from before[k] / rows to upto[k] / rows. The rows between two
+    points are assumed to be spread evenly; without any it is the sample's own function.
     """
 
     points: Floats
@@ -57,7 +53,7 @@ class Staircase:
         return cls(points, before, upto, len(ordered))
 
     def rounded(self) -> Self:
-        """The same with its points in single precision."""
+        """The function with its points in single precision."""
         rounded = self.points.astype(np.float32).astype(np.float64)
         starts = np.flatnonzero(np.concatenate(([True], rounded[1:] != rounded[:-1])))
         ends = np.append(starts[1:], len(rounded)) - 1
@@ -72,8 +68,8 @@ class Staircase:
     def kolmogorov_distance(self, ordered: Floats) -> float:
         """The greatest vertical distance at the points to the function of this sorted sample, in 0..1.
 
-        At most D, and at least D - largest_gap: from one point to the next both functions only rise, so what they
-        differ by in between exceeds what they differ by at the ends by no more than one of them rises.
+        At most D, and at least D - largest_gap: from one point to the next both functions only rise, so between them
+        the difference exceeds that at the ends by no more than the rise of one function.
         """
         below = np.searchsorted(ordered, self.points, side="left") / len(ordered)
         above = np.searchsorted(ordered, self.points, side="right") / len(ordered)
@@ -91,26 +87,12 @@ class Staircase:
         return float(np.sum(_mean_absolute(left, right) * np.diff(merged)))
 
     def _heights(self, passed: NDArray[np.intp], x: Floats) -> Floats:
-        """Heights at these x, each in or at the end of the stretch after so many points."""
+        """Heights at these x, each within or at the end of the stretch after so many points."""
         start = np.concatenate(([0], self.upto)) / self.rows
         rise = np.concatenate(([0], self.before[1:] - self.upto[:-1], [0])) / self.rows
         origin = np.concatenate((self.points[:1], self.points))
         width = np.concatenate(([1.0], np.diff(self.points), [1.0]))
         return start[passed] + rise[passed] * ((x - origin[passed]) / width[passed])
-
-
-def sample_wasserstein_distance(first: Floats, second: Floats) -> float:
-    """The area between the distribution functions of two sorted samples, in their unit."""
-    merged = np.sort(np.concatenate((first, second)), kind="stable")
-    heights = [np.searchsorted(sample, merged[:-1], side="right") / len(sample) for sample in (first, second)]
-    return float(np.sum(np.abs(heights[0] - heights[1]) * np.diff(merged)))
-
-
-def sample_kolmogorov_excess(first: Floats, second: Floats) -> int:
-    """D of two sorted samples times the product of their sizes: a whole number, so nothing is rounded."""
-    places = np.unique(np.concatenate((first, second)))
-    counts = [np.searchsorted(sample, places, side="right").astype(np.int64) for sample in (first, second)]
-    return int(np.max(np.abs(counts[0] * len(second) - counts[1] * len(first))))
 
 
 def _mean_absolute(left: Floats, right: Floats) -> Floats:

@@ -1,4 +1,4 @@
-"""A numeric sample in the few numbers that a noise floor needs."""
+"""The few figures of a numeric sample that a noise floor needs."""
 
 import math
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ class Moments:
         rows, low, width = len(ordered), float(ordered[0]), float(ordered[-1] - ordered[0])
         if width == 0:
             return cls(low, 0.0, 0.0, 0.0, 0.0)
-        # On the unit interval neither a square nor a fourth power can overflow, and none that counts vanishes.
+        # On the unit interval no square or fourth power overflows, and none that matters vanishes.
         scaled = (ordered - low) / width
         mean, deviation = float(scaled.mean()), float(scaled.std())
         standard = (scaled - mean) / deviation

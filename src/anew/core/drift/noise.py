@@ -8,6 +8,7 @@ is higher.
 
 import math
 from collections.abc import Callable
+from statistics import NormalDist
 from typing import Final
 
 import numpy as np
@@ -15,8 +16,8 @@ import numpy as np
 from anew.core.drift.distances import Counts, population_stability_index
 from anew.core.drift.moments import Moments
 from anew.core.drift.profile import CategoricalProfile, FeatureProfile, NumericProfile, Unusable
-from anew.core.drift.tails import chi_squared_critical, chi_squared_tail, normal_critical
 from anew.core.drift.values import DEFAULT_ALPHA, Metric
+from anew.core.statistics.tails import chi_squared_critical, chi_squared_tail
 
 LEAST_DEVIATION: Final = 0.001
 """What a Wasserstein distance is divided by at least, as in Azure ML."""
@@ -57,8 +58,8 @@ def wasserstein_floor(moments: Moments, rows: int, reference_rows: int, alpha: f
     for skewness (half, as only one of two tails grows) and kurtosis, and the variance, which the reference only
     estimates, is raised by its standard error sqrt((kurtosis + 2) / N).
 
-    False alarms at alpha 0.001 from 50 rows on: 0 to 2 alpha for normal, uniform, lognormal, exponential, Poisson and
-    two-valued features, up to 3 alpha for Student's t with 3 degrees of freedom. Where the third moment is infinite
+    False alarms at alpha 0.001 with 50 rows or more: 0 to 2 alpha for normal, uniform, lognormal, exponential, Poisson
+    and two-valued features, up to 3 alpha for Student's t with 3 degrees of freedom. Where the third moment is infinite
     (Pareto 2.5) they reach 12 alpha: nothing computed from a sample can know its tail.
     """
     if moments.std == 0:
@@ -66,7 +67,7 @@ def wasserstein_floor(moments: Moments, rows: int, reference_rows: int, alpha: f
     scale = 1 / rows + 1 / reference_rows
     skewness = abs(moments.skewness) * abs(1 / rows**2 - 1 / reference_rows**2) / scale**1.5
     kurtosis = max(0.0, moments.kurtosis) * (1 / rows**3 + 1 / reference_rows**3) / scale**2
-    z = normal_critical(alpha)
+    z = NormalDist().inv_cdf(1 - alpha / 2)
     shift = z + (z * z - 1) / 12 * skewness + (z**3 - 3 * z) / 24 * kurtosis
     doubt = 1 + math.sqrt(max(0.0, moments.kurtosis + 2) / reference_rows)
     rest = 2 / math.pi * ((moments.spread / moments.std) ** 2 - 1)
@@ -102,9 +103,9 @@ def laplace_psi_floor(reference: Counts, window: Counts, alpha: float = DEFAULT_
 
 
 def one_sample_chi_squared_floor(freedom: int, rows: int, reference_rows: int, alpha: float = DEFAULT_ALPHA) -> float:
-    """The floor of a p-value that takes the reference's shares for the true ones, as Azure ML does.
+    """The floor of a p-value that treats the reference's shares as the true ones, as Azure ML does.
 
-    They are estimates, so that the statistic is 1 + M/N times too large, and the p-value alone cries wolf.
+    They are estimates, so the statistic is 1 + M/N times too large, and the p-value alone gives false alarms.
     """
     return chi_squared_tail(chi_squared_critical(alpha, freedom) * (1 + rows / reference_rows), freedom)
 
@@ -112,12 +113,12 @@ def one_sample_chi_squared_floor(freedom: int, rows: int, reference_rows: int, a
 def required_rows(
     feature: FeatureProfile, metric: Metric, threshold: float, alpha: float = DEFAULT_ALPHA
 ) -> int | None:
-    """How many usable rows a window needs for its noise floor to be at or below the threshold: with fewer, a value
-    above the threshold is no evidence of drift. None if no number is enough against this reference, or the metric
-    does not apply to the feature.
+    """The number of usable rows with which a window's noise floor is at or below the threshold; with fewer, a value
+    above the threshold is no evidence of drift. None if no number is enough with this reference, or the metric does not
+    apply to the feature.
 
     A p-value holds its level with any number of rows, so the answer is 1 for a threshold up to alpha, else None.
-    Categories are all counted, also those which a window of so few rows would pool: the answer errs upwards.
+    All categories are counted, also those that a window of so few rows would pool, so the answer errs upwards.
     """
     if metric.is_p_value:
         applies = isinstance(feature, NumericProfile) == (metric is Metric.KOLMOGOROV_SMIRNOV)

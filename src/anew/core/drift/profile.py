@@ -1,4 +1,4 @@
-"""The reference profile: what is kept of the reference rows, so that drift can be computed without them."""
+"""The reference profile: figures of the reference rows from which drift is computed without the rows."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -42,7 +42,7 @@ class NumericProfile:
     point_error: float
 
     def staircase(self) -> Staircase:
-        """The distribution function of the rows, as far as the points know it."""
+        """The distribution function of the rows, by the points."""
         before, equal = (np.array(counts, dtype=np.int64) for counts in (self.before, self.equal))
         return Staircase(np.array(self.points, dtype=np.float64), before, before + equal, self.rows)
 
@@ -59,7 +59,7 @@ class CategoricalProfile:
 
 @dataclass(frozen=True, slots=True)
 class Unusable:
-    """A feature without a single usable value in the reference, of unknown kind."""
+    """A feature of unknown kind: the reference has no usable value of it."""
 
     nulls: int
     infinities: int
@@ -143,9 +143,9 @@ def _profile_numbers(ordered: Floats, nulls: int, infinities: int, bins: int) ->
 def bin_edges(ordered: Floats, bins: int) -> Sequence[float]:
     """Edges between `bins` bins of equally many rows, as far as ties allow, none of them empty.
 
-    A value that alone fills a bin gets one of its own: of a feature that is 0 in 60 % of the rows, those rows are
-    one bin, and not one with whatever comes next. An edge is half-way to the neighbouring value, so that a value
-    rounded to single precision stays in its bin.
+    A value that fills a bin alone gets its own: for a feature that is 0 in 60 % of the rows, those rows are one bin,
+    without the next values. An edge is half-way to the neighbouring value, so that a value rounded to single precision
+    stays in its bin.
     """
     places: set[int] = set()  # how many rows are below an edge
     for rank in np.arange(1, bins) * len(ordered) // bins:

@@ -1,4 +1,4 @@
-"""A reference profile as JSON, and the strict way back: what is read is what `profile_reference` could have made."""
+"""A reference profile as JSON, and back. Only profiles that `profile_reference` could have made are read."""
 
 import json
 import sys

@@ -1,7 +1,6 @@
-"""Drift against a stored profile: bins of equally many reference rows, and 1001 quantiles for what is no histogram.
+"""Drift against a stored profile: bins of equally many reference rows, and 1001 quantiles for the other metrics.
 
-Against Azure ML's way this needs no reference rows, an outlier moves no bin, and the values hold for any number of
-rows on either side.
+Unlike Azure ML's computation this needs no reference rows, an outlier moves no bin, and any number of rows will do.
 """
 
 import os
@@ -24,7 +23,6 @@ from anew.core.drift.distances import (
     population_stability_index,
 )
 from anew.core.drift.profile import CategoricalProfile, FeatureProfile, NumericProfile, ReferenceProfile, Unusable
-from anew.core.drift.tails import chi_squared_tail, kolmogorov_tail
 from anew.core.drift.values import (
     CATEGORICAL_METRICS,
     DEFAULT_ALPHA,
@@ -35,9 +33,10 @@ from anew.core.drift.values import (
     Rows,
     outcome,
 )
+from anew.core.statistics.tails import chi_squared_tail, kolmogorov_tail
 from anew.errors import InvalidTable
 
-_WORTH_A_THREAD: Final = 1_000_000  # cells; fewer are counted before a thread has started
+_WORTH_A_THREAD: Final = 1_000_000  # cells; fewer are counted before a thread starts
 _SMOOTHING: Final = 0.5  # rows added to each bin: Jeffreys' prior, with which no share is 0 and no value infinite
 _FLOAT32_MAX: Final = float(np.finfo(np.float32).max)
 _BY_ORDER: Final = frozenset({Metric.WASSERSTEIN, Metric.KOLMOGOROV_SMIRNOV})
@@ -130,7 +129,7 @@ def _rows_of(read: Numbers | Categories, feature: FeatureProfile) -> Rows:
 
 
 def _nothing(read: Numbers | Categories) -> str | None:
-    """Why the window has nothing to compare, if so; looking at the first value spares most columns a pass."""
+    """Why the window has nothing to compare, or None. Most columns need no pass: their first value is finite."""
     if isinstance(read, Numbers):
         if len(read.values) and np.isfinite(read.values[0]):
             return None
@@ -235,7 +234,7 @@ def pool_rare(feature: CategoricalProfile, window: Categories) -> tuple[Counts, 
     """Counts of both over the same bins: one for each category of which either sample can expect 5 rows, and a last
     one for all others, among them those the reference never saw.
 
-    Which categories are pooled depends on the reference and the number of rows only, so it adds no chance of its own.
+    The pooling depends only on the reference and the number of rows, so it adds no randomness.
     """
     least = noise.SPARSE * max(1.0, feature.rows / window.rows)
     pairs = list(_frequent(feature, window, least))

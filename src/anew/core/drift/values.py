@@ -1,4 +1,4 @@
-"""What a computation of drift says: a value beside its noise floor, or why there is none."""
+"""The result of a computation of drift: a value beside its noise floor, or the reason why there is none."""
 
 import math
 from dataclasses import dataclass
@@ -50,8 +50,8 @@ class Rows:
 class DriftValue:
     """One metric of one feature; every number is finite.
 
-    `noise_floor` is the critical value at `alpha` when nothing drifted, for the rows at hand. `statistic` is what a
-    p-value was made of: D in 0..1 for Kolmogorov-Smirnov, chi-squared for Pearson, None for the others.
+    `noise_floor` is the critical value at `alpha` when nothing drifted, for these numbers of rows. `statistic` is the
+    one behind a p-value: D in 0..1 for Kolmogorov-Smirnov, chi-squared for Pearson, None for the others.
     """
 
     feature: str
@@ -63,15 +63,15 @@ class DriftValue:
 
     @property
     def is_evidence(self) -> bool:
-        """Whether the value is beyond what the same distribution gives by chance. False is *insufficient evidence*
-        of drift, which is not evidence that there is none.
+        """Whether the value is beyond the noise floor. False is *insufficient evidence* of drift, which is not evidence
+        that there is none.
         """
         return self.value < self.noise_floor if self.metric.is_p_value else self.value > self.noise_floor
 
 
 @dataclass(frozen=True, slots=True)
 class NotMeasurable:
-    """A metric of a feature that has no value, and why, in words for a person."""
+    """A metric of a feature that has no value, and the reason for a person to read."""
 
     feature: str
     metric: Metric
@@ -83,7 +83,7 @@ Drift = DriftValue | NotMeasurable
 
 
 class Computed(NamedTuple):
-    """A value before it is known what it is of; any of the first two may not be finite."""
+    """A value without its feature and metric; either of the first two may not be finite."""
 
     value: float
     noise_floor: float
@@ -91,7 +91,7 @@ class Computed(NamedTuple):
 
 
 def outcome(feature: str, metric: Metric, computed: Computed | str, rows: Rows) -> Drift:
-    """What was computed as a drift, or the reason why nothing was."""
+    """The computed value as a drift, or the reason why there is none."""
     if isinstance(computed, str):
         return NotMeasurable(feature, metric, computed, rows)
     if not (math.isfinite(computed.value) and math.isfinite(computed.noise_floor)):

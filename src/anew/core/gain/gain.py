@@ -1,81 +1,39 @@
-"""When retraining pays: sequential rules on the gain a fresh model would have had over the serving one.
+"""When retraining pays: sequential rules on the gain a new model would have had over the one in production.
 
 The gain of a batch is measured without training the real model. Small surrogate models are trained on the champion's
 training window and on the newest window; both score the same labelled batch; the difference of their accuracies is
-what a fresh model would have gained there. Gains are in accuracy (0 to 1), summed gains in accuracy x batches, and so
-is `cost`: what one retraining costs.
+the gain of a new model there. Gains are in accuracy (0 to 1), summed gains in accuracy x batches, and so is `cost`, the
+cost of one retraining.
 
 - `gain_cusum` is the published rule (CUSUM of Page, Biometrika 1954, on estimated gains): retrain when the summed gain
   beyond a noise allowance reaches half the cost.
 - `adaptive_gain_cusum` asks for more evidence while nothing shows that models age on this stream, for none once that
   is shown, and looks one batch ahead where models age steadily.
 
-All functions are pure. Nothing here knows how a surrogate is trained: see `anew.backtest.surrogates`.
+All functions are pure. `anew.backtest.surrogates` trains the surrogates.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Final
-
-import numpy as np
-import numpy.typing as npt
 
 from anew.core.statistics.cusum import cusum
 
-Matrix = npt.NDArray[np.float64]
-
 _HALF: Final = 0.5
-_YOUNG: Final = 3
-_STEADY_BATCHES: Final = 12
-_STEADY_AT_LEAST: Final = 5
-_AGEING_AT_LEAST: Final = 4
-_OLD_FROM: Final = 4
-_OLD_TO: Final = 24
-
-
-@dataclass(frozen=True)
-class GainMatrix:
-    """What the surrogates of every training window scored on every later batch.
-
-    accuracy[m, s]: mean accuracy on batch s of the surrogates trained up to batch m, for first <= m < s; NaN
-    elsewhere. error[m, s]: the standard error of the paired difference between them and those trained up to batch
-    s-1. Both are (batches, batches). rows[s] is the number of labelled rows of batch s, first the last batch of the
-    first training window.
-    """
-
-    accuracy: Matrix
-    error: Matrix
-    rows: npt.NDArray[np.int64]
-    first: int
-
-    def __post_init__(self) -> None:
-        square = (len(self.rows), len(self.rows))
-        if self.accuracy.shape != square or self.error.shape != square:
-            raise ValueError(
-                f"a gain matrix of {len(self.rows)} batches is square; got {self.accuracy.shape}, {self.error.shape}"
-            )
-
-    @cached_property
-    def gain(self) -> Matrix:
-        """What fresh surrogates, trained up to batch s-1, gained on batch s over those trained up to batch m."""
-        gain = np.full_like(self.accuracy, np.nan)
-        gain[:, 1:] = np.diagonal(self.accuracy, 1) - self.accuracy[:, 1:]
-        return gain
 
 
 @dataclass(frozen=True)
 class GainEvidence:
-    """What is known at one moment about the gain of retraining the champion.
+    """The evidence at one moment on the gain of retraining the champion.
 
     `gains` and `errors` (standard errors) are of the champion's labelled batches, oldest first, without the first
-    one after its training: there a fresh model is the champion itself. `rows` are their row counts. `shortfalls` say
-    by how much more the champion itself lost on them than its surrogates did; empty if unknown.
+    one after its training: there a new model is the champion itself. `rows` are their row counts. `shortfalls` are the
+    losses of the champion itself on them beyond those of its surrogates; empty if unknown.
     `typical_error` is the standard error of one gain now. `ageing` is the mean gain over models 4 to 24 batches old
-    in the newest 16 batches, in standard errors: above 4, models age on this stream. `anticipated` is the gain of the
-    next batch that steady ageing lets expect. `pending` counts batches the champion has served whose labels are
-    still to come.
+    in the newest 16 batches, in standard errors: above 4, models age on this stream. `anticipated` is the expected gain
+    of the next batch if ageing is steady. `pending` is the number of batches the champion has served without labels
+    yet.
     """
 
     gains: tuple[float, ...]
@@ -90,7 +48,7 @@ class GainEvidence:
 
 @dataclass(frozen=True)
 class GainVerdict:
-    """Retrain or not, with what was compared: `statistic` >= `threshold`, both in accuracy x batches."""
+    """Retrain or not, and the comparison: `statistic` >= `threshold`, both in accuracy x batches."""
 
     retrain: bool
     statistic: float
@@ -103,11 +61,10 @@ class GainVerdict:
 class AdaptiveGain:
     """Settings of `adaptive_gain_cusum`; the defaults were fixed on development streams and checked on others.
 
-    While nothing proves that models age on this stream, each gain is cut by `allowance` standard errors, their sum
-    has to reach `hurdle` standard errors, and `share` of the cost. Once `ageing` exceeds `proof`, chance is no longer
-    the explanation to fear: gains count in full, with `own_record` of the shortfalls, and `proven_share` of the cost
-    is what they have to reach.
-    `carry`: part of the newest gains that is assumed for each batch whose labels are late.
+    While nothing proves that models age on this stream, each gain is reduced by `allowance` standard errors, and their
+    sum has to reach `hurdle` standard errors, and `share` of the cost. Once `ageing` exceeds `proof`, chance no longer
+    explains the gains: they count in full, with `own_record` of the shortfalls, and have to reach `proven_share` of the
+    cost. `carry` is the part of the newest gains that is assumed for each batch whose labels are late.
     """
 
     share: float = 0.5
@@ -136,9 +93,9 @@ def gain_cusum(evidence: GainEvidence, *, cost: float, allowance: float = 0.25) 
 
 
 def adaptive_gain_cusum(evidence: GainEvidence, *, cost: float, settings: AdaptiveGain | None = None) -> GainVerdict:
-    """Gain-CUSUM whose demand for evidence adapts to the stream.
+    """Gain-CUSUM that adapts the evidence it asks for to the stream.
 
-    The statistic is the summed gain, and what is anticipated for the next batch and for batches whose labels are late.
+    The statistic is the summed gain, with the gain expected for the next batch and for batches whose labels are late.
     On a stream that does not drift, chance alone does not reach the hurdle; where models provably age, waiting for
     proof about each single champion would cost more than it saves. The threshold never falls as cost rises.
     """
@@ -153,7 +110,7 @@ def adaptive_gain_cusum(evidence: GainEvidence, *, cost: float, settings: Adapti
     economic = cost * (chosen.proven_share if proven else chosen.share)
     hurdle = 0.0 if proven else chosen.hurdle * evidence.typical_error
     seen = summed + evidence.anticipated
-    # What labels have not shown yet may count towards the cost, and never towards the proof.
+    # Gains without labels yet may count towards the cost, but never towards the proof.
     pending = _pending_gain(evidence, chosen) if seen >= hurdle else 0.0
     parts = {
         "summed_gain": summed,
@@ -168,97 +125,14 @@ def adaptive_gain_cusum(evidence: GainEvidence, *, cost: float, settings: Adapti
     return GainVerdict(statistic >= threshold, statistic, threshold, sentence, parts)
 
 
-def evidence_at(
-    matrix: GainMatrix,
-    *,
-    champion: int,
-    labelled: int,
-    now: int | None = None,
-    records: Mapping[int, Sequence[float]] | None = None,
-) -> GainEvidence:
-    """The evidence for retraining the model trained up to batch `champion`, at batch `now`.
-
-    Labels are known up to batch `labelled`; nothing newer is read. `now` is `labelled` unless labels come late.
-    `records` holds the accuracies of the champion and of its predecessors: by the last batch each was trained on,
-    from the next batch on.
-    """
-    served = slice(champion + 2, labelled + 1)
-    current = labelled if now is None else now
-    return GainEvidence(
-        gains=tuple(matrix.gain[champion, served].tolist()),
-        errors=tuple(matrix.error[champion, served].tolist()),
-        rows=tuple(matrix.rows[served].tolist()),
-        typical_error=_typical_error(matrix, champion, labelled),
-        shortfalls=_shortfalls(matrix, champion, labelled, records or {}),
-        ageing=ageing_at(matrix, labelled),
-        anticipated=steady_gain_at(matrix, labelled),
-        pending=current - labelled,
-    )
-
-
-def ageing_at(matrix: GainMatrix, labelled: int, *, batches: int = 16) -> float:
-    """How clearly older models lose to fresh ones: mean over the newest batches, in standard errors; 0 if unknown.
-
-    Each batch contributes the mean gain over models 4 to 24 batches old. Taken over all of them rather than over the
-    champion alone, it tells a stream that drifts from a champion that had bad luck.
-    """
-    first = max(matrix.first + 1 + _OLD_FROM, labelled - batches + 1)
-    gains = [_mean_gain_of_old(matrix, batch) for batch in range(first, labelled + 1)]
-    if len(gains) < _AGEING_AT_LEAST:
-        return 0.0
-    newest = matrix.error[max(matrix.first, labelled - 9) : labelled, labelled - 5 : labelled + 1]
-    error = float(np.nanmedian(newest))
-    return float(np.mean(gains)) * math.sqrt(len(gains)) / error if error > 0 else 0.0
-
-
-def steady_gain_at(matrix: GainMatrix, labelled: int, *, quantile: float = 0.3) -> float:
-    """The gain over a model one batch old that most of the newest 12 batches showed (their 0.3-quantile, at least 0).
-
-    A low quantile and not the mean: steady ageing is foreseeable, the mean of rare jumps is not.
-    """
-    first = max(matrix.first + 2, labelled - _STEADY_BATCHES + 1)
-    gains = [float(matrix.gain[batch - 2, batch]) for batch in range(first, labelled + 1)]
-    return max(0.0, float(np.quantile(gains, quantile))) if len(gains) >= _STEADY_AT_LEAST else 0.0
-
-
-def _shortfalls(
-    matrix: GainMatrix, champion: int, labelled: int, records: Mapping[int, Sequence[float]]
-) -> tuple[float, ...]:
-    """The lead of real models over their surrogates in their first 3 batches, minus the champion's lead now."""
-    leads = {model: _lead(matrix, model, labelled, record) for model, record in records.items()}
-    young = [lead for known in leads.values() for lead in known[:_YOUNG].tolist()]
-    if champion not in leads or not young:
-        return ()
-    return tuple((np.mean(young) - leads[champion][1:]).tolist())
-
-
-def _lead(matrix: GainMatrix, model: int, labelled: int, record: Sequence[float]) -> Matrix:
-    known = min(len(record), max(0, labelled - model))
-    return np.asarray(record[:known], dtype=np.float64) - matrix.accuracy[model, model + 1 : model + 1 + known]
-
-
-def _mean_gain_of_old(matrix: GainMatrix, batch: int) -> float:
-    oldest = max(matrix.first, batch - 1 - _OLD_TO)
-    return float(np.mean(matrix.gain[oldest : batch - _OLD_FROM, batch]))
-
-
-def _typical_error(matrix: GainMatrix, champion: int, labelled: int) -> float:
-    """Mean standard error of the champion's newest 8 gains; before it has any, that of its predecessor."""
-    if labelled >= champion + 2:
-        return float(matrix.error[champion, max(champion + 2, labelled - 7) : labelled + 1].mean())
-    known = matrix.error[matrix.first : labelled, labelled] if labelled > matrix.first else np.array([])
-    known = known[np.isfinite(known) & (known > 0)]
-    return float(known.mean()) if len(known) else math.inf
-
-
 def _pending_gain(evidence: GainEvidence, chosen: AdaptiveGain) -> float:
     newest = evidence.gains[-3:]
     return chosen.carry * evidence.pending * max(0.0, sum(newest) / len(newest)) if newest else 0.0
 
 
 def _proven_sum(evidence: GainEvidence, chosen: AdaptiveGain) -> float:
-    # Surrogates are no more than like the real model. Where it loses faster than they do, part of that counts too:
-    # a part only, for this difference is noisier than a gain.
+    # Surrogates only resemble the real model. If it loses faster than they do, part of that counts too; only a part,
+    # because this difference is noisier than a gain.
     if len(evidence.shortfalls) != len(evidence.gains):
         return cusum(evidence.gains)
     pairs = zip(evidence.gains, evidence.shortfalls, strict=True)

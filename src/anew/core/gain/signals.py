@@ -1,7 +1,7 @@
-"""Gains of retraining as signals, and back: how what surrogates measured travels from a source to a rule.
+"""Gains of retraining as signals, and back: they travel from a source of evidence to a rule.
 
-`gain` is a series, one reading for each labelled batch the champion served but its first, and so is `gain_shortfall`
-where the champion's own record is known; the others are about now.
+`gain` is a series with one reading for each labelled batch the champion served except its first, and so is
+`gain_shortfall` where the champion's own record is known; the other signals are about now.
 """
 
 from collections.abc import Sequence
@@ -38,7 +38,7 @@ def signals_of_gain(gains: GainEvidence, times: Sequence[datetime], now: datetim
 
 
 def gain_of_facts(facts: Facts, metric: str = GAIN) -> GainEvidence | None:
-    """The evidence in these facts; None when nothing is known about gains. A reading without a value is left out."""
+    """The evidence in these facts; None if they have no gains. Readings without a value are left out."""
     readings = [
         signal
         for series in facts.readings(canonical_metric(metric)).values()

@@ -1,6 +1,8 @@
-"""The gate: whether the challenger may take the champion's place, by a paired comparison on the same rows.
+"""The gate: whether the challenger may replace the champion, by a paired comparison on the same rows.
 
-`compare` turns scored rows into a report (numpy, and only there), `judge_gate` a report into a verdict.
+`compare` turns scored rows into an evaluation, which travels as a report in a tag of the job; `judge_gate` turns an
+evaluation into a verdict with its sentence. Only the first needs the rows, numpy and scipy. May import `policies`,
+`statistics`, `base` and `drift.columns`.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -13,11 +15,10 @@ from anew.core.gate.evaluation import (
     SliceFigure,
     SliceReport,
     evaluation_of_counts,
+    evaluation_of_metrics,
 )
-from anew.core.gate.judging import judge_gate, without_champion
-from anew.core.gate.looks import at_each_analysis, most_analyses
+from anew.core.gate.judging import at_each_analysis, judge_gate, most_analyses, without_champion
 from anew.core.gate.metric import Metric
-from anew.core.gate.metrics_only import evaluation_of_metrics
 from anew.core.gate.report import parse_evaluation, parse_gate, report_text
 from anew.core.gate.result import (
     FloorState,
@@ -28,7 +29,6 @@ from anew.core.gate.result import (
     SliceVerdict,
     gate_result_of,
 )
-from anew.core.gate.tails import mcnemar_p, paired_bounds
 
 if TYPE_CHECKING:
     from anew.core.gate.comparing import compare
@@ -53,9 +53,7 @@ __all__ = [
     "evaluation_of_metrics",
     "gate_result_of",
     "judge_gate",
-    "mcnemar_p",
     "most_analyses",
-    "paired_bounds",
     "parse_evaluation",
     "parse_gate",
     "report_text",
@@ -64,7 +62,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    # What computes imports numpy, 0.1 s that those who only judge need not spend.
+    # `compare` imports numpy and scipy: 0.3 s that commands which only judge or show a verdict need not spend.
     if name == "compare":
         from anew.core.gate.comparing import compare
 

@@ -1,19 +1,20 @@
-"""From scored rows to a report: both models' metric, bounds of the difference, slices, and figures for the floors."""
+"""From scored rows to an evaluation: both models' metric, bounds of the difference, slices, and figures for floors."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
+from anew.core.gate.auc import Auc, checked_auc
 from anew.core.gate.evaluation import EvaluationResult, Interval, Method, PairedCounts
 from anew.core.gate.metric import Metric, better_sign, metric_named, same_metric
-from anew.core.gate.paired import Auc, Booleans, Means, Resampled, checked_auc, paired_errors, paired_f1, standard_error
+from anew.core.gate.paired import Means, Resampled, paired_errors, paired_f1, standard_error
 from anew.core.gate.report import parse_evaluation, report_text
 from anew.core.gate.resampling import resample, seed_of
-from anew.core.gate.scored import CHALLENGER, CHAMPION, LABEL, Columns, Ints, ScoredRows
+from anew.core.gate.scored import CHALLENGER, CHAMPION, LABEL, Booleans, Columns, Ints, ScoredRows
 from anew.core.gate.slicing import WORST_TOLD, report_slices
-from anew.core.gate.tails import student_quantile
 from anew.core.policies.gate import Gate
+from anew.core.statistics.tails import student_quantile
 from anew.errors import InvalidTable
 
 Measured = Resampled | Auc
@@ -27,22 +28,23 @@ def compare(
     data_hash: str = "",
     slices_told: int = WORST_TOLD,
 ) -> EvaluationResult:
-    """The report of an evaluation, from rows that both models answered.
+    """The evaluation of rows that both models have scored.
 
     columns are a data frame or a dict of arrays: `label`; `champion` and `challenger`, the predicted classes or values;
     for auc `champion_score` and `challenger_score`; for a metric that anew does not know `champion_<metric>` and
-    `challenger_<metric>`, which are averaged; and what describes a row, such as the gate's slices and block. Without
-    the champion's column nothing is compared. `figures` are other values of the challenger that the gate's floors
-    limit, such as its size; floors on metrics and columns are computed. data_hash identifies the rows, by default by
-    every column that no model wrote.
+    `challenger_<metric>`, which are averaged; and columns that describe the rows, such as the gate's slices and block.
+    Without the champion's column nothing is compared. `figures` are other values of the challenger for the gate's
+    floors, such as its size; floors on metrics and columns are computed. data_hash identifies the rows; by default it
+    is the hash of every column that no model wrote. `slices_told` is the number of slices in the report.
 
-    The same rows give the same report: the bootstrap's seed is the rows' hash. Raises InvalidTable for columns that are
+    The same rows give the same result: the bootstrap's seed is the rows' hash. Raises InvalidTable for columns that are
     missing, incomplete or of the wrong kind.
     """
     rows = ScoredRows(columns)
     data_hash = data_hash or rows.data_hash()
     opposed = _column(gate.metric, CHAMPION) in rows
-    metric = _paired(rows, gate, opposed=opposed)
+    names = [_column(gate.metric, model) for model in (CHAMPION if opposed else CHALLENGER, CHALLENGER)]
+    metric = _paired(rows, gate.metric, names, better_sign(gate))
     champion, challenger = metric.values()
     result = EvaluationResult(
         rows=rows.rows,
@@ -62,11 +64,11 @@ def compare(
             interval=_interval(gate, metric, blocks, seed_of(data_hash, gate.metric)),
             slices=report_slices(rows, gate.slices, metric, blocks, told=slices_told) if gate.slices else None,
         )
-    return parse_evaluation(report_text(result))  # so that who judges it here, and who reads the tag, see the same
+    return parse_evaluation(report_text(result))  # the same digits as in the tag, so that both give the same verdict
 
 
 def _column(metric: str, model: str) -> str:
-    """The column that holds this model's answers, as the metric needs them."""
+    """The column of this model's answers, as the metric needs them."""
     match metric_named(metric):
         case Metric.AUC:
             return f"{model}_score"
@@ -76,12 +78,7 @@ def _column(metric: str, model: str) -> str:
             return model
 
 
-def _paired(rows: ScoredRows, gate: Gate, *, opposed: bool) -> Measured:
-    names = [_column(gate.metric, model) for model in (CHAMPION if opposed else CHALLENGER, CHALLENGER)]
-    return _paired_by(rows, gate.metric, names, better_sign(gate))
-
-
-def _paired_by(rows: ScoredRows, metric: str, names: Sequence[str], better: int) -> Measured:
+def _paired(rows: ScoredRows, metric: str, names: Sequence[str], better: int) -> Measured:
     kind = metric_named(metric)
     match kind:
         case None:
@@ -123,12 +120,12 @@ def _counts(metric: Measured) -> PairedCounts:
 
 
 def _interval(gate: Gate, metric: Measured, blocks: Ints | None, seed: int) -> Interval | None:
-    """None for what is judged from counts: independent right and wrong answers."""
+    """None for independent right and wrong answers, which are judged from counts."""
     if blocks is None and metric_named(gate.metric) is Metric.ACCURACY:
         return None
     error, units = standard_error(metric, blocks)
     if units < 2:
-        error = 0.0  # nobody knows it, and the gate does not ask for it when so few units are informative
+        error = 0.0  # unknown, and not used: the gate is inconclusive with so few informative units
     champion, challenger = metric.values()
     difference = better_sign(gate) * (challenger - champion)
     if isinstance(metric, Auc):
@@ -151,5 +148,5 @@ def _floor_figures(rows: ScoredRows, gate: Gate) -> dict[str, float]:
         name = _column(floor.metric, CHALLENGER)
         if same_metric(floor.metric, gate.metric) or name not in rows:
             continue
-        figures[floor.metric] = _paired_by(rows, floor.metric, (name, name), 1).values()[1]
+        figures[floor.metric] = _paired(rows, floor.metric, (name, name), 1).values()[1]
     return figures

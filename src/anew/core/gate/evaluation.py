@@ -1,12 +1,19 @@
 """What an evaluation measured: the figures that the gate is judged from, without the rows."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from statistics import NormalDist
+
+from anew.core.base.metrics import canonical_metric
+from anew.core.gate.metric import Metric, better_sign, metric_named
+from anew.core.policies.gate import Gate
+from anew.errors import InvalidEvaluation
 
 
 class Method(StrEnum):
-    """How the bounds of the difference were had."""
+    """How the bounds of the difference were computed."""
 
     BONETT_PRICE = "bonett-price"
     DELONG = "delong"
@@ -19,7 +26,7 @@ class Method(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PairedCounts:
-    """Right answers on the same rows; only_champion counts those that the champion alone got right."""
+    """Right answers on the same rows; only_champion counts the rows that the champion alone got right."""
 
     challenger_correct: int
     champion_correct: int
@@ -31,8 +38,8 @@ class PairedCounts:
 class Interval:
     """One-sided bounds of the difference, each at this confidence; positive means that the challenger is better.
 
-    units counts what is independent of each other, rows or blocks, and informative those of them on which the two
-    models differ; None when nobody counted.
+    units is the number of independent units, rows or blocks; informative is the number of those on which the two models
+    differ. Both are None if they were not counted.
     """
 
     difference: float
@@ -58,7 +65,7 @@ class SliceFigure:
 @dataclass(frozen=True, slots=True)
 class SliceReport:
     """The slices of these columns. `judged` were tested, `unjudged` could not be; worst are those with the smallest
-    p-values, which is all that Holm's procedure needs to find the first that fail.
+    p-values. Holm's procedure needs only those to find the slices that fail.
     """
 
     columns: tuple[str, ...]
@@ -73,8 +80,8 @@ class SliceReport:
 class EvaluationResult:
     """One metric of both models over the same `rows` rows, whose content hashes to data_hash.
 
-    challenger and champion are in the metric's unit; the champion's, counts and interval are None when none serves
-    yet. figures are the challenger's other values, for floors. from_metrics: nobody saw the rows, only averages.
+    challenger and champion are in the metric's unit. champion, counts and interval are None when no version is in
+    production yet. figures are the challenger's other values, for floors. from_metrics: only averages are known.
     """
 
     rows: int
@@ -91,7 +98,7 @@ class EvaluationResult:
     from_metrics: bool = False
 
     def alone(self) -> "EvaluationResult":
-        """What it says of the challenger only, for when no champion serves."""
+        """The challenger's part of it, for when no champion serves."""
         return replace(self, champion=None, counts=None, interval=None, slices=None)
 
 
@@ -104,3 +111,70 @@ def evaluation_of_counts(rows: int, data_hash: str, counts: PairedCounts) -> Eva
         champion=counts.champion_correct / rows,
         counts=counts,
     )
+
+
+# --- from averages only -----------------------------------------------------------------------------------
+
+
+def evaluation_of_metrics(metrics: Mapping[str, float], gate: Gate) -> EvaluationResult:
+    """The evaluation by the MLflow metrics of a training run: `challenger_<metric>`, `champion_<metric>` (absent when
+    no version is in production) and `rows`.
+
+    For accuracy the two models are assumed to disagree as often as their accuracies allow, which gives the widest
+    bounds. Other metrics have bounds only with `challenger_<metric>_minus_champion_se`, the standard error of the
+    paired difference; without it the gate can only be inconclusive. Floors use `challenger_<name>`, or else `<name>`.
+
+    Raises InvalidEvaluation when challenger or rows are missing, and for an accuracy outside 0..1.
+    """
+    known = {canonical_metric(name): value for name, value in metrics.items()}
+    challenger, rows = _needed(known, f"challenger_{gate.metric}"), int(_needed(known, "rows"))
+    champion = known.get(canonical_metric(f"champion_{gate.metric}"))
+    if rows < 1:
+        raise InvalidEvaluation(f"the training run's metric rows is {rows}")
+    counts = interval = None
+    if champion is not None:
+        if metric_named(gate.metric) is Metric.ACCURACY:
+            counts = _most_disagreement(challenger, champion, rows)
+        error = known.get(canonical_metric(f"challenger_{gate.metric}_minus_champion_se"), 0.0)
+        if 0 < error < math.inf:
+            difference = better_sign(gate) * (challenger - champion)
+            reach = NormalDist().inv_cdf(gate.confidence) * error
+            bounds = difference - reach, difference + reach
+            interval = Interval(difference, *bounds, gate.confidence, Method.STANDARD_ERROR, error)
+    return EvaluationResult(
+        rows=rows,
+        data_hash="",
+        challenger=challenger,
+        champion=champion,
+        metric=gate.metric,
+        counts=counts,
+        interval=interval,
+        figures=_floor_figures(known, gate),
+        from_metrics=True,
+    )
+
+
+def _needed(known: Mapping[str, float], name: str) -> float:
+    value = known.get(canonical_metric(name))
+    if value is None or not math.isfinite(value):
+        raise InvalidEvaluation(f"the training run left no metric {name}, which the gate needs")
+    return value
+
+
+def _floor_figures(known: Mapping[str, float], gate: Gate) -> dict[str, float]:
+    found = {
+        floor.metric: known.get(
+            canonical_metric(f"challenger_{floor.metric}"), known.get(canonical_metric(floor.metric))
+        )
+        for floor in gate.floors
+    }
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _most_disagreement(challenger: float, champion: float, rows: int) -> PairedCounts:
+    """The counts of these accuracies with as few rows as possible that both models get right, or both get wrong."""
+    if not (0 <= challenger <= 1 and 0 <= champion <= 1):
+        raise InvalidEvaluation(f"accuracies are shares, not {challenger:g} and {champion:g}")
+    right, champion_right = round(challenger * rows), round(champion * rows)
+    both = max(0, right + champion_right - rows)
+    return PairedCounts(right, champion_right, champion_right - both, right - both)

@@ -1,4 +1,4 @@
-"""The metric a gate compares by: its kind, which way is better, and how its values are written."""
+"""The metric of a gate: its kind, which way is better, the limit of the difference, and how values are written."""
 
 from enum import StrEnum
 
@@ -33,6 +33,11 @@ def same_metric(name: str, other: str) -> bool:
 def better_sign(gate: Gate) -> int:
     """1 when more of the gate's metric is better, -1 when less is."""
     return 1 if gate.worsens is Worse.BELOW else -1
+
+
+def edge(gate: Gate) -> float:
+    """The limit that the bounds of the difference are compared with."""
+    return gate.margin if gate.kind == "superiority" else -gate.margin
 
 
 def format_metric(metric: str, value: float, *, signed: bool = False) -> str:

@@ -1,27 +1,20 @@
-"""The metrics: each with its values for both models, what each row adds to their difference, and sums to resample.
+"""The metrics: each with its values for both models, the rows' contributions to their difference, and sums to resample.
 
 The difference is positive when the challenger is better. `contributions` are the rows' parts of its first-order
 expansion (its influence function over the number of rows; Hampel 1974): they sum to 0, and the squares of independent
 ones to its variance. `sums` holds one row of sufficient figures for each unit, from which `difference` computes the
-metric again for any weighting of the units: that is all a bootstrap needs.
+metric for any weights of the units, as a bootstrap needs.
 """
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Final, Protocol
+from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
-from anew.core.gate.delong import Placements, difference_error, placements
+from anew.core.gate.auc import Auc
 from anew.core.gate.metric import Metric
-from anew.core.gate.scored import Array, Floats, Ints
-from anew.errors import InvalidTable
-
-_ROUNDING: Final = 1e-12  # of shares of rows
-
-Booleans = NDArray[np.bool_]
+from anew.core.gate.scored import Array, Booleans, Floats, Ints
 
 
 class Paired(Protocol):
@@ -38,11 +31,11 @@ class Paired(Protocol):
         ...
 
     def contributions(self) -> Floats:
-        """What each row adds to the difference, beside its mean."""
+        """The contribution of each row to the difference, beside its mean."""
         ...
 
     def differs(self) -> Booleans:
-        """On which rows the models answer differently, as far as the metric can see."""
+        """The rows on which the models' answers differ, as far as the metric can see."""
         ...
 
     def part(self, rows: Ints) -> "Paired":
@@ -54,7 +47,7 @@ class Resampled(Paired, Protocol):
     """A metric that is a function of sums over rows."""
 
     def sums(self, units: Ints, count: int) -> Floats:
-        """The sums for each of `count` units; units says which one each row belongs to."""
+        """The sums for each of `count` units; units has the unit of each row, from 0."""
         ...
 
     def difference(self, sums: Floats) -> Floats:
@@ -130,8 +123,8 @@ class RootMeans:
 class F1:
     """F1 of the positive class when there are two, else the mean of every class among the labels (macro).
 
-    Labels and answers are codes 0 to classes - 1; averaged are the codes whose F1 counts. A class that a weighting
-    leaves without rows and without answers has an F1 of 0 for both models.
+    Labels and answers are codes 0 to classes - 1; averaged are the codes whose F1 counts. If weights leave a class
+    without rows and answers, its F1 is 0 for both models.
     """
 
     label: Ints
@@ -214,54 +207,10 @@ class F1:
         return 2 * weight[self.label] * (self.label == answered) - loss[self.label] - loss[answered]
 
 
-@dataclass(frozen=True, eq=False)
-class Auc:
-    """Areas under the ROC curve of the two scores."""
-
-    positive: Booleans
-    champion: Floats
-    challenger: Floats
-    better: int = 1
-
-    @property
-    def rows(self) -> int:
-        return len(self.positive)
-
-    def values(self) -> tuple[float, float]:
-        champion, challenger = self._placements
-        return champion.area, challenger.area
-
-    def contributions(self) -> Floats:
-        """The structural components of DeLong, each over the rows of its class and around its class's mean."""
-        difference, positive = self._placed(), self.positive
-        m = int(np.count_nonzero(positive))
-        mean = difference[positive].mean()
-        return np.where(positive, (difference - mean) / m, (difference - mean) / (len(positive) - m))
-
-    def differs(self) -> Booleans:
-        return np.abs(self._placed()) > _ROUNDING
-
-    def part(self, rows: Ints) -> "Auc":
-        return checked_auc(self.positive[rows], self.champion[rows], self.challenger[rows])
-
-    def standard_error(self) -> float:
-        """By DeLong, rows being independent."""
-        return difference_error(self.positive, self._placed())
-
-    @cached_property
-    def _placements(self) -> tuple[Placements, Placements]:
-        champion, challenger = (placements(self.positive, scores) for scores in (self.champion, self.challenger))
-        return champion, challenger
-
-    def _placed(self) -> Floats:
-        champion, challenger = self._placements
-        return challenger.shares - champion.shares
-
-
 def standard_error(metric: Paired, blocks: Ints | None) -> tuple[float, int]:
-    """Of the difference, by its first-order expansion; and how many independent units it is over.
+    """The standard error of the difference, by its first-order expansion, and the number of independent units.
 
-    Rows of a block are added up first, and only blocks are taken to be independent (for areas that is Obuchowski 1997,
+    Rows of a block are added up first, and only blocks count as independent (for areas that is Obuchowski 1997,
     "Nonparametric Analysis of Clustered ROC Curve Data", Biometrics 53(2)). nan with fewer than two units.
     """
     if blocks is None and isinstance(metric, Auc):
@@ -275,14 +224,6 @@ def standard_error(metric: Paired, blocks: Ints | None) -> tuple[float, int]:
     return math.sqrt(units / (units - 1) * float(parts @ parts)), units
 
 
-def checked_auc(positive: Booleans, champion: Floats, challenger: Floats) -> Auc:
-    """Raises InvalidTable unless both classes have two rows."""
-    positives = int(np.count_nonzero(positive))
-    if min(positives, len(positive) - positives) < 2:
-        raise InvalidTable(f"auc needs two rows of each class; {positives} of {len(positive)} are positive")
-    return Auc(positive, champion, challenger)
-
-
 def paired_errors(metric: Metric, label: Floats, champion: Floats, challenger: Floats) -> Means | RootMeans:
     """MAE or RMSE of two predictions."""
     before, after = champion - label, challenger - label
@@ -292,14 +233,14 @@ def paired_errors(metric: Metric, label: Floats, champion: Floats, challenger: F
 
 
 def paired_f1(label: Array, champion: Array, challenger: Array) -> F1:
-    """The classes are those of labels and answers; with two of them the greater is the positive one."""
+    """The classes are those of labels and answers; of two the greater is the positive one."""
     values, codes = _encoded(label, champion, challenger)
     averaged = np.array([1]) if values == 2 else np.unique(codes[0])
     return F1(codes[0], codes[1], codes[2], values, averaged)
 
 
 def _encoded(*columns: Array) -> tuple[int, list[Ints]]:
-    """How many distinct values there are, and each column as their positions in order."""
+    """The number of distinct values, and each column as the positions of its values among them, in order."""
     joined = np.concatenate(columns)
     if joined.dtype.kind in "biu" and int(joined.min()) >= 0 and int(joined.max()) < len(joined):
         seen = np.bincount(joined) > 0  # counting is quicker than sorting

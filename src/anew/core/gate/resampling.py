@@ -1,19 +1,19 @@
-"""The paired bootstrap, made cheap: what is resampled are weights of a few units, not rows.
+"""The paired bootstrap, made cheap by resampling the weights of a few units instead of rows.
 
 Drawing n rows with replacement only decides how often each row counts, and a metric that is a function of sums needs
-those counts only. Two ways keep them few:
+only those counts. There are two ways to need few of them:
 
 - *Cells.* Rows that agree in label and in both answers are interchangeable, so how often each of the few kinds comes
   up is one multinomial draw of n: the same bootstrap, not an approximation of it.
 - *Groups.* Otherwise the units, rows or whole blocks, are dealt at random into at most GROUPS groups of equal size,
-  and groups are drawn. A random group is a sample like the whole, so that its sums are independent and alike, and
+  and groups are drawn. A random group is a sample like the whole, so the groups' sums are independent and alike, and
   resampling them is the cluster bootstrap (Davison and Hinkley 1997, section 3.8) of the estimator of random groups
-  (Wolter 2007, chapter 2). It keeps mean, variance and skewness of the sums; what is lost is precision of the variance,
-  whose relative error of sqrt(2 / (groups - 1)), 9 % of 256, is what Student's t allows for. With at most GROUPS units
-  each is its own group, which is the plain bootstrap.
+  (Wolter 2007, chapter 2). It keeps mean, variance and skewness of the sums. The variance becomes less precise:
+  Student's t allows for its relative error of sqrt(2 / (groups - 1)), 9 % for 256. With at most GROUPS units each is
+  its own group, which is the plain bootstrap.
 
-Bounds are percentiles, at the level that makes up for the bootstrap's variance being (units - 1) / units of the true
-one and for the use of normal tails: the "expanded percentile interval" of Hesterberg (2015), "What Teachers Should Know
+Bounds are percentiles at a corrected level: the bootstrap's variance is only (units - 1) / units of the true one, and
+its tails are normal. This is the "expanded percentile interval" of Hesterberg (2015), "What Teachers Should Know
 About the Bootstrap", Am. Stat. 69(4).
 """
 
@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from anew.core.gate.paired import F1, Resampled
 from anew.core.gate.scored import Floats, Ints
-from anew.core.gate.tails import normal_tail, student_quantile
+from anew.core.statistics.tails import normal_tail, student_quantile
 
 REPLICATES: Final = 10_000
 GROUPS: Final = 256
@@ -37,7 +37,7 @@ _CHUNK: Final = 250  # replicates at a time: their weights stay in the cache
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Replicates:
-    """Differences under resampling, in order; units is how many independent things were resampled."""
+    """Differences under resampling, in order; units is the number of independent units resampled."""
 
     differences: Floats
     units: int
@@ -92,7 +92,7 @@ def _resample_groups(metric: Resampled, units: Ints, rng: np.random.Generator, r
 
 
 def _weights(rng: np.random.Generator, groups: int, replicates: int) -> NDArray[np.float64]:
-    """How often each group is drawn, in `groups` draws a replicate."""
+    """The count of each group in `groups` draws, for each replicate."""
     drawn = rng.integers(0, groups, size=(replicates, groups), dtype=np.uint16)
     keys = drawn + (np.arange(replicates) * groups)[:, None]
     return np.bincount(keys.ravel(), minlength=replicates * groups).reshape(replicates, groups).astype(np.float64)

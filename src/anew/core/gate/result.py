@@ -1,4 +1,4 @@
-"""What the gate said, with the figures it said it by."""
+"""The gate's verdict, with the figures behind it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 
 
 class GateOutcome(StrEnum):
-    """What the gate said. Inconclusive is not a pass."""
+    """Inconclusive is not a pass."""
 
     PROMOTE = "promote"
     REJECT = "reject"
@@ -18,7 +18,7 @@ class GateOutcome(StrEnum):
 
 
 class SliceState(StrEnum):
-    """What is known of a slice that was judged. One that holds was not shown to be worse."""
+    """A slice that holds was not shown to be worse."""
 
     HOLDS = "holds"
     WORSE = "worse"
@@ -36,7 +36,7 @@ class FloorState(StrEnum):
 class SliceVerdict:
     """One slice, as `column=value`; difference is positive when the challenger is better there.
 
-    p_value is that of the test whether it is worse by more than the slices' margin, before Holm's correction.
+    p_value is of the test whether it is worse by more than the slices' margin, before Holm's correction.
     """
 
     name: str
@@ -59,13 +59,13 @@ class FloorVerdict:
 
 @dataclass(frozen=True, slots=True)
 class GateResult:
-    """The verdict with its figures; sentence says why in words.
+    """The verdict with its figures; sentence says why.
 
     challenger and champion are the metric's values, in its unit. difference, lower and upper are positive when the
     challenger is better: for an error such as MAE they are champion - challenger. lower and upper are one-sided bounds,
-    each at the gate's confidence. p_value is that of the two-sided test of no difference (McNemar's exact one for
-    counts). required_rows would give two equally good models a chance of 80 % to pass (for superiority: would give it
-    to the difference seen); None when no number would. slices holds the worst ones, of slices_judged in all.
+    each at the gate's confidence. p_value is of the two-sided test of no difference (McNemar's exact one for counts).
+    required_rows is the number of rows with which two equally good models pass in 80 % of cases (for superiority: with
+    which the difference seen does); None if no number is enough. slices has the worst ones, of slices_judged in all.
     scored_hash identifies both models' answers, as data_hash does the rows. Without an evaluation rows is 0, the
     hashes are empty and every figure is None.
     """
@@ -91,7 +91,7 @@ class GateResult:
 
 
 def gate_result_of(stored: Mapping[str, Any]) -> GateResult:
-    """The result that `dataclasses.asdict` and JSON made this of."""
+    """The result, from what `dataclasses.asdict` and JSON made of it."""
     return _adapter().validate_python(stored)
 
 

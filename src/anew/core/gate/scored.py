@@ -1,4 +1,4 @@
-"""The table of scored rows: its columns as arrays, and what identifies its content."""
+"""The table of scored rows: its columns as arrays, and hashes of its content."""
 
 import hashlib
 from collections.abc import Iterable, Iterator
@@ -15,6 +15,7 @@ CHAMPION: Final = "champion"
 CHALLENGER: Final = "challenger"
 
 Array = NDArray[Any]
+Booleans = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
@@ -32,10 +33,10 @@ class Columns(Protocol):
 
 
 class ScoredRows:
-    """Rows that both models, or the challenger alone, have answered.
+    """Rows that both models, or the challenger alone, have scored.
 
     `label` is the truth; `champion` and `challenger` are the predicted classes or values, `champion_<name>` and
-    `challenger_<name>` other things about each model's answer, such as its `score`. All other columns describe the row.
+    `challenger_<name>` other outputs of each model, such as its `score`. All other columns describe the row.
     """
 
     def __init__(self, columns: Columns) -> None:
@@ -43,8 +44,8 @@ class ScoredRows:
         self._arrays = {str(name): np.asarray(columns[name]) for name in columns}
         lengths = {name: array.shape[0] if array.ndim == 1 else -1 for name, array in self._arrays.items()}
         if len(set(lengths.values())) != 1 or -1 in lengths.values():
-            said = ", ".join(f"{name} {length}" for name, length in lengths.items()) or "none"
-            raise InvalidTable(f"scored rows need columns of one length; lengths are: {said}")
+            listed = ", ".join(f"{name} {length}" for name, length in lengths.items()) or "none"
+            raise InvalidTable(f"scored rows need columns of one length; lengths are: {listed}")
         self.rows = next(iter(lengths.values()))
         if self.rows == 0:
             raise InvalidTable("there are no scored rows")
@@ -53,7 +54,7 @@ class ScoredRows:
         return name in self._arrays
 
     def column(self, name: str) -> Array:
-        """The column as it came. Raises InvalidTable when it is missing."""
+        """The column, unchanged. Raises InvalidTable when it is missing."""
         if name not in self._arrays:
             raise InvalidTable(f"the scored rows have no column {name!r}; they have {', '.join(sorted(self._arrays))}")
         return self._arrays[name]
@@ -80,22 +81,22 @@ class ScoredRows:
         """The distinct values of a column as text, in order, and the position among them of each row's value."""
         column = self.column(name)
         if column.dtype.kind == "O":
-            told = zip(column.tolist(), null_mask(column).tolist(), strict=True)
-            column = np.array(["(none)" if empty else str(value) for value, empty in told])
+            pairs = zip(column.tolist(), null_mask(column).tolist(), strict=True)
+            column = np.array(["(none)" if is_null else str(value) for value, is_null in pairs])
         values, codes = np.unique(column, return_inverse=True)
         return [str(value) for value in values.tolist()], codes.astype(np.int64)
 
     def data_hash(self) -> str:
-        """A digest of what the rows are: every column that no model wrote, by name, in the rows' order."""
-        return _digest((name, self._arrays[name]) for name in sorted(self._arrays) if not _is_answer(name))
+        """A digest of the rows: every column that no model wrote, by name, in the rows' order."""
+        return _digest((name, self._arrays[name]) for name in sorted(self._arrays) if not _is_output(name))
 
     def scored_hash(self, data_hash: str) -> str:
-        """A digest of what the models answered on the rows of this hash."""
-        answers = ((name, self._arrays[name]) for name in sorted(self._arrays) if _is_answer(name))
-        return _digest(answers, data_hash)
+        """A digest of the models' outputs on the rows of this hash."""
+        outputs = ((name, self._arrays[name]) for name in sorted(self._arrays) if _is_output(name))
+        return _digest(outputs, data_hash)
 
 
-def _is_answer(name: str) -> bool:
+def _is_output(name: str) -> bool:
     return name.startswith((CHAMPION, CHALLENGER))
 
 
@@ -108,7 +109,7 @@ def _digest(columns: Iterable[tuple[str, Array]], begin: str = "") -> str:
 
 
 def _content(column: Array) -> bytes:
-    """The values as bytes that do not depend on the width or container they came in."""
+    """The values as bytes, the same for every width and container."""
     match column.dtype.kind:
         case "b" | "i" | "u":
             return np.ascontiguousarray(column, dtype="<i8").tobytes()

@@ -1,22 +1,22 @@
-"""Whether a stage of a rollout passes, by what the new deployment answered beside the old one.
+"""Whether a stage of a rollout passes, by comparing the requests that the new and the old deployment answered.
 
-Each check has three answers, by confidence bounds: passed, when even the bad end is allowed; failed, when even the good
-end is not; and inconclusive. A stage is measured again and again on growing counts, and every measurement is a chance
-of a false alarm. So the k-th measurement fails a check only at an error probability of (1 - confidence) / (checks * k
+Each check has three outcomes, by confidence bounds: passed, when even the worse bound is allowed; failed, when even the
+better bound is not; and inconclusive. A stage is measured repeatedly on growing counts, and any measurement can give
+a false alarm. So the k-th measurement fails a check only at an error probability of (1 - confidence) / (checks * k
 * (k + 1)), which sums to 1 - confidence over all measurements and checks of a stage, however many there are. Passing
-is not corrected: a model that passes by luck meets the next stage with fresh requests.
+is not corrected: a model that passes by chance is measured again at the next stage, on new requests.
 
-What is counted may still be coming in (`INGESTION_LAG`). A late row is late for both deployments, so fewer
-requests are known, and their shares are not distorted.
+Some rows of the log may still be missing (`INGESTION_LAG`). They are missing for both deployments, so there are fewer
+requests, and their shares are not distorted.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum, auto
 from itertools import accumulate
-from typing import Any, Final
+from typing import Final
 
 from anew.core.evidence.tree import Node, Verdict
 from anew.core.evidence.verdicts import all_of
@@ -26,13 +26,13 @@ from anew.core.rollouts.traffic import RequestStats
 from anew.core.statistics.binomial import rank_at_least, rank_at_most, share_at_least, share_at_most
 
 INGESTION_LAG: Final = timedelta(minutes=10)
-"""How late rows of a resource log usually are at most (Microsoft: 3 to 10 minutes). Silence for less says nothing."""
+"""The usual longest delay of a resource log's rows (Microsoft: 3 to 10 minutes). A shorter silence says nothing."""
 
 PERCENTILE: Final = 0.95
 
 
 class StageOutcome(StrEnum):
-    """What one look at a stage came to."""
+    """The outcome of one measurement of a stage."""
 
     PASS = auto()
     FAIL = auto()
@@ -41,15 +41,15 @@ class StageOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class StageVerdict:
-    """The outcome of one look, with the tree that explains it: a check that passed is a yes, one that failed a no."""
+    """The outcome of one measurement, with its explanation: a check that passed is a yes, one that failed is a no."""
 
     outcome: StageOutcome
     node: Node
 
 
 @dataclass(frozen=True, slots=True)
-class _Look:
-    """What a check is given: the answers, and the error probabilities at which it may pass and fail."""
+class _Measurement:
+    """The input of a check: requests answered, and the error probabilities at which it may pass and fail."""
 
     new: RequestStats
     old: RequestStats | None
@@ -60,70 +60,60 @@ class _Look:
 def judge_stage(
     analysis: Analysis, min_requests: int, new: RequestStats, old: RequestStats | None, measurements: int
 ) -> StageVerdict:
-    """Pass, fail or hold a stage, after `measurements` earlier measurements at it.
+    """Pass, fail or hold a stage, after `measurements` earlier measurements of it.
 
-    `old` is what the old deployment answered on the same traffic, or, where it gets none any more, on the stage before;
-    without any, errors are held against `max_error_increase` alone, and latency and scores against nothing. With fewer
-    than `min_requests` a stage can fail but not pass.
+    `old` are the requests that the old deployment answered on the same traffic, or on the stage before if it gets no
+    more. Without it, errors are compared with `max_error_increase` alone, and latency and scores with nothing. With
+    fewer than `min_requests` a stage can fail but not pass.
     """
-    checks = _checks(analysis)
-    alpha = 1 - analysis.confidence
-    look = _Look(
-        new,
-        old if old and old.requests else None,
-        alpha,
-        alpha / (len(checks) * (measurements + 1) * (measurements + 2)),
+    limits = (
+        (_errors, analysis.max_error_increase),
+        (_latency, analysis.max_latency_increase),
+        (_scores, analysis.max_score_shift),
     )
-    children = (_requests(min_requests, new), *(check(look) for check in checks))
+    checks = [(check, limit) for check, limit in limits if limit is not None]
+    alpha = 1 - analysis.confidence
+    failing = alpha / (len(checks) * (measurements + 1) * (measurements + 2))
+    measured = _Measurement(new, old if old and old.requests else None, alpha, failing)
+    enough = Verdict.YES if new.requests >= min_requests else Verdict.UNKNOWN
+    sentence = f"{new.requests} answered, {min_requests} are needed"
+    requests = Node("requests", enough, sentence, {"requests": new.requests, "min_requests": min_requests})
+    children = (requests, *(check(limit, measured) for check, limit in checks))
     verdict = all_of(child.verdict for child in children)
-    sentence = _why(verdict, children, new)
-    return StageVerdict(_OUTCOMES[verdict], Node("stage", verdict, sentence, {"measurements": measurements}, children))
-
-
-_OUTCOMES: Final[Mapping[Verdict, StageOutcome]] = {
-    Verdict.YES: StageOutcome.PASS,
-    Verdict.NO: StageOutcome.FAIL,
-    Verdict.UNKNOWN: StageOutcome.HOLD,
-}
-
-
-def _why(verdict: Verdict, children: tuple[Node, ...], new: RequestStats) -> str:
-    if verdict is Verdict.YES:
-        return f"nothing is worse than allowed in {new.requests} answers"
     deciding = "; ".join(f"{child.rule}: {child.sentence}" for child in children if child.verdict is verdict)
-    return f"worse than allowed: {deciding}" if verdict is Verdict.NO else f"cannot tell yet: {deciding}"
-
-
-def _checks(analysis: Analysis) -> list[Callable[[_Look], Node]]:
-    checks: list[Callable[[_Look], Node]] = [lambda look: _errors(analysis.max_error_increase, look)]
-    if (increase := analysis.max_latency_increase) is not None:
-        checks.append(lambda look: _latency(increase, look))
-    if (shift := analysis.max_score_shift) is not None:
-        checks.append(lambda look: _scores(shift, look))
-    return checks
-
-
-def _requests(least: int, new: RequestStats) -> Node:
-    enough = Verdict.YES if new.requests >= least else Verdict.UNKNOWN
-    sentence = f"{new.requests} answered, {least} are wanted"
-    return Node("requests", enough, sentence, {"requests": new.requests, "min_requests": least})
+    match verdict:
+        case Verdict.YES:
+            outcome, sentence = StageOutcome.PASS, f"nothing is worse than allowed in {new.requests} answers"
+        case Verdict.NO:
+            outcome, sentence = StageOutcome.FAIL, f"worse than allowed: {deciding}"
+        case Verdict.UNKNOWN | Verdict.ERROR:
+            outcome, sentence = StageOutcome.HOLD, f"inconclusive: {deciding}"
+    return StageVerdict(outcome, Node("stage", verdict, sentence, {"measurements": measurements}, children))
 
 
 # --- errors -----------------------------------------------------------------------------------------------
 
 
-def _errors(limit: float, look: _Look) -> Node:
-    lower, upper = (
-        error_increase(look.new, look.old, look.failing)[0],
-        error_increase(look.new, look.old, look.passing)[1],
-    )
+def _errors(limit: float, measured: _Measurement) -> Node:
+    lower = error_increase(measured.new, measured.old, measured.failing)[0]
+    upper = error_increase(measured.new, measured.old, measured.passing)[1]
     verdict = _verdict(lower, upper, limit)
-    beside = f"the old {_percent(look.old.errors / look.old.requests)}" if look.old else "no old one beside it"
+    beside = (
+        f"the old {_percent(measured.old.errors / measured.old.requests)}" if measured.old else "without an old one"
+    )
     shown = f"at least {_points(lower)}" if verdict is Verdict.NO else f"at most {_points(upper)}"
-    rate = f" ({_percent(look.new.errors / look.new.requests)})" if look.new.requests else ""
-    sentence = f"{look.new.errors} of {look.new.requests}{rate}, {beside}: {shown}, {_points(limit)} is allowed"
-    values = {"errors": look.new.errors, "requests": look.new.requests, "lower": lower, "upper": upper, "limit": limit}
-    return Node("errors", verdict, sentence, values | _counts_of(look.old))
+    rate = f" ({_percent(measured.new.errors / measured.new.requests)})" if measured.new.requests else ""
+    sentence = f"{measured.new.errors} of {measured.new.requests}{rate}, {beside}: {shown}, {_points(limit)} is allowed"
+    values = {
+        "errors": measured.new.errors,
+        "requests": measured.new.requests,
+        "lower": lower,
+        "upper": upper,
+        "limit": limit,
+    }
+    if measured.old:
+        values |= {"old_errors": measured.old.errors, "old_requests": measured.old.requests}
+    return Node("errors", verdict, sentence, values)
 
 
 def error_increase(new: RequestStats, old: RequestStats | None, alpha: float) -> tuple[float, float]:
@@ -150,25 +140,21 @@ def _rate(answers: RequestStats, alpha: float) -> tuple[float, float, float]:
     return errors / requests, share_at_least(errors, requests, alpha), share_at_most(errors, requests, alpha)
 
 
-def _counts_of(old: RequestStats | None) -> dict[str, Any]:
-    return {} if old is None else {"old_errors": old.errors, "old_requests": old.requests}
-
-
 # --- latency ----------------------------------------------------------------------------------------------
 
 
-def _latency(limit: float, look: _Look) -> Node:
+def _latency(limit: float, measured: _Measurement) -> Node:
     rule = "latency"
-    if look.old is None or not look.old.latencies:
+    if measured.old is None or not measured.old.latencies:
         return Node(rule, Verdict.YES, "no other deployment answered: there is nothing to compare with")
-    if not look.new.latencies:
+    if not measured.new.latencies:
         return Node(rule, Verdict.UNKNOWN, "the new deployment answered nothing yet")
-    (new, *_), (old, *_) = (_percentile(each.latencies, look.passing) for each in (look.new, look.old))
-    lower = latency_ratio(look.new, look.old, look.failing)[0]
-    upper = latency_ratio(look.new, look.old, look.passing)[1]
+    (new, *_), (old, *_) = (_percentile(each.latencies, measured.passing) for each in (measured.new, measured.old))
+    lower = latency_ratio(measured.new, measured.old, measured.failing)[0]
+    upper = latency_ratio(measured.new, measured.old, measured.passing)[1]
     verdict = _verdict(lower, upper, 1 + limit)
     shown = (
-        "too few answers to tell how slow the slowest are"
+        "too few answers for a bound"
         if math.isinf(upper) and verdict is not Verdict.NO
         else f"at least {lower:.2f} times"
         if verdict is Verdict.NO
@@ -184,8 +170,8 @@ def latency_ratio(new: RequestStats, old: RequestStats, alpha: float) -> tuple[f
     the answers are too few.
 
     Order statistics bound each percentile whatever the distribution; the logarithms of both are combined by the
-    square-root rule as error rates are. Azure logs whole milliseconds, so one is added to both: no ratio of 1 ms
-    to 0 ms is a slow-down.
+    square-root rule, as error rates are. Azure logs whole milliseconds, so one is added to both: 1 ms after 0 ms is no
+    slow-down.
     """
     (p95, low, high), (old_p95, old_low, old_high) = (_percentile(each.latencies, alpha) for each in (new, old))
     ratio = math.log1p(p95) - math.log1p(old_p95)
@@ -195,12 +181,12 @@ def latency_ratio(new: RequestStats, old: RequestStats, alpha: float) -> tuple[f
 
 
 def _log_ratio(larger: float, smaller: float | None) -> float:
-    """ln((1 + larger) / (1 + smaller)); infinite when the smaller one is not bounded."""
+    """ln((1 + larger) / (1 + smaller)); infinite when the smaller one has no bound."""
     return math.inf if smaller is None else math.log1p(larger) - math.log1p(smaller)
 
 
 def _percentile(latencies: Mapping[float, int], alpha: float) -> tuple[float, float | None, float]:
-    """The 95th percentile with its lower bound, None when there is none, and its upper one, which may be infinite."""
+    """The 95th percentile, its lower bound or None, and its upper bound, which may be infinite."""
     bounds = sorted(latencies)
     counted = list(accumulate(latencies[bound] for bound in bounds))
     total = counted[-1]
@@ -216,18 +202,18 @@ def _percentile(latencies: Mapping[float, int], alpha: float) -> tuple[float, fl
 # --- scores -----------------------------------------------------------------------------------------------
 
 
-def _scores(limit: float, look: _Look) -> Node:
+def _scores(limit: float, measured: _Measurement) -> Node:
     rule = "scores"
-    if look.old is None or not look.old.scores:
-        if look.old is None:
-            return Node(rule, Verdict.YES, "no other deployment answered: there is nothing to compare with")
-        return Node(rule, Verdict.UNKNOWN, "the old deployment logged no scores: without them a shift cannot be seen")
-    counts = {"scores": sum(look.new.scores.values()), "old_scores": sum(look.old.scores.values())}
+    if measured.old is None:
+        return Node(rule, Verdict.YES, "no other deployment answered: there is nothing to compare with")
+    if not measured.old.scores:
+        return Node(rule, Verdict.UNKNOWN, "the old deployment logged no scores, which a shift is measured from")
+    counts = {"scores": sum(measured.new.scores.values()), "old_scores": sum(measured.old.scores.values())}
     if min(counts.values()) < LEAST_SCORES:
-        sentence = f"{counts['scores']} scores and {counts['old_scores']} of the old: {LEAST_SCORES} of each are wanted"
+        sentence = f"{counts['scores']} scores and {counts['old_scores']} of the old: {LEAST_SCORES} of each are needed"
         return Node(rule, Verdict.UNKNOWN, sentence, counts)
-    lower = score_shift(look.new.scores, look.old.scores, look.failing).lower
-    shift = score_shift(look.new.scores, look.old.scores, look.passing)
+    lower = score_shift(measured.new.scores, measured.old.scores, measured.failing).lower
+    shift = score_shift(measured.new.scores, measured.old.scores, measured.passing)
     verdict = _verdict(lower, shift.upper, limit)
     shown = f"at least {lower:.3f}" if verdict is Verdict.NO else f"at most {shift.upper:.3f}"
     sentence = f"distance {shift.distance:.3f} over {shift.bins} bins: {shown}, {limit:g} is allowed"
@@ -235,7 +221,7 @@ def _scores(limit: float, look: _Look) -> Node:
     return Node(rule, verdict, sentence, values)
 
 
-# --- what all checks share --------------------------------------------------------------------------------
+# --- shared by all checks ---------------------------------------------------------------------------------
 
 
 def _verdict(lower: float, upper: float, limit: float) -> Verdict:

@@ -1,21 +1,21 @@
-"""The buckets in which answers are counted, so that counts travel and rows do not.
+"""The buckets in which requests are counted, so that only counts are transferred and no rows.
 
-A latency bucket is 5 % wide, so a percentile is known to 5 %. Scores have no scale of their own: those in -1..1, which
-classes and probabilities are, have buckets 0.01 wide, and those beyond buckets of 5 %. Log Analytics counts by the
-same indexes (adapters/azure/monitor/traffic_log), and only their bounds are made here.
+A latency bucket is 5 % wide, so a percentile is known to 5 %. Scores in -1..1, such as classes and probabilities, have
+buckets 0.01 wide, and those beyond have buckets of 5 %. Log Analytics counts by the same indexes
+(adapters/azure/monitor/traffic_log), and only their bounds are computed here.
 """
 
 import math
 from typing import Final
 
 GROWTH: Final = 1.05
-"""How much wider each logarithmic bucket is than the one below it."""
+"""The width of each logarithmic bucket, relative to the one below it."""
 
 STEPS: Final = 100
 """Buckets of scores between 0 and 1."""
 
 SLACK: Final = 1e-9
-"""Of a bucket, by which a value may lie above a bound and still be on it: what rounding leaves."""
+"""The part of a bucket by which rounding may put a value above a bound that it is on."""
 
 
 def latency_index(milliseconds: float) -> int:
@@ -37,7 +37,7 @@ def score_index(score: float) -> int:
 
 
 def score_bound(index: int) -> float:
-    """The bound of a score bucket that lies farther up; below -1, the one that lies farther from zero."""
+    """The upper bound of a score bucket; below -1, the bound farther from zero."""
     if abs(index) <= STEPS:
         return index / STEPS
     return math.copysign(GROWTH ** (abs(index) - STEPS), index)

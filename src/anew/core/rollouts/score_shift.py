@@ -1,13 +1,18 @@
-"""How far the scores of two deployments lie apart, beside how far they would by chance."""
+"""The distance between the scores of two deployments, beside the distance that chance alone gives."""
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from statistics import NormalDist
 from typing import Final
 
+import numpy as np
+
+from anew.core.drift.distances import jensen_shannon_distance
+from anew.core.drift.noise import jensen_shannon_floor
+from anew.core.statistics.tails import noncentrality
+
 LEAST_SCORES: Final = 50
-"""Of each deployment. With fewer, the chi-squared approximation is none."""
+"""Of each deployment. With fewer the chi-squared approximation fails."""
 
 MOST_BINS: Final = 20
 LEAST_EXPECTED: Final = 5
@@ -16,7 +21,7 @@ LEAST_EXPECTED: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class ScoreShift:
-    """The Jensen-Shannon distance (base 2, 0..1) of two samples, and bounds of the distance of what they come from."""
+    """The Jensen-Shannon distance (base 2, 0..1) of two samples, and bounds of the distance of their distributions."""
 
     distance: float
     lower: float
@@ -28,16 +33,10 @@ def score_shift(new: Mapping[float, int], old: Mapping[float, int], alpha: float
     """The distance with one-sided bounds, each at confidence 1 - alpha; both samples have LEAST_SCORES at least.
 
     By chance alone the squared distance is (1/n + 1/m) / (8 ln 2) times a chi-squared with bins - 1 degrees of freedom
-    (core/drift/noise). The distance is a metric (Endres and Schindelin 2003), so what noise puts on top is at most
-    that noise: the lower bound takes off its critical value. For the upper bound the noise is noncentral, and its mean
-    and variance are inverted by the normal approximation; a distance below the expected noise counts as equal to it.
+    (core/drift/noise). The distance is a metric (Endres and Schindelin 2003), so noise adds at most its own distance:
+    the lower bound subtracts its critical value. For the upper bound the chi-squared is noncentral; a distance below
+    the expected noise counts as equal to it.
     """
-    # Imported here because numpy would slow the start of every command.
-    import numpy as np
-
-    from anew.core.drift.distances import jensen_shannon_distance
-    from anew.core.drift.noise import jensen_shannon_floor
-
     groups = _groups(new, old)
     counts = np.array([[sum(each.get(key, 0) for key in group) for group in groups] for each in (old, new)])
     rows, reference_rows = sum(new.values()), sum(old.values())
@@ -45,21 +44,14 @@ def score_shift(new: Mapping[float, int], old: Mapping[float, int], alpha: float
     distance = jensen_shannon_distance(counts[0] / reference_rows, counts[1] / rows)
     lower = max(0.0, distance - jensen_shannon_floor(freedom, rows, reference_rows, alpha))
     unit = (1 / rows + 1 / reference_rows) / (8 * math.log(2))
-    return ScoreShift(
-        distance, lower, min(1.0, math.sqrt(unit * _noncentral(distance**2 / unit, freedom, alpha))), len(groups)
-    )
-
-
-def _noncentral(statistic: float, freedom: int, alpha: float) -> float:
-    """The noncentrality that puts a noncentral chi-squared below the statistic with probability alpha."""
-    excess, z = max(0.0, statistic - freedom), NormalDist().inv_cdf(1 - alpha)
-    return excess + 2 * z * z + z * math.sqrt(4 * excess + 4 * z * z + 2 * freedom)
+    upper = math.sqrt(unit * noncentrality(alpha, max(distance**2 / unit, freedom), freedom))
+    return ScoreShift(distance, lower, min(1.0, upper), len(groups))
 
 
 def _groups(new: Mapping[float, int], old: Mapping[float, int]) -> list[list[float]]:
-    """Neighbouring buckets put together: at most about MOST_BINS, none so thin that chance rules it.
+    """Neighbouring buckets merged into at most about MOST_BINS, each with enough scores.
 
-    They go by both samples together, so that which of them is the new one makes no difference.
+    Both samples count alike, so that swapping them makes no difference.
     """
     rows, reference_rows = sum(new.values()), sum(old.values())
     total = rows + reference_rows

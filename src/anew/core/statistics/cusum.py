@@ -5,9 +5,9 @@ from collections.abc import Iterable
 
 
 def cusum(steps: Iterable[float]) -> float:
-    """The sum of the steps, that never falls below 0: S = max(0, S + step).
+    """The sum of the steps, which never falls below 0: S = max(0, S + step).
 
-    A step that is not a number sets the sum back to 0, because max(0.0, NaN) is 0.0; the sum stays finite.
+    NaN sets the sum back to 0, because max(0.0, NaN) is 0.0; the sum stays finite.
     """
     total = 0.0
     for step in steps:
