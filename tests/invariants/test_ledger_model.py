@@ -119,7 +119,7 @@ class LedgerBesideItsModel(RuleBasedStateMachine):
 
     @rule(view=_VIEWS, flow=st.sampled_from(["retrain", "retrain", "promote"]), limit=st.sampled_from([1, 2, None]))
     def lease(self, *, view: int, flow: str, limit: int | None) -> None:
-        self.do(view, "claim", ACTS_ON[flow], self.clock(view), LEASE, limit)
+        self.do(view, "lease", ACTS_ON[flow], self.clock(view), LEASE, limit)
 
     @rule(view=_VIEWS, names=_SOME_KEYS, tried=st.booleans())
     def release(self, *, view: int, names: list[str], tried: bool) -> None:
