@@ -49,7 +49,7 @@ class Office:
         waiting = awaiting(self.ledger, name, model=f"model-{name}", at=datetime.now(UTC))
         news = retraining_notification(waiting)
         assert news is not None
-        PrefectNotifier(self.prefect).tell(news)
+        PrefectNotifier(self.prefect).send(news)
         return waiting
 
     def form_of(self, retraining: Retraining, state: str = "Suspended") -> FlowRunView:

@@ -1,34 +1,18 @@
 """Each retraining that waits for a person has one form, and no other has any."""
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from datetime import timedelta
 
 import pytest
 
 from anew.adapters.ledger import SqlLedger
-from anew.core.retrainings.lifecycle import Retraining
+from anew.adapters.memory.flows import MemoryForms
 from anew.engine.promotion.approving import answer
 from anew.engine.promotion.asking import GRACE, FormsKept, LedgerAlone, keep_forms, question_of
 from anew.errors import NothingKnown
 from tests.approving import WAIT, awaiting
 from tests.builders import fresh_ledger
 from tests.event_data import NOW
-
-
-class PaperForms:
-    """Forms on paper."""
-
-    def __init__(self) -> None:
-        self.open: dict[str, str] = {}
-
-    def unfinished(self) -> Mapping[str, str]:
-        return dict(self.open)
-
-    def ask(self, retraining: Retraining) -> None:
-        self.open[f"form-{retraining.id}"] = retraining.id
-
-    def withdraw(self, form: str, why: str) -> None:
-        del self.open[form]
 
 
 @pytest.fixture
@@ -40,7 +24,7 @@ def ledger() -> Generator[SqlLedger]:
 
 def test_form_is_opened_once_for_what_waits_longer_than_the_event_takes(ledger: SqlLedger) -> None:
     awaiting(ledger)
-    engine, forms = LedgerAlone(ledger), PaperForms()
+    engine, forms = LedgerAlone(ledger), MemoryForms()
 
     kept = [keep_forms(engine, forms, NOW + wait).asked for wait in (timedelta(0), GRACE, GRACE * 2)]
 
@@ -49,7 +33,7 @@ def test_form_is_opened_once_for_what_waits_longer_than_the_event_takes(ledger: 
 
 def test_form_that_the_event_opened_is_not_opened_again(ledger: SqlLedger) -> None:
     waiting = awaiting(ledger)
-    forms = PaperForms()
+    forms = MemoryForms()
     forms.ask(waiting)
     assert keep_forms(LedgerAlone(ledger), forms, NOW + GRACE) == FormsKept()
 
@@ -58,7 +42,7 @@ def test_form_that_the_event_opened_is_not_opened_again(ledger: SqlLedger) -> No
 def test_form_of_what_was_answered_is_withdrawn(ledger: SqlLedger, approved: bool) -> None:
     waiting = awaiting(ledger)
     other = awaiting(ledger, "2", model="other")
-    engine, forms = LedgerAlone(ledger), PaperForms()
+    engine, forms = LedgerAlone(ledger), MemoryForms()
     forms.ask(waiting)
     forms.ask(other)
     answer(engine, "r-1", approved, "Ada", "because", NOW)
@@ -66,7 +50,7 @@ def test_form_of_what_was_answered_is_withdrawn(ledger: SqlLedger, approved: boo
     kept = keep_forms(engine, forms, NOW)
 
     assert kept.withdrawn == ("r-1",)
-    assert list(forms.open.values()) == ["r-2"]
+    assert list(forms.unfinished().values()) == ["r-2"]
 
 
 def test_question_is_open_until_the_answer_is_due(ledger: SqlLedger) -> None:

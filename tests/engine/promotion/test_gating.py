@@ -46,7 +46,7 @@ def awaiting() -> Play:
 
 def told(play: Play) -> list[Notification]:
     assert isinstance(play.engine.notifier, MemoryNotifier)
-    return play.engine.notifier.told
+    return play.engine.notifier.sent
 
 
 def evaluations(play: Play) -> int:
@@ -263,7 +263,7 @@ def test_candidate_that_passed_waits_for_a_person_who_is_asked_once() -> None:
 
 def test_people_who_cannot_be_asked_keep_nothing_from_waiting() -> None:
     class Deaf:
-        def send(self, news: Notification) -> None:
+        def send(self, notification: Notification) -> None:
             raise NotificationFailed("nobody there")
 
     play = Play().with_policies(policy(gate=APPROVAL))

@@ -78,7 +78,7 @@ def test_run_that_ended_is_seen_in_the_next_tick_without_looking_at_the_others()
 
 def test_run_whose_end_nothing_tells_of_is_seen_by_looking() -> None:
     play = waiting(20)
-    play.azure.tells_of_ends = False
+    play.azure.reports_ends = False
     ended = play.ledger.retrainings()[7]
     play.azure.jobs[ended.job_name].status = RunStatus.FAILED
 
@@ -157,7 +157,7 @@ def test_azure_that_is_away_is_not_asked_about_every_run() -> None:
 
 def test_runs_that_cannot_be_looked_at_hold_up_no_others() -> None:
     play = waiting(10)
-    play.azure.tells_of_ends = False
+    play.azure.reports_ends = False
     *broken, ended = play.ledger.retrainings()
     play.azure.unreadable |= {item.job_name for item in broken}
     play.azure.jobs[ended.job_name].status = RunStatus.FAILED

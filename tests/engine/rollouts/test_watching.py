@@ -217,7 +217,7 @@ def test_people_are_told_once_of_each_end() -> None:
     until(play, RolloutState.LIVE)
     play.tick(minutes=5)
 
-    told = [news.kind for news in cast(Any, play.engine.notifier).told if news.kind.startswith("rollout")]
+    told = [news.kind for news in cast(Any, play.engine.notifier).sent if news.kind.startswith("rollout")]
 
     assert told == ["rollout.baking", "rollout.live"]
 

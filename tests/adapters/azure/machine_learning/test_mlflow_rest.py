@@ -110,7 +110,7 @@ def test_nobody_at_the_address_is_azure_unavailable() -> None:
     ("body", "reason"),
     [
         ("<html>", "Invalid JSON"),
-        ("[]", "has not the shape it should"),
+        ("[]", "wrong shape"),
         ("{}", "experiment: Field required"),
         ('{"experiment": {"experiment_id": null}}', "experiment.experiment_id: Input should be a valid string"),
     ],
