@@ -23,7 +23,7 @@ _NEWEST = 42  # batches: ageing looks at the newest 16, and at models up to 26 b
 
 
 class GainsOfRetraining:
-    """Implements EvidenceSource for `gain`. What was trained is kept in the folder until a batch is added.
+    """Implements EvidenceReader for `gain`. What was trained is kept in the folder until a batch is added.
 
     The champion is taken to have seen every batch that had ended when its training began.
     """

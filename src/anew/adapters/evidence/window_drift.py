@@ -23,7 +23,7 @@ Table = dict[str, Any]
 
 
 class DriftOfWindows:
-    """Implements EvidenceSource for `drift`. What cannot be measured is a signal without a value."""
+    """Implements EvidenceReader for `drift`. What cannot be measured is a signal without a value."""
 
     def read(self, source: EvidenceSpec, policy: Policy, history: History, now: datetime) -> list[Signal]:
         assert isinstance(source, DriftOfWindow)

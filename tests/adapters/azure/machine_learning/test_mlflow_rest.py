@@ -196,7 +196,7 @@ def test_tracking_address_is_https_and_http_for_loopback_only(uri: str, url: str
 
 @pytest.mark.parametrize("uri", ["http://eastus.api.azureml.ms/mlflow", "file:///mlruns", "databricks", "azureml:///x"])
 def test_no_token_is_sent_anywhere_else(uri: str) -> None:
-    with pytest.raises(AzureRefused, match="no token is sent to"):
+    with pytest.raises(AzureRefused, match="no token is sent"):
         ask(uri)
 
 

@@ -114,7 +114,8 @@ def _may_reach(run: Run, since: float) -> bool:
 
 def _readings(api: MlflowApi, since: float, until: float, run: Run) -> list[Signal]:
     values = {step: value for step, value in _by_step(api, run, "value").items() if since <= step <= until}
-    thresholds = _by_step(api, run, "threshold") if values and _has_threshold(run) else {}
+    may_have_thresholds = not run.last or "threshold" in run.last
+    thresholds = _by_step(api, run, "threshold") if values and may_have_thresholds else {}
     feature = "/".join(run.tags[name] for name in (*_FEATURE, *_GROUPS) if run.tags.get(name)) or None
     # An event names the signal, so a policy's rules know a monitor by that name.
     monitor = run.tags.get(_SIGNAL) or run.tags.get(_MONITOR)
@@ -132,18 +133,10 @@ def _readings(api: MlflowApi, since: float, until: float, run: Run) -> list[Sign
     ]
 
 
-def _has_threshold(run: Run) -> bool:
-    return not run.last or "threshold" in run.last
-
-
 def _by_step(api: MlflowApi, run: Run, metric: str) -> dict[int, float | None]:
     # A component that retries logs the same step again: the last one counts.
     points = sorted(api.history(run.info.run_id, metric), key=lambda point: point.timestamp)
-    return {point.step: _finite(point.value) for point in points}
-
-
-def _finite(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None
+    return {point.step: point.value if math.isfinite(point.value or 0.0) else None for point in points}
 
 
 def _key(run: Run, signal: Signal) -> tuple[object, ...]:

@@ -43,7 +43,9 @@ class RootRuns:
             # It moves to the end, so that the next call reads others.
             root = self._found.pop(name)
             self._found[name] = read(name) or root
-        self._forget(since)
+        for name in [name for name, at in self._listed.items() if at < since]:
+            del self._listed[name]
+            self._found.pop(name, None)
         return list(self._found.values())
 
     def _list_new(self, newest_first: Iterator[Job], since: datetime) -> set[str]:
@@ -63,11 +65,6 @@ class RootRuns:
         self._listed |= fresh
         self._found |= found
         return set(fresh)
-
-    def _forget(self, since: datetime) -> None:
-        for name in [name for name, at in self._listed.items() if at < since]:
-            del self._listed[name]
-            self._found.pop(name, None)
 
 
 def is_monitor(job: Job, watched: frozenset[str]) -> bool:

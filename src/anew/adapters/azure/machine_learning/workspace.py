@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -135,32 +134,22 @@ def load_named(
     Raises InvalidPolicy if the document is not a job, or does not declare one of the inputs.
     """
     try:
-        declared = _declared_inputs(document)
-        overrides: list[dict[str, Any]] = [{"name": name}, {"tags": {**declared.tags, **tags}}]
-        offered = {key: value for key, value in optional.items() if key in declared.inputs}
+        content = yaml.safe_load(document.read_text(encoding="utf-8"))
+        if not isinstance(content, dict):
+            raise InvalidPolicy((f"{document}: not an Azure ML job: the document is not a mapping",))
+        declared: Mapping[str, Any] = content.get("inputs") or {}
+        overrides: list[dict[str, Any]] = [{"name": name}, {"tags": {**(content.get("tags") or {}), **tags}}]
+        offered = {key: value for key, value in optional.items() if key in declared}
         for key, value in {**offered, **inputs}.items():
-            if key not in declared.inputs:
-                known = ", ".join(sorted(declared.inputs)) or "none"
+            if key not in declared:
+                known = ", ".join(sorted(declared)) or "none"
                 raise InvalidPolicy((f"{document}: inputs: '{key}' is not declared; declared: {known}",))
             # Data and models are declared as a mapping with a path, literals as themselves.
-            path = f"inputs.{key}.path" if isinstance(declared.inputs[key], dict) else f"inputs.{key}"
+            path = f"inputs.{key}.path" if isinstance(declared[key], dict) else f"inputs.{key}"
             overrides.append({path: value})
         return load_job(source=document, params_override=overrides)
     except (OSError, ValueError, yaml.YAMLError, AzureError) as error:
         raise InvalidPolicy((f"{document}: not an Azure ML job: {error}",)) from error
-
-
-@dataclass(frozen=True)
-class _Declared:
-    inputs: Mapping[str, Any]
-    tags: Mapping[str, str]
-
-
-def _declared_inputs(document: Path) -> _Declared:
-    content = yaml.safe_load(document.read_text(encoding="utf-8"))
-    if not isinstance(content, dict):
-        raise InvalidPolicy((f"{document}: not an Azure ML job: the document is not a mapping",))
-    return _Declared(content.get("inputs") or {}, content.get("tags") or {})
 
 
 class AzureMLTraining:
