@@ -1,4 +1,4 @@
-"""Every database a ledger may live in."""
+"""Every database a ledger may live in, and a Prefect server."""
 
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -10,6 +10,9 @@ import pytest
 
 from tests.places import NewPlace, Place, place_at, place_in_memory
 from tests.postgres import Postgres, running_postgres
+from tests.prefect_server import prefect_api
+
+__all__ = ["prefect_api"]
 
 # How long an example takes says how busy the machine is.
 hypothesis.settings.register_profile("untimed", deadline=None)

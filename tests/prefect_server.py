@@ -13,8 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from anew.adapters.prefect.api import PrefectFlows
-
 _START = timedelta(minutes=2)
 
 
@@ -63,6 +61,8 @@ class PrefectServer:
 @pytest.fixture(scope="session")
 def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
     """A Prefect server that answers."""
+    from anew.adapters.prefect.api import PrefectFlows  # here, so that other tests need not wait for the engine
+
     server = PrefectServer(f"http://127.0.0.1:{free_port()}/api", tmp_path_factory.mktemp("prefect"))
     port = server.api_url.split(":")[2].split("/")[0]
     env = {name: value for name, value in server.env.items() if name != "PREFECT_API_URL"}

@@ -208,7 +208,7 @@ class World:
 class _Nobody:
     """Nobody wants to be told of 200 releases."""
 
-    def send(self, news: Notification) -> None:
+    def send(self, notification: Notification) -> None:
         pass
 
 

@@ -30,31 +30,31 @@ class Deaf:
     def __init__(self, name: str) -> None:
         self._name = name
 
-    def send(self, news: Notification) -> None:
+    def send(self, notification: Notification) -> None:
         raise NotificationFailed(f"{self._name} does not listen")
 
 
 def test_every_channel_is_told() -> None:
     first, second = MemoryNotifier(), MemoryNotifier()
-    Notifiers(first, second).tell(LIVE)
-    assert first.told == second.told == [LIVE]
+    Notifiers(first, second).send(LIVE)
+    assert first.sent == second.sent == [LIVE]
 
 
 def test_channel_that_fails_keeps_no_other_from_being_told() -> None:
     before, after = MemoryNotifier(), MemoryNotifier()
 
     with pytest.raises(NotificationFailed, match="chat does not listen; mail does not listen"):
-        Notifiers(before, Deaf("chat"), Deaf("mail"), after).tell(LIVE)
+        Notifiers(before, Deaf("chat"), Deaf("mail"), after).send(LIVE)
 
-    assert before.told == after.told == [LIVE]
+    assert before.sent == after.sent == [LIVE]
 
 
 def test_request_for_approval_has_a_link_that_answers_it() -> None:
     people = MemoryNotifier()
 
-    WithApprovalLinks(people, LINKS, lambda: "link-1").tell(ASKED)
+    WithApprovalLinks(people, LINKS, lambda: "link-1").send(ASKED)
 
-    [told] = people.told
+    [told] = people.sent
     assert told.text.startswith(ASKED.text)
     assert replace(told, text="") == replace(ASKED, text="")
     token = told.text.rpartition("https://anew.example/approvals/")[2]
@@ -62,19 +62,19 @@ def test_request_for_approval_has_a_link_that_answers_it() -> None:
     assert LINKS.check(token, NOW) == Permit("r-1", ASKED.until, "link-1")
 
 
-@pytest.mark.parametrize("news", [LIVE, replace(ASKED, kind="retraining.rejected"), replace(ASKED, until=None)])
-def test_other_news_has_no_link(news: Notification) -> None:
+@pytest.mark.parametrize("notification", [LIVE, replace(ASKED, kind="retraining.rejected"), replace(ASKED, until=None)])
+def test_other_news_has_no_link(notification: Notification) -> None:
     people = MemoryNotifier()
-    WithApprovalLinks(people, LINKS).tell(news)
-    assert people.told == [news]
+    WithApprovalLinks(people, LINKS).send(notification)
+    assert people.sent == [notification]
 
 
 def test_two_links_have_two_ids() -> None:
     people = MemoryNotifier()
     telling = WithApprovalLinks(people, LINKS)
-    telling.tell(ASKED)
-    telling.tell(ASKED)
-    permits = [LINKS.check(each.text.rpartition("/")[2], NOW) for each in people.told]
+    telling.send(ASKED)
+    telling.send(ASKED)
+    permits = [LINKS.check(each.text.rpartition("/")[2], NOW) for each in people.sent]
     assert permits[0].link_id != permits[1].link_id
 
 
@@ -93,11 +93,11 @@ def test_prefect_that_is_away_is_a_failed_notification() -> None:
         PrefectFlows(f"http://127.0.0.1:{free_port()}/api") as nobody,
         pytest.raises(NotificationFailed, match="price"),
     ):
-        PrefectNotifier(nobody).tell(LIVE)
+        PrefectNotifier(nobody).send(LIVE)
 
 
 def test_without_addresses_nobody_is_told_and_nothing_fails() -> None:
-    AppriseNotifier([]).tell(LIVE)
+    AppriseNotifier([]).send(LIVE)
 
 
 def test_address_that_apprise_does_not_know_is_refused_without_showing_it() -> None:
@@ -109,7 +109,7 @@ def test_address_that_apprise_does_not_know_is_refused_without_showing_it() -> N
 def test_channel_that_does_not_answer_is_a_failed_notification_without_its_address() -> None:
     address = f"json://127.0.0.1:{free_port()}/token-that-is-secret"
     with pytest.raises(NotificationFailed) as caught:
-        AppriseNotifier([SecretStr(address)]).tell(LIVE)
+        AppriseNotifier([SecretStr(address)]).send(LIVE)
     assert "token-that-is-secret" not in str(caught.value)
 
 
@@ -120,7 +120,7 @@ class Moody:
         self.asked = 0
         self.listens = False
 
-    def send(self, news: Notification) -> None:
+    def send(self, notification: Notification) -> None:
         self.asked += 1
         if not self.listens:
             raise NotificationFailed("not now")
@@ -145,9 +145,9 @@ def test_channel_that_failed_is_left_alone_for_a_minute() -> None:
 def test_question_is_put_to_a_channel_that_rests_all_the_same() -> None:
     channel = Moody()
     notifier = Resting(channel, lambda: 0.0)
-    for news in (LIVE, ASKED):
+    for notification in (LIVE, ASKED):
         with pytest.raises(NotificationFailed):
-            notifier.send(news)
+            notifier.send(notification)
 
     assert channel.asked == 2
 
@@ -155,7 +155,7 @@ def test_question_is_put_to_a_channel_that_rests_all_the_same() -> None:
 def test_decisions_are_no_prefect_events() -> None:
     nowhere = PrefectFlows(f"http://127.0.0.1:{free_port()}/api", attempts=1)  # it would fail if it were asked
 
-    PrefectNotifier(nowhere).tell(replace(LIVE, kind="decision.retrain"))
+    PrefectNotifier(nowhere).send(replace(LIVE, kind="decision.retrain"))
 
     with pytest.raises(NotificationFailed):
-        PrefectNotifier(nowhere).tell(LIVE)
+        PrefectNotifier(nowhere).send(LIVE)

@@ -9,11 +9,29 @@ from uuid import uuid4
 
 import pytest
 
+from anew.adapters.azure.data_factory.launcher import DataFactoryTraining
+from anew.adapters.azure.machine_learning.workspace import AzureMLJobs, AzureMLRegistry, AzureMLTraining
+from anew.adapters.memory.azure import MemoryJobs, MemoryPipelines, MemoryTrainingJobs
+from anew.adapters.memory.endpoints import MemoryRegistry
 from anew.core.policies.policy import AzureMLLauncher, DataFactoryLauncher
 from anew.core.retrainings.lineage_tags import RETRAINING_TAG
-from anew.engine.base.ports import ModelVersion, RunStatus, RunView, TrainingOrder
+from anew.engine.base.ports import (
+    Jobs,
+    ModelRegistry,
+    ModelVersion,
+    RunStatus,
+    RunView,
+    TrainingLauncher,
+    TrainingOrder,
+)
 from anew.errors import AzureNotFound, AzureRefused, AzureUnavailable
 from tests.contract.azure_worlds import PIPELINE, AzureWorld, memory_world, real_world, soon
+
+CONTRACT = {
+    TrainingLauncher: (MemoryPipelines, MemoryTrainingJobs, DataFactoryTraining, AzureMLTraining),
+    Jobs: (MemoryJobs, AzureMLJobs),
+    ModelRegistry: (MemoryRegistry, AzureMLRegistry),
+}
 
 
 @pytest.fixture(scope="module", params=["memory", "local-azure"])

@@ -8,11 +8,16 @@ from uuid import uuid4
 
 import pytest
 
+from anew.adapters.azure.machine_learning.batch_endpoints import BatchEndpoints
+from anew.adapters.azure.machine_learning.online_endpoints import OnlineEndpoints
+from anew.adapters.memory.endpoints import MemoryBatchEndpoints, MemoryEndpoints
 from anew.core.policies.deploy import Deploy
 from anew.core.rollouts.traffic import nonzero
 from anew.engine.base.ports import DeploymentState, Endpoints, EndpointView, ModelVersion
 from anew.errors import AzureNotFound, AzureRefused, AzureUnavailable, TrafficMoved
 from tests.contract.azure_worlds import SCORE_REQUEST, AzureWorld, memory_world, real_world, soon
+
+CONTRACT = {Endpoints: (MemoryEndpoints, MemoryBatchEndpoints, OnlineEndpoints, BatchEndpoints)}
 
 RULES: Mapping[str, Mapping[str, Any]] = {"online": {}, "batch": {"kind": "batch", "compute": "cpu"}}
 TO_BLUE, TO_GREEN = {"blue": 100}, {"blue": 0, "green": 100}

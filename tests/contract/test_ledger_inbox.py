@@ -10,11 +10,13 @@ import pytest
 from anew.adapters.ledger import SqlLedger
 from anew.core.events.event import Cause
 from anew.core.gate import GateOutcome, GateResult
-from anew.engine.base.ledger import Backlog, DeadLetter, Source
+from anew.engine.base.ledger import Backlog, DeadLetter, Ledger, Source
 from anew.errors import StaleWrite
 from tests.builders import START, drift_event, registered_event
 from tests.contract.rows import record, retraining, rollout
 from tests.places import Place
+
+CONTRACT = {Ledger: (SqlLedger,)}
 
 LEASE = timedelta(minutes=5)
 SECOND = timedelta(seconds=1)

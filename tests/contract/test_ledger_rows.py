@@ -288,7 +288,7 @@ def test_decision_about_what_was_settled_since_it_was_claimed_is_refused(ledger:
     ledger.receive([drift_event("1"), drift_event("2")], Source.WEBHOOK, START)
     ledger.record_decision(record("1", covers=keys[1:]), None, "me")
 
-    with pytest.raises(StaleWrite, match="by somebody else first"):
+    with pytest.raises(StaleWrite, match="another writer"):
         ledger.record_decision(record("2", covers=keys), retraining("2"), "me")
 
     assert [entry.key for entry in ledger.unsettled([Cause.DRIFT])] == [keys[0]]
@@ -300,7 +300,7 @@ def test_entry_left_open_for_other_models_is_decided_once_for_each(ledger: SqlLe
     ledger.receive([drift_event("1"), drift_event("2")], Source.WEBHOOK, START)
     ledger.record_decision(record("1", covers=keys[:1]), None, "me", ())
 
-    with pytest.raises(StaleWrite, match="by somebody else first"):
+    with pytest.raises(StaleWrite, match="another writer"):
         ledger.record_decision(record("2", covers=keys), retraining("2"), "me", ())
     ledger.record_decision(record("3", model="demand", covers=keys), None, "me", ())
 

@@ -1,46 +1,60 @@
-"""Lists of keys of any length, said in few different statements."""
+"""Lists of keys of any length: they mean those keys, and cost one round trip for hundreds of rows."""
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
-import sqlalchemy as sa
+from sqlalchemy import Engine, event
 
 from anew.adapters.ledger import SqlLedger
 from anew.core.events.event import Cause
 from anew.engine.base.ledger import Source
 from tests.builders import START, drift_event
-
-LENGTHS = range(1, 301)
+from tests.contract.rows import record
 
 
 @contextmanager
-def statements() -> Generator[set[str]]:
-    """The different statements that engines run meanwhile."""
-    said: set[str] = set()
+def statements() -> Generator[list[str]]:
+    """The statements that engines run meanwhile."""
+    run: list[str] = []
 
     def note(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
-        said.add(statement)
+        run.append(statement)
 
-    sa.event.listen(sa.Engine, "before_cursor_execute", note)
+    event.listen(Engine, "before_cursor_execute", note)
     try:
-        yield said
+        yield run
     finally:
-        sa.event.remove(sa.Engine, "before_cursor_execute", note)
+        event.remove(Engine, "before_cursor_execute", note)
 
 
-@pytest.mark.parametrize("ask", [SqlLedger.known_keys, SqlLedger.open_retrainings_by_job, SqlLedger.release])
-def test_lists_of_every_length_are_said_in_few_statements(ask: Any, ledger: SqlLedger) -> None:
-    with statements() as said:
-        for length in LENGTHS:
-            ask(ledger, [f"key-{n}" for n in range(length)])
+EVENTS = [drift_event(f"run-{number}") for number in range(400)]
+WITH_MANY: dict[str, Callable[[SqlLedger, int], object]] = {
+    "receive": lambda ledger, count: ledger.receive(EVENTS[:count], Source.WEBHOOK, START),
+    "know": lambda ledger, count: ledger.known_keys([event.key for event in EVENTS[:count]]),
+    "release": lambda ledger, count: ledger.release([event.key for event in EVENTS[:count]]),
+    "decide": lambda ledger, count: ledger.record_decision(
+        record(str(count), covers=tuple(event.key for event in EVENTS[-count:])), None, "me"
+    ),
+    "find": lambda ledger, count: ledger.open_retrainings_by_job([event.key for event in EVENTS[:count]]),
+}
 
-    assert 0 < len([each for each in said if "key" in each or "job" in each]) <= 24
+
+@pytest.mark.parametrize("call", WITH_MANY)
+def test_statements_do_not_grow_with_rows(ledger: SqlLedger, call: str) -> None:
+    """A network's round trip is paid once for a few hundred rows, not for each."""
+    with statements() as few:
+        WITH_MANY[call](ledger, 2)
+    with statements() as many:
+        WITH_MANY[call](ledger, 399)
+
+    assert 0 < len(many) <= len(few)
 
 
-@pytest.mark.parametrize("length", [0, 1, 2, 4, 5, 64, 65, 256, 257, 1024, 1025, 2049])
-def test_list_of_any_length_means_its_own_keys_and_no_other(length: int, ledger: SqlLedger) -> None:
+@pytest.mark.parametrize("length", [0, 1, 2, 499, 500, 501, 1000, 1001, 2049])
+def test_list_of_any_length_means_its_keys(length: int, ledger: SqlLedger) -> None:
+    """A list that is split into several statements loses no key, and adds none."""
     events = [drift_event(f"run-{n}") for n in range(length + 1)]
     ledger.receive(events, Source.WEBHOOK, START)
     keys = [event.key for event in events]

@@ -12,7 +12,7 @@ import pytest
 from anew.adapters.azure.monitor.log_analytics import LogAnalytics
 from anew.adapters.azure.monitor.traffic_log import LogAnalyticsTraffic
 from anew.adapters.memory.azure import MemoryAzure
-from anew.adapters.memory.traffic_log import ApprovalDecision, MemoryTrafficLog
+from anew.adapters.memory.traffic_log import AnsweredRequest, MemoryTrafficLog
 from anew.core.rollouts.histograms import latency_bound, latency_index, score_bound, score_index
 from anew.core.rollouts.traffic import RequestStats
 from anew.emulator.endpoints.logs import CONSOLE_LOG, TRAFFIC_LOG, answered, printed, score_line
@@ -21,6 +21,8 @@ from anew.engine.base.ports import TrafficLog
 from anew.errors import AzureRefused, TemporaryError
 from tests.contract.azure_worlds import real_clients
 from tests.emulator.support import WORKSPACE_ID
+
+CONTRACT = {TrafficLog: (MemoryTrafficLog, LogAnalyticsTraffic)}
 
 SINCE = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=1)
 UNTIL = SINCE + timedelta(minutes=10)
@@ -31,7 +33,7 @@ class World:
     """The port, how an answer gets into the log, and how the log stops answering for a while."""
 
     log: TrafficLog
-    answer: Callable[[ApprovalDecision], None]
+    answer: Callable[[AnsweredRequest], None]
     silence: Callable[[bool], None]
 
 
@@ -51,7 +53,7 @@ def local_azure_world(folder: Path) -> Generator[World]:
     with real_clients(folder) as clients:
         cloud, control = clients.azure.cloud, clients.azure.control
 
-        def answer(each: ApprovalDecision) -> None:
+        def answer(each: AnsweredRequest) -> None:
             endpoint = {"id": endpoint_key(WORKSPACE_ID, each.endpoint), "name": each.endpoint}
             row = answered(endpoint, each.deployment, each.code, milliseconds=each.milliseconds, at=each.at)
             cloud.log(TRAFFIC_LOG, row)
@@ -84,23 +86,23 @@ def read(world: World, endpoint: str, *deployments: str, scores: bool = False) -
 
 def test_window_takes_its_start_and_leaves_its_end(world: World, name: str) -> None:
     for at in (SINCE - timedelta(milliseconds=1), SINCE, UNTIL - timedelta(milliseconds=1), UNTIL):
-        world.answer(ApprovalDecision(name, "blue", at, 40))
+        world.answer(AnsweredRequest(name, "blue", at, 40))
 
     assert read(world, name, "blue")["blue"].requests == 2
 
 
 def test_deployment_that_answered_nothing_has_zero_requests(world: World, name: str) -> None:
-    world.answer(ApprovalDecision(name, "blue", SINCE, 40))
+    world.answer(AnsweredRequest(name, "blue", SINCE, 40))
 
     assert read(world, name, "blue", "green")["green"] == RequestStats()
     assert read(world, name) == {}
 
 
 def test_other_deployments_and_endpoints_are_not_counted(world: World, name: str) -> None:
-    world.answer(ApprovalDecision(name, "blue", SINCE, 40, scores=(1.0,)))
-    world.answer(ApprovalDecision(name, "red", SINCE, 40, scores=(1.0,)))
-    world.answer(ApprovalDecision(f"{name}-other", "blue", SINCE, 40, scores=(1.0,)))
-    world.answer(ApprovalDecision(f"x{name}", "blue", SINCE, 40, scores=(1.0,)))
+    world.answer(AnsweredRequest(name, "blue", SINCE, 40, scores=(1.0,)))
+    world.answer(AnsweredRequest(name, "red", SINCE, 40, scores=(1.0,)))
+    world.answer(AnsweredRequest(f"{name}-other", "blue", SINCE, 40, scores=(1.0,)))
+    world.answer(AnsweredRequest(f"x{name}", "blue", SINCE, 40, scores=(1.0,)))
 
     found = read(world, name, "blue", scores=True)
 
@@ -112,7 +114,7 @@ def test_other_deployments_and_endpoints_are_not_counted(world: World, name: str
     ("code", "errors"), [(200, 0), (400, 0), (401, 0), (408, 1), (424, 1), (429, 1), (500, 1), (503, 1)]
 )
 def test_errors_are_what_the_deployment_is_to_blame_for(world: World, name: str, code: int, errors: int) -> None:
-    world.answer(ApprovalDecision(name, "blue", SINCE, 40, code))
+    world.answer(AnsweredRequest(name, "blue", SINCE, 40, code))
 
     found = read(world, name, "blue")["blue"]
 
@@ -123,7 +125,7 @@ def test_errors_are_what_the_deployment_is_to_blame_for(world: World, name: str,
 def test_latencies_are_counted_by_the_bound_of_their_bucket(world: World, name: str) -> None:
     times = [0, 1, 2, 19, 20, 21, 40, 40, 41, 100, 105, 999, 1000, 60_000]
     for milliseconds in times:
-        world.answer(ApprovalDecision(name, "blue", SINCE, milliseconds))
+        world.answer(AnsweredRequest(name, "blue", SINCE, milliseconds))
 
     found = read(world, name, "blue")["blue"].latencies
 
@@ -137,9 +139,9 @@ def test_latencies_are_counted_by_the_bound_of_their_bucket(world: World, name: 
 def test_scores_are_counted_when_asked_for_by_the_bound_of_their_bucket(world: World, name: str) -> None:
     scores = [0.0, 1.0, 0.07, 0.071, 0.5, -0.5, -1.0, 1.04, 7.5, -3.0, 250_000.0, -1e-7]
     for score in scores[:4]:
-        world.answer(ApprovalDecision(name, "blue", SINCE, 40, scores=(score,)))
-    world.answer(ApprovalDecision(name, "blue", SINCE, 40, scores=scores[4:]))
-    world.answer(ApprovalDecision(name, "blue", SINCE, 40))
+        world.answer(AnsweredRequest(name, "blue", SINCE, 40, scores=(score,)))
+    world.answer(AnsweredRequest(name, "blue", SINCE, 40, scores=scores[4:]))
+    world.answer(AnsweredRequest(name, "blue", SINCE, 40))
 
     found = read(world, name, "blue", scores=True)["blue"].scores
 
@@ -152,7 +154,7 @@ def test_scores_are_counted_when_asked_for_by_the_bound_of_their_bucket(world: W
 
 
 def test_log_that_cannot_be_asked_raises_a_temporary_error(world: World, name: str) -> None:
-    world.answer(ApprovalDecision(name, "blue", SINCE, 40))
+    world.answer(AnsweredRequest(name, "blue", SINCE, 40))
     world.silence(True)
     try:
         with pytest.raises(TemporaryError):

@@ -114,7 +114,7 @@ def _on_stage(world: World, stage: Stage, before: Scene | None, wrap: Callable[[
 class _Nobody:
     """Who is told nothing: no Prefect server runs here, and to try again and again to reach one takes seconds."""
 
-    def send(self, news: Notification) -> None:
+    def send(self, notification: Notification) -> None:
         pass
 
 

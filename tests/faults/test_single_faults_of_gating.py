@@ -99,6 +99,6 @@ def test_single_fault_registers_no_less_and_no_more(index: int, fault: Any) -> N
     assert azure.effects["version", f"{MODEL}:4"] == 1
     assert len(azure.models) == 2
     assert isinstance(play.engine.notifier, MemoryNotifier)
-    assert sum(news.kind == "approval.requested" for news in play.engine.notifier.told) <= 1
+    assert sum(news.kind == "approval.requested" for news in play.engine.notifier.sent) <= 1
     said = [row.what for row in play.ledger.audit(retraining.id)]
     assert [said.count(what) for what in ("inconclusive", "retried", "asked", "approved")] == [1, 1, 1, 1]

@@ -30,7 +30,7 @@ Moved = TypeVar("Moved", Retraining, Rollout)
 
 
 class LedgerModel:
-    """Implements the Ledger port. Whatever order its dicts are in is the order in which things came."""
+    """Implements the Ledger port. Its dicts keep the order in which rows came."""
 
     def __init__(self) -> None:
         self._inbox: dict[str, InboxEntry] = {}
@@ -38,7 +38,7 @@ class LedgerModel:
         self._letters: dict[str, DeadLetter] = {}
         self._decisions: dict[str, DecisionRecord] = {}
         self._retrainings: dict[str, Retraining] = {}
-        self._looks: dict[str, datetime] = {}
+        self._polls: dict[str, datetime] = {}
         self._rollouts: dict[str, Rollout] = {}
         self._leases: dict[str, tuple[str, datetime]] = {}
         self._traffic: list[TrafficChange] = []
@@ -192,15 +192,15 @@ class LedgerModel:
         return sum(item.is_open for item in self._retrainings.values())
 
     def due_retrainings(self, now: datetime, limit: int) -> list[Retraining]:
-        looks = {item.id: self._looks.get(item.id, datetime.min.replace(tzinfo=now.tzinfo)) for item in self._opened()}
-        due = sorted((look, name) for name, look in looks.items() if look <= now)
+        polls = {item.id: self._polls.get(item.id, datetime.min.replace(tzinfo=now.tzinfo)) for item in self._opened()}
+        due = sorted((at, name) for name, at in polls.items() if at <= now)
         return [self._retrainings[name] for _, name in due[:limit]]
 
     def _opened(self) -> list[Retraining]:
         return [item for item in self._retrainings.values() if item.is_open]
 
-    def postpone(self, looks: Mapping[str, datetime]) -> None:
-        self._looks |= looks
+    def postpone(self, polls: Mapping[str, datetime]) -> None:
+        self._polls |= polls
 
     def retrainings(
         self, states: Collection[RetrainingState] | None, model: str | None, limit: int
@@ -214,7 +214,7 @@ class LedgerModel:
         if retraining.is_open and under_way is not None and under_way.id != retraining.id:
             raise StaleWrite(retraining.id)
         self._retrainings[retraining.id] = _next_revision(retraining, self._retrainings)
-        self._looks.pop(retraining.id, None)
+        self._polls.pop(retraining.id, None)
         self._note(now, "retraining", retraining.id, what, actor)
         return self._retrainings[retraining.id]
 

@@ -15,8 +15,10 @@ from pathlib import Path
 import httpx
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.event import listens_for
 
 from anew.adapters.ledger import SqlLedger
+from anew.adapters.ledger.database import create_engine, upgrade
 from anew.webhook import head_limits
 from anew.webhook.config import WebhookConfig
 from tests.event_data import load
@@ -30,8 +32,15 @@ def file(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def ledger(file: Path) -> Generator[SqlLedger]:
-    ledger = SqlLedger.open(f"sqlite:///{file}")
+def engine(file: Path) -> sa.Engine:
+    engine = create_engine(f"sqlite:///{file}")
+    upgrade(engine)
+    return engine
+
+
+@pytest.fixture
+def ledger(engine: sa.Engine) -> Generator[SqlLedger]:
+    ledger = SqlLedger(engine)
     yield ledger
     ledger.close()
 
@@ -109,10 +118,10 @@ def test_process_that_is_ended_under_load_has_kept_all_it_acknowledged(file: Pat
 # --- the ledger does not take it --------------------------------------------------------------------------
 
 
-def on_each_connection(ledger: SqlLedger, statement: str) -> None:
+def on_each_connection(engine: sa.Engine, statement: str) -> None:
     """Run a PRAGMA whenever a connection is used, from now on."""
 
-    @sa.event.listens_for(ledger._engine, "checkout")
+    @listens_for(engine, "checkout")
     def _run(connection: sqlite3.Connection, *_: object) -> None:
         connection.execute(statement)
 
@@ -126,8 +135,10 @@ def locked(file: Path) -> Generator[None]:
     other.close()
 
 
-def test_ledger_locked_by_another_process_is_503_until_it_is_free(ledger: SqlLedger, file: Path) -> None:
-    on_each_connection(ledger, "PRAGMA busy_timeout=50")
+def test_ledger_locked_by_another_process_is_503_until_it_is_free(
+    engine: sa.Engine, ledger: SqlLedger, file: Path
+) -> None:
+    on_each_connection(engine, "PRAGMA busy_timeout=50")
     with webhook_of(ledger) as webhook:
         with locked(file):
             assert webhook.public.post(URL, content=event("a")).status_code == 503
@@ -146,10 +157,10 @@ def test_ledger_that_takes_too_long_is_503_before_event_grid_gives_up(ledger: Sq
     assert set(runs(ledger)) == {"a"}
 
 
-def test_full_disk_is_503_and_nothing_is_lost_once_there_is_room(ledger: SqlLedger) -> None:
+def test_full_disk_is_503_and_nothing_is_lost_once_there_is_room(engine: sa.Engine, ledger: SqlLedger) -> None:
     room = ["PRAGMA max_page_count=1000000"]
 
-    @sa.event.listens_for(ledger._engine, "checkout")
+    @listens_for(engine, "checkout")
     def _limit(connection: sqlite3.Connection, *_: object) -> None:
         connection.execute(room[0])
 

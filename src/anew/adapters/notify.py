@@ -1,4 +1,4 @@
-"""Telling people of what happens, through Apprise: one URL a channel (Teams, Slack, mail, a plain webhook, ...)."""
+"""Notifications to people, through Apprise: one URL for each channel (Teams, Slack, mail, a plain webhook, ...)."""
 
 import math
 import time
@@ -13,11 +13,11 @@ from anew.engine.base.ports import Notification, Notifier
 from anew.engine.notifications.notification import APPROVAL_REQUESTED
 from anew.errors import InvalidSettings, NotificationFailed
 
-_REST = 60.0  # seconds
+_PAUSE = 60.0  # seconds
 
 
 class AppriseNotifier:
-    """Implements Notifier. An address holds its token, so none is ever part of an error."""
+    """Implements Notifier. An address contains its token, so no error shows an address."""
 
     def __init__(self, urls: Sequence[SecretStr]) -> None:
         import apprise
@@ -26,26 +26,26 @@ class AppriseNotifier:
         for number, url in enumerate(urls, start=1):
             if not self._channels.add(url.get_secret_value()):
                 raise InvalidSettings(
-                    f"settings: notify.urls: number {number} is no address that Apprise knows",
+                    f"settings: notify.urls: number {number} is not an address that Apprise knows",
                     advice="See https://github.com/caronc/apprise/wiki, then run: anew status",
                 )
 
-    def send(self, news: Notification) -> None:
-        if len(self._channels) and not self._channels.notify(title=news.title, body=news.text):
-            raise NotificationFailed(f"'{news.title}' did not reach every channel of notify.urls")
+    def send(self, notification: Notification) -> None:
+        if len(self._channels) and not self._channels.notify(title=notification.title, body=notification.text):
+            raise NotificationFailed(f"'{notification.title}' did not reach every channel of notify.urls")
 
 
 class Notifiers:
-    """Implements Notifier by several, each of which is told though another cannot be."""
+    """Implements Notifier by several others. One that fails does not stop the others."""
 
     def __init__(self, *notifiers: Notifier) -> None:
         self._notifiers = notifiers
 
-    def send(self, news: Notification) -> None:
+    def send(self, notification: Notification) -> None:
         reasons: list[str] = []
         for notifier in self._notifiers:
             try:
-                notifier.send(news)
+                notifier.send(notification)
             except NotificationFailed as error:
                 reasons.append(str(error))
         if reasons:
@@ -53,29 +53,29 @@ class Notifiers:
 
 
 class Resting:
-    """Implements Notifier by another one, which is left alone for a minute after it failed: to wait for a channel that
-    is down, for each of a thousand pieces of news, would hold up the work. A question is always tried.
+    """Implements Notifier by another one, which is not used for a minute after it failed: waiting for a channel that is
+    down, once for each of a thousand notifications, would delay the work. A request for approval is always sent.
     """
 
     def __init__(self, notifier: Notifier, clock: Callable[[], float] = time.monotonic) -> None:
         self._notifier = notifier
         self._clock = clock
-        self._rests_until = -math.inf
+        self._paused_until = -math.inf
 
-    def send(self, news: Notification) -> None:
-        if news.kind != APPROVAL_REQUESTED and self._clock() < self._rests_until:
-            raise NotificationFailed(f"'{news.title}' was not sent: the channel failed less than a minute ago")
+    def send(self, notification: Notification) -> None:
+        if notification.kind != APPROVAL_REQUESTED and self._clock() < self._paused_until:
+            raise NotificationFailed(f"'{notification.title}' was not sent: the channel failed less than a minute ago")
         try:
-            self._notifier.send(news)
+            self._notifier.send(notification)
         except NotificationFailed:
-            self._rests_until = self._clock() + _REST
+            self._paused_until = self._clock() + _PAUSE
             raise
 
 
 class WithApprovalLinks:
-    """Implements Notifier by another one, and adds to what asks for an approval the link that gives it.
+    """Implements Notifier by another one, and adds to each request for approval a link to answer it.
 
-    Whoever reads the link can answer: put it in front of channels whose readers may, not of what everybody sees.
+    Everybody who reads the link can answer. Use it only for channels whose readers may approve.
     """
 
     def __init__(
@@ -85,8 +85,8 @@ class WithApprovalLinks:
         self._links = links
         self._new_id = new_id
 
-    def send(self, news: Notification) -> None:
-        if news.kind == APPROVAL_REQUESTED and news.until is not None:
-            link = self._links.link(Permit(news.about, news.until, self._new_id()))
-            news = replace(news, text=f"{news.text}\n\nApprove or reject: {link}")
-        self._notifier.send(news)
+    def send(self, notification: Notification) -> None:
+        if notification.kind == APPROVAL_REQUESTED and notification.until is not None:
+            link = self._links.link(Permit(notification.about, notification.until, self._new_id()))
+            notification = replace(notification, text=f"{notification.text}\n\nApprove or reject: {link}")
+        self._notifier.send(notification)

@@ -228,7 +228,7 @@ def test_people_are_told() -> None:
 
 def told(play: Play) -> list[Any]:
     notifier: Any = play.engine.notifier
-    return notifier.told
+    return notifier.sent
 
 
 # --- exactly once -----------------------------------------------------------------------------------------

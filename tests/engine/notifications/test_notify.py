@@ -13,13 +13,13 @@ from tests.builders import MODEL, Play, drift_event, policy
 
 
 class DeafNotifier:
-    def send(self, news: Notification) -> None:
-        raise NotificationFailed(f"'{news.title}' reached nobody")
+    def send(self, notification: Notification) -> None:
+        raise NotificationFailed(f"'{notification.title}' reached nobody")
 
 
 def told(play: Play) -> list[Notification]:
     assert isinstance(play.engine.notifier, MemoryNotifier)
-    return play.engine.notifier.told
+    return play.engine.notifier.sent
 
 
 def test_people_are_told_of_a_retraining_with_its_reasons_and_where_to_look() -> None:

@@ -81,7 +81,7 @@ def test_ended_run_is_seen_at_once() -> None:
 def test_poll_sees_unlisted_end() -> None:
     """A run that no list shows as ended is seen by its poll."""
     play = waiting(20)
-    play.azure.tells_of_ends = False
+    play.azure.reports_ends = False
     ended = play.ledger.retrainings()[7]
     play.azure.jobs[ended.job_name].status = RunStatus.FAILED
 
@@ -164,7 +164,7 @@ def test_outage_ends_polling() -> None:
 
 def test_unreadable_runs_delay_no_polls() -> None:
     play = waiting(10)
-    play.azure.tells_of_ends = False
+    play.azure.reports_ends = False
     *broken, ended = play.ledger.retrainings()
     play.azure.unreadable |= {item.job_name for item in broken}
     play.azure.jobs[ended.job_name].status = RunStatus.FAILED

@@ -1,7 +1,7 @@
-"""One quota of Azure Resource Manager for all processes that act as one principal, kept in the ledger.
+"""The read quota of Azure Resource Manager, shared in the ledger by all processes that act as one principal.
 
-ARM gives each principal in a subscription a bucket of reads (250, and 25 a second more); who asks beyond it is answered
-429 with Retry-After. Waiting here, before the request, keeps one busy process from starving the others.
+ARM gives each principal in a subscription a bucket of 250 reads, refilled by 25 a second, and answers 429 with
+Retry-After beyond it. Because every process waits here before its request, no busy process starves the others.
 """
 
 import threading
@@ -17,17 +17,17 @@ from anew.core.base.token_bucket import ARM_READS
 from anew.engine.base.ledger import Ledger
 from anew.errors import AzureThrottled
 
-_LOT = 5.0  # taken at once, so that not every request is a transaction
-_PATIENCE = timedelta(seconds=20)  # for a token; then the next tick tries again
-_PAUSE = timedelta(seconds=10)  # when a 429 does not say how long
-_LONGEST_PAUSE = timedelta(minutes=5)  # a Retry-After beyond it is not believed
+_LOT = 5.0  # tokens taken at once, so that not every request needs a transaction
+_PATIENCE = timedelta(seconds=20)  # the longest wait for a token; the next tick tries again
+_PAUSE = timedelta(seconds=10)  # after a 429 without Retry-After
+_LONGEST_PAUSE = timedelta(minutes=5)  # a longer Retry-After is cut to this
 _QUERIES = ("/querypipelineruns", "/queryactivityruns")
 
 
 class ArmQuota(SansIOHTTPPolicy[Any, Any]):
-    """A per-retry policy of the Azure SDK's pipelines. Safe to use from several threads, and by several clients.
+    """A per-retry policy for the pipelines of the Azure SDK, which several threads and clients may share.
 
-    Raises AzureThrottled when no token is to be had soon, and for every answer 429, which pauses the reads of all.
+    Raises AzureThrottled when no token is free soon, and for every response 429, which pauses all reads.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class ArmQuota(SansIOHTTPPolicy[Any, Any]):
         self._left = 0.0
 
     def on_request(self, request: PipelineRequest[Any]) -> None:
-        """Wait for a token, if the request is one that ARM counts as a read."""
+        """Wait for a token if ARM counts the request as a read."""
         if _is_arm(request) and _is_read(request):
             with self._lock:
                 if self._left < 1:
@@ -54,15 +54,16 @@ class ArmQuota(SansIOHTTPPolicy[Any, Any]):
                 self._left -= 1
 
     def on_response(self, request: PipelineRequest[Any], response: PipelineResponse[Any, Any]) -> None:
-        """Let everybody pause when ARM says that it is too much."""
+        """Pause the reads of all processes after a 429."""
         if response.http_response.status_code != 429 or not _is_arm(request):
             return
-        pause = _retry_after(response)
+        pause = _retry_after(response.http_response.headers.get("Retry-After", ""))
         if _is_read(request):
             self._ledger.pause_bucket(self._bucket, self._clock() + pause)
             with self._lock:
                 self._left = 0.0
-        raise AzureThrottled(f"Azure Resource Manager answered 429 to {_where(request)}", delay=pause)
+        where = f"{request.http_request.method} {_path(request).rpartition('/providers/')[2]}"
+        raise AzureThrottled(f"Azure Resource Manager answered 429 to {where}", delay=pause)
 
     def _refill(self) -> None:
         waited = timedelta(0)
@@ -79,20 +80,14 @@ def _is_arm(request: PipelineRequest[Any]) -> bool:
 
 
 def _is_read(request: PipelineRequest[Any]) -> bool:
-    http = request.http_request
-    return http.method == "GET" or _path(request).endswith(_QUERIES)
+    return request.http_request.method == "GET" or _path(request).endswith(_QUERIES)
 
 
 def _path(request: PipelineRequest[Any]) -> str:
     return request.http_request.url.partition("?")[0].casefold()
 
 
-def _where(request: PipelineRequest[Any]) -> str:
-    return f"{request.http_request.method} {_path(request).rpartition('/providers/')[2]}"
-
-
-def _retry_after(response: PipelineResponse[Any, Any]) -> timedelta:
-    text = response.http_response.headers.get("Retry-After", "")
+def _retry_after(text: str) -> timedelta:
     try:
         return min(timedelta(seconds=max(float(text), 0.0)), _LONGEST_PAUSE)
     except (ValueError, OverflowError):

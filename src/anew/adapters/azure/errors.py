@@ -1,4 +1,4 @@
-"""Azure SDK exceptions into ours: text capped, cause kept, nothing secret shown."""
+"""Translates exceptions of the Azure SDKs into errors of `anew.errors`: with their cause, capped, without secrets."""
 
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -22,9 +22,9 @@ _MAY_PASS = frozenset({408, 409, 425, 429})
 
 @contextmanager
 def translated(where: str) -> Generator[None]:
-    """Run SDK calls; `where` names the call in the error.
+    """Wraps SDK calls; `where` names the call in the error.
 
-    Raises AzureNotFound for 404, AzureUnavailable for no answer, 408, 409, 429 and 5xx, AzureRefused for the rest.
+    Raises AzureNotFound for 404, AzureUnavailable for no answer, 408, 409, 425, 429 and 5xx, else AzureRefused.
     """
     try:
         yield
@@ -39,17 +39,17 @@ def translated(where: str) -> Generator[None]:
     except (ServiceRequestError, ServiceResponseError) as error:
         raise AzureUnavailable(f"{where}: no answer: {shown(error)}") from error
     except AzureError as error:
-        # azure.ai.ml raises its validation errors below AzureError before it sends anything.
+        # azure.ai.ml validates before it sends anything, and its validation errors are subclasses of AzureError.
         raise AzureRefused(f"{where}: {shown(error)}") from error
 
 
 def may_pass(status: int) -> bool:
-    """Whether asking again may be answered better than with this HTTP status."""
+    """Whether the same request may succeed later, after a response with this HTTP status."""
     return status >= 500 or status in _MAY_PASS
 
 
 def by_status(where: str, status: int, text: str) -> AzureUnavailable | AzureRefused:
-    """The error for an answer of this HTTP status, with what it said."""
+    """The error for a response with this HTTP status and text."""
     message = f"{where}: HTTP {status}: {text}"
     if may_pass(status):
         return AzureUnavailable(message)
@@ -59,10 +59,10 @@ def by_status(where: str, status: int, text: str) -> AzureUnavailable | AzureRef
 
 
 def shown(error: Exception) -> str:
-    """The first line of an SDK error, capped. SDK messages carry no request headers or bodies of ours."""
+    """The first line of an SDK error, capped. SDK messages contain no headers or bodies of our requests."""
     return first_line(getattr(error, "message", None) or str(error)) or type(error).__name__
 
 
 def first_line(text: str) -> str:
-    """The first line of a text somebody else wrote, capped."""
+    """The first line of a text from outside, capped."""
     return next(iter(text.strip().splitlines()), "")[:_SHOWN]

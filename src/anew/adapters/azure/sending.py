@@ -1,7 +1,8 @@
-"""Requests that are not sent when they are late.
+"""Requests that are not sent if they are late.
 
-Between an intent and its request a process may stand still for minutes (a suspended machine, a slow sign-in). By then
-others may have looked, found nothing, and acted; what is sent after all would be a second run, or one of nobody's.
+Between an intent and its request a process may stand still for minutes (a suspended machine, a slow sign-in). Meanwhile
+another process may have searched, found nothing and acted. A request sent now would create a second run, or a run that
+belongs to no retraining.
 """
 
 from collections.abc import Callable, Generator
@@ -32,22 +33,22 @@ _window: ContextVar[_Window | None] = ContextVar("window", default=None)
 
 @contextmanager
 def sent_before(until: datetime | None, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> Generator[None]:
-    """Within it, clients that have `refuse_late` send nothing that changes something once it is *until*. By None,
-    nothing is late.
+    """Within it, clients with `refuse_late` send no request that changes something at *until* or later. With None, no
+    request is late.
 
-    Raises AzureUnavailable when something was not sent.
+    Raises AzureUnavailable when a request was not sent.
     """
     if until is None:
         yield
         return
     window = _Window(until, clock)
     token = _window.set(window)
-    late = f"too late to send what was to be sent before {until:%H:%M:%SZ}"
+    late = f"too late: the request had to be sent before {until:%H:%M:%SZ}"
     try:
         yield
     except Exception as error:
-        # Of what its hook raises, an SDK may make any error of its own. Nothing is swallowed: a refusal is told of as
-        # what it is, and every other error goes on as it came.
+        # An SDK may turn the error that its hook raised into any other. No error is swallowed: a late request becomes
+        # AzureUnavailable, and every other error goes on unchanged.
         if window.refused:
             raise AzureUnavailable(late) from error
         raise
@@ -59,8 +60,8 @@ def sent_before(until: datetime | None, clock: Callable[[], datetime] = lambda: 
 
 
 def refuse_late(request: "PipelineRequest[Any]") -> None:
-    """The `raw_request_hook` of every SDK client: it is called after sign-in and for each attempt, right before the
-    request goes out. Raises AzureUnavailable for a late one.
+    """The `raw_request_hook` of every SDK client, which calls it after sign-in and for each attempt, right before it
+    sends the request. Raises AzureUnavailable if it is late.
     """
     window = _window.get()
     if window is None:

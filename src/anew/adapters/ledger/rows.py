@@ -1,18 +1,19 @@
 """Rows to values and back."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, fields
 from typing import Any
 
 import sqlalchemy as sa
 
-from anew.core.events.event import Cause
-from anew.core.events.serialization import load_event
+from anew.core.events.event import Cause, Event
+from anew.core.events.serialization import dump_event, load_event
 from anew.core.gate import gate_result_of
 from anew.core.retrainings.lifecycle import ApprovalDecision, Retraining, RetrainingState, StopCause
 from anew.core.rollouts.lifecycle import Rollout, RolloutKind, RolloutState
 from anew.core.rollouts.traffic import Share, TrafficChange
-from anew.engine.base.ledger import AuditRow, DeadLetter, DecisionRecord, InboxEntry, Source, Waiting
+from anew.engine.base.ledger import DeadLetter, DecisionRecord, InboxEntry, Source, Waiting
 
 _RETRAINING = tuple(field.name for field in fields(Retraining))
 _ROLLOUT = tuple(field.name for field in fields(Rollout))
@@ -103,19 +104,14 @@ def to_traffic(record: sa.RowMapping) -> TrafficChange:
     return TrafficChange(**values)
 
 
-def from_traffic(change: TrafficChange) -> dict[str, Any]:
-    """A change of traffic as column values."""
-    return asdict(change)
-
-
-def to_audit(record: sa.RowMapping) -> AuditRow:
-    """An audit row as a value."""
-    return AuditRow(**record)
-
-
 def json_ready(detail: Mapping[str, Any]) -> dict[str, Any]:
     """Detail of an audit row with everything JSON cannot hold turned into text."""
     return {
         name: value if isinstance(value, str | int | float | bool | dict | list | None) else str(value)
         for name, value in detail.items()
     }
+
+
+def to_json(value: Any) -> str:
+    """The text of a JSON column's value, which may be an event."""
+    return dump_event(value) if isinstance(value, Event) else json.dumps(value)

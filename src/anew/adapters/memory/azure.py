@@ -1,8 +1,7 @@
-"""Azure in memory: every Azure port over one small world, held to the same contract as the real adapters.
+"""Azure in memory: the world behind the Azure ports, its trainings and its jobs.
 
-Trainings and jobs are here, models and endpoints in memory_endpoints.
-
-Nothing happens in it by itself: jobs end and deployments become ready when `settle` is called, and calls fail as told.
+Nothing happens in it by itself: jobs end and deployments become ready when `settle` is called, and calls fail when a
+test plans it.
 """
 
 import math
@@ -24,11 +23,11 @@ _NEVER_LATE = datetime.min.replace(tzinfo=UTC)
 
 
 class Crash(BaseException):
-    """The process died here. Only a planned fault raises it, and nothing may catch it but the one who planned it."""
+    """The process died here. Only a planned fault raises it, and only the test that planned it may catch it."""
 
 
 class Fault(StrEnum):
-    """How a call goes wrong."""
+    """How a call fails."""
 
     LOST_REQUEST = "lost-request"  # AzureUnavailable, and nothing happened
     LOST_ANSWER = "lost-answer"  # AzureUnavailable, and it happened
@@ -38,7 +37,7 @@ class Fault(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How a job ends, and the tags and metrics it leaves on its own run by then."""
+    """How a job ends, and the tags and metrics that it has set on its own run by then."""
 
     status: RunStatus = RunStatus.COMPLETED
     tags: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -48,7 +47,7 @@ class Ending:
 
 @dataclass(slots=True)
 class MemoryJob:
-    """An Azure ML job, running until `settle`."""
+    """An Azure ML job, which runs until `settle`."""
 
     tags: dict[str, str]
     ending: Ending
@@ -59,7 +58,7 @@ class MemoryJob:
 
     @property
     def view(self) -> RunView:
-        """What a client sees of it just now."""
+        """The job as a client sees it now."""
         ended = self.status is not RunStatus.RUNNING
         tags = {**self.tags, **self.ending.tags} if ended else dict(self.tags)
         return RunView(self.status, tags, self.ending.detail, self.experiment, self.git_commit)
@@ -67,7 +66,7 @@ class MemoryJob:
 
 @dataclass(slots=True)
 class MemoryPipelineRun:
-    """A Data Factory run around one job. Without a job (`job` is None) it just succeeds."""
+    """A Data Factory run around one job. Without a job (`job` is None) it succeeds."""
 
     retraining_id: str
     job: str | None
@@ -94,13 +93,19 @@ class MemoryEndpoint:
 class MemoryAzure:
     """The world behind the ports.
 
-    `endings` are by job document, or by pipeline; `effects` counts what was really done, by kind and object; `calls`
-    are the port calls in their order. `down` and `refused` name calls that fail as long as they are named, `broken`
-    the `model:version` whose deployment cannot be created, `silent` those that refuse to score, `unreadable` the jobs
-    and endpoints it does not answer about, `changing` the endpoints that take no write before time passes.
-    `happened` is what Azure could tell of if it were asked, `forged` the keys of events it knows nothing of, `archived`
-    the versions that lists leave out. Without `tells_of_ends` nothing tells what ended, and runs must be looked at one
-    by one. By `clock` a request may be late to be sent; by that of the default none is.
+    A test may change it:
+
+    - `endings`: how jobs end, by job document or by pipeline
+    - `down`, `refused`: names of calls that fail as long as they are in the set
+    - `broken`, `silent`: the `model:version` whose deployments fail, or refuse to score
+    - `unreadable`: jobs and endpoints about which it does not answer
+    - `changing`: endpoints that accept no write before `settle`
+    - `happened`: events that it reports when asked; `forged`: keys of events that it does not confirm
+    - `archived`: versions that lists leave out
+    - `reports_ends`: whether lists show ended runs; otherwise each run must be polled
+    - `clock`: decides whether a request is late; by default none is
+
+    `effects` counts what was really done, by kind and object. `calls` are the calls of the ports in their order.
     """
 
     def __init__(self, clock: Callable[[], datetime] = lambda: _NEVER_LATE) -> None:
@@ -114,7 +119,7 @@ class MemoryAzure:
         self.signals: dict[str, list[Signal]] = {}
         self.happened: list[Event] = []
         self.forged: set[str] = set()
-        self.tells_of_ends = True
+        self.reports_ends = True
         self.endings: dict[str, Ending] = {}
         self.pipelines_without_job: set[str] = set()
         self.archived: set[tuple[str, str]] = set()
@@ -130,23 +135,19 @@ class MemoryAzure:
         self._meanwhile: dict[str, Callable[[], object]] = {}
 
     def plan(self, call: int, fault: Fault) -> None:
-        """Let the call at this index of `calls`, counted from 0, go wrong once."""
+        """Let the call at this index of `calls`, counted from 0, fail once."""
         self._plan = (call, fault)
 
-    def now(self) -> datetime:
-        """What the clock says."""
-        return self.clock()
-
     def stall(self, name: str, meanwhile: Callable[[], object]) -> None:
-        """Let the caller of this port stand still, once, right before its request is sent, while something happens."""
+        """Call *meanwhile* once, right before the next request of this name is sent, while its sender waits."""
         self._meanwhile[name] = meanwhile
 
     def forget_plan(self) -> None:
-        """Let nothing go wrong that has not gone wrong yet."""
+        """Cancel a planned fault that has not happened yet."""
         self._plan = None
 
     def restart(self) -> None:
-        """A new process: what the dead one had done is still done."""
+        """Begin a new process, which finds the effects of the dead one."""
         self.is_dead = False
 
     def settle(self) -> None:
@@ -166,7 +167,7 @@ class MemoryAzure:
 
     @contextmanager
     def call(self, name: str, send_before: datetime | None = None) -> Generator[None]:
-        """Around each call of a port: counts it, and makes it fail as planned, or when it is late."""
+        """Wraps each call of a port: records it, and makes it fail if that is planned or it is late."""
         if self.is_dead:
             raise Crash(name)
         fault = self._plan[1] if self._plan and self._plan[0] == len(self.calls) else None
@@ -176,23 +177,23 @@ class MemoryAzure:
         if name in self.down or fault is Fault.LOST_REQUEST:
             raise AzureUnavailable(f"{name}: no answer, on request")
         if fault is Fault.CRASH_BEFORE:
-            self._die(name)
+            raise self._death(name)
         if meanwhile := self._meanwhile.pop(name, None):
             meanwhile()
-        if send_before is not None and self.now() >= send_before:
+        if send_before is not None and self.clock() >= send_before:
             raise AzureUnavailable(f"{name}: late")
         yield
         if fault is Fault.LOST_ANSWER:
             raise AzureUnavailable(f"{name}: the answer was lost, on request")
         if fault is Fault.CRASH_AFTER:
-            self._die(name)
+            raise self._death(name)
 
-    def _die(self, name: str) -> None:
+    def _death(self, name: str) -> Crash:
         self.is_dead = True
-        raise Crash(name)
+        return Crash(name)
 
-    def answer_about(self, name: str) -> None:
-        """Raises AzureUnavailable about what is not to be read."""
+    def refuse_if_unreadable(self, name: str) -> None:
+        """Raises AzureUnavailable for a job or an endpoint in `unreadable`."""
         if name in self.unreadable:
             raise AzureUnavailable(f"no answer about {name}, on request")
 
@@ -209,26 +210,26 @@ class MemoryAzure:
             self.jobs[name] = MemoryJob(dict(tags), self.endings.get(document, Ending()), dict(inputs or {}))
             self.effects["job", name] += 1
         elif known.tags.get(RETRAINING_TAG) != tags.get(RETRAINING_TAG):
-            raise AzureRefused(f"a job named {name} exists already, and is not ours")
+            raise AzureRefused(f"a job named {name} exists, and belongs to another retraining")
 
     def cancel_job(self, name: str) -> None:
-        """End a job that runs; another one, or none, stays as it is."""
+        """End the job if it runs."""
         job = self.jobs.get(name)
         if job is not None and job.status is RunStatus.RUNNING:
             job.status = RunStatus.CANCELED
             self.effects["cancel", name] += 1
 
     def ended_jobs(self) -> set[str]:
-        """Names of the jobs that ended, unless nothing tells of it."""
+        """Names of the jobs that have ended, unless `reports_ends` is off."""
         ended = {name for name, job in self.jobs.items() if job.status is not RunStatus.RUNNING}
-        return ended if self.tells_of_ends else set()
+        return ended if self.reports_ends else set()
 
 
 # --- training ---------------------------------------------------------------------------------------------
 
 
 class MemoryPipelines:
-    """Training by pipelines: as in Data Factory, nothing but the caller keeps two runs from being made."""
+    """Implements TrainingLauncher by pipelines. As in Data Factory, two launches of one order create two runs."""
 
     def __init__(self, azure: MemoryAzure) -> None:
         self._azure = azure
@@ -266,11 +267,11 @@ class MemoryPipelines:
     def ended(self, launchers: Collection[Launcher], since: datetime, now: datetime) -> set[str]:
         with self._azure.call("launcher.ended"):
             runs = self._azure.pipeline_runs.items()
-            return {run_id for run_id, run in runs if self._azure.tells_of_ends and run.status is not RunStatus.RUNNING}
+            return {run_id for run_id, run in runs if self._azure.reports_ends and run.status is not RunStatus.RUNNING}
 
 
 class MemoryTrainingJobs:
-    """Training by jobs: the name makes launching safe to repeat."""
+    """Implements TrainingLauncher by jobs: their name makes it safe to repeat a launch."""
 
     def __init__(self, azure: MemoryAzure) -> None:
         self._azure = azure
@@ -300,7 +301,7 @@ class MemoryTrainingJobs:
 
     def ended(self, launchers: Collection[Launcher], since: datetime, now: datetime) -> set[str]:
         with self._azure.call("launcher.ended"):
-            return set()  # as on Azure ML: `Jobs.ended` tells of them
+            return set()  # as on Azure ML, `Jobs.ended` includes them
 
 
 def memory_launchers(azure: MemoryAzure) -> dict[str, TrainingLauncher]:
@@ -309,7 +310,7 @@ def memory_launchers(azure: MemoryAzure) -> dict[str, TrainingLauncher]:
 
 
 class MemoryJobs:
-    """Azure ML jobs."""
+    """Implements Jobs."""
 
     def __init__(self, azure: MemoryAzure) -> None:
         self._azure = azure
@@ -329,7 +330,7 @@ class MemoryJobs:
 
     def get(self, name: str) -> RunView | None:
         with self._azure.call("jobs.get"):
-            self._azure.answer_about(name)
+            self._azure.refuse_if_unreadable(name)
             job = self._azure.jobs.get(name)
             return job.view if job else None
 

@@ -14,7 +14,7 @@ from anew.errors import AzureNotFound, AzureRefused, AzureUnavailable, TrafficMo
 
 
 class MemoryRegistry:
-    """Registered models."""
+    """Implements ModelRegistry."""
 
     def __init__(self, azure: MemoryAzure) -> None:
         self._azure = azure
@@ -54,7 +54,7 @@ class MemoryRegistry:
 
 
 class MemoryEndpoints:
-    """Managed online endpoints. A request is answered with the `model:version` that served it."""
+    """Implements Endpoints, online. A deployment answers a request with its own `model:version`."""
 
     def __init__(self, azure: MemoryAzure, until: datetime | None = None) -> None:
         self._azure = azure
@@ -66,7 +66,7 @@ class MemoryEndpoints:
 
     def view(self, endpoint: str) -> EndpointView | None:
         with self._azure.call("endpoints.view"):
-            self._azure.answer_about(endpoint)
+            self._azure.refuse_if_unreadable(endpoint)
             found = self._known.get(endpoint)
             if found is None:
                 return None
@@ -75,9 +75,9 @@ class MemoryEndpoints:
             return EndpointView(endpoint, traffic, models, dict(found.mirror))
 
     def ensure(self, endpoint: str) -> None:
-        makes = endpoint not in self._known
-        with self._azure.call("endpoints.ensure", self._until if makes else None):
-            if makes:
+        is_new = endpoint not in self._known
+        with self._azure.call("endpoints.ensure", self._until if is_new else None):
+            if is_new:
                 self._known[endpoint] = MemoryEndpoint()
                 self._azure.effects["endpoint", endpoint] += 1
 
@@ -103,7 +103,7 @@ class MemoryEndpoints:
         mirror: Mapping[str, int] = {},
         expected: Mapping[str, int] | None = None,
     ) -> None:
-        # As in Azure, the look and the write are two requests.
+        # As in Azure, the reading and the writing are two requests.
         self._refuse_if_moved(endpoint, expected)
         with self._azure.call("endpoints.set_traffic", self._until):
             found = self._changeable(endpoint)
@@ -141,7 +141,7 @@ class MemoryEndpoints:
     def _refuse_if_moved(self, endpoint: str, expected: Mapping[str, int] | None) -> None:
         known = self._known.get(endpoint, MemoryEndpoint())
         if expected is not None and nonzero(known.traffic) != nonzero(expected):
-            raise TrafficMoved(f"{endpoint} has the traffic {known.traffic}, and had {dict(expected)}")
+            raise TrafficMoved(f"{endpoint} has the traffic {known.traffic}, not {dict(expected)}")
 
     def _refuse_impossible(self, endpoint: str, traffic: Mapping[str, int], mirror: Mapping[str, int]) -> None:
         if sum(traffic.values()) not in {0, 100}:
@@ -165,7 +165,7 @@ class MemoryEndpoints:
 
 
 class MemoryBatchEndpoints(MemoryEndpoints):
-    """Batch endpoints, whose default deployment is the one with all the traffic. Nothing is run on them."""
+    """Implements Endpoints, batch: the default deployment is the one with all the traffic. No jobs run on them."""
 
     def __init__(self, azure: MemoryAzure, until: datetime | None = None) -> None:
         super().__init__(azure, until)
@@ -181,5 +181,5 @@ class MemoryBatchEndpoints(MemoryEndpoints):
 
 
 def memory_endpoints(azure: MemoryAzure) -> dict[str, Endpoints]:
-    """Both kinds of endpoints, by the `kind` of a policy's rule."""
+    """Both kinds of endpoints, by the `kind` of a policy's deploy rule."""
     return {"online": MemoryEndpoints(azure), "batch": MemoryBatchEndpoints(azure)}

@@ -1,4 +1,4 @@
-"""What is asked and told around decisions, in memory: evidence, missed events, notifications."""
+"""The ports around decisions in memory: evidence, missed events and notifications."""
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
@@ -14,7 +14,7 @@ from anew.engine.base.ports import Notification
 
 
 class MemorySource:
-    """Implements EvidenceSource for any kind: the answer is the signals the model has within the source's window."""
+    """Implements EvidenceReader for every kind of source, by the model's signals within the source's window."""
 
     def __init__(self, azure: MemoryAzure) -> None:
         self._azure = azure
@@ -27,17 +27,17 @@ class MemorySource:
 
 
 class MemoryNotifier:
-    """Keeps what people were told."""
+    """Implements Notifier and keeps what was sent."""
 
     def __init__(self) -> None:
-        self.told: list[Notification] = []
+        self.sent: list[Notification] = []
 
-    def send(self, news: Notification) -> None:
-        self.told.append(news)
+    def send(self, notification: Notification) -> None:
+        self.sent.append(notification)
 
 
 class MemoryMissedEvents:
-    """What Azure knows of: all that events claim, but what is named as forged."""
+    """Implements MissedEvents by `MemoryAzure.happened`. It confirms all events but those in `MemoryAzure.forged`."""
 
     def __init__(self, azure: MemoryAzure) -> None:
         self._azure = azure

@@ -1,4 +1,4 @@
-"""What deployments answered, in memory: rows are put in, and counted in the same buckets as Log Analytics counts."""
+"""A log of requests in memory. It counts them in the same buckets as the queries for Log Analytics."""
 
 import math
 from collections import Counter
@@ -12,8 +12,8 @@ from anew.core.rollouts.traffic import RequestStats
 
 
 @dataclass(frozen=True, slots=True)
-class ApprovalDecision:
-    """One request that a deployment answered, live or mirrored, and the scores it printed."""
+class AnsweredRequest:
+    """One request that a deployment answered, live or mirrored, with the scores that the deployment logged."""
 
     endpoint: str
     deployment: str
@@ -22,18 +22,13 @@ class ApprovalDecision:
     code: int = 200
     scores: Sequence[float] = ()
 
-    @property
-    def is_error(self) -> bool:
-        """Whether the deployment is to blame."""
-        return self.code >= 500 or self.code in (408, 424, 429)
-
 
 class MemoryTrafficLog:
-    """Implements TrafficLog over the answers put in."""
+    """Implements TrafficLog. A test appends to `answers`."""
 
     def __init__(self, azure: MemoryAzure) -> None:
         self._azure = azure
-        self.answers: list[ApprovalDecision] = []
+        self.answers: list[AnsweredRequest] = []
 
     def read(
         self, endpoint: str, deployments: Collection[str], since: datetime, until: datetime, *, scores: bool
@@ -46,12 +41,12 @@ class MemoryTrafficLog:
             }
 
 
-def _counted(answers: Sequence[ApprovalDecision], *, scores: bool) -> RequestStats:
+def _counted(answers: Sequence[AnsweredRequest], *, scores: bool) -> RequestStats:
     latencies = Counter(latency_bound(latency_index(each.milliseconds)) for each in answers if each.code < 400)
     given = [score for each in answers if scores for score in each.scores if math.isfinite(score)]
     return RequestStats(
         requests=len(answers),
-        errors=sum(each.is_error for each in answers),
+        errors=sum(each.code >= 500 or each.code in (408, 424, 429) for each in answers),
         latencies=dict(latencies),
         scores=dict(Counter(score_bound(score_index(score)) for score in given)),
     )

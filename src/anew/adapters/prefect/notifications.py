@@ -34,13 +34,13 @@ class PrefectNotifier:
         self._clock = clock
         self._new_id = new_id
 
-    def send(self, news: Notification) -> None:
-        if news.kind.startswith(_LEFT_OUT):
+    def send(self, notification: Notification) -> None:
+        if notification.kind.startswith(_LEFT_OUT):
             return
         try:
-            self._prefect.emit(notification_event(news, self._new_id(), self._clock()))
+            self._prefect.emit(notification_event(notification, self._new_id(), self._clock()))
         except PrefectUnavailable as error:
-            raise NotificationFailed(f"no Prefect event tells of '{news.title}': {error}") from error
+            raise NotificationFailed(f"no Prefect event tells of '{notification.title}': {error}") from error
 
 
 def notification_event(news: Notification, event_id: UUID, now: datetime) -> dict[str, Any]:

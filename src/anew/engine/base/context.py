@@ -1,4 +1,4 @@
-"""What every use-case is given: the ports, the policies and who is acting."""
+"""The engine that every use case is given: the ports, the policies and the actor."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -25,36 +25,40 @@ R = TypeVar("R")
 
 
 class MapConcurrently(Protocol):
-    """Calls the function with every item, in any order or at once, and gives the answers in the items' order."""
+    """Calls a function with every item.
+
+    1. The calls may run in any order, or at the same time; the results come in the order of the items.
+    2. It raises what a call raised.
+    """
 
     def __call__(self, function: Callable[[T], R], items: Iterable[T], /) -> list[R]: ...
 
 
 def map_in_order(function: Callable[[T], R], items: Iterable[T], /) -> list[R]:
-    """One item after the other."""
+    """Implements MapConcurrently without concurrency: one item after the other."""
     return [function(item) for item in items]
 
 
 @dataclass(frozen=True)
 class Timing:
-    """How long things may take before somebody else may look after them."""
+    """How long each wait of the engine lasts."""
 
-    inbox_lease: timedelta = timedelta(minutes=5)
-    rollout_lease: timedelta = timedelta(minutes=5)
-    visibility_delay: timedelta = timedelta(minutes=2)  # how long an unseen launch may still turn up in Azure
-    launch_timeout: timedelta = timedelta(hours=12)  # a launch that Azure does not answer for so long is given up
-    confirm_within: timedelta = timedelta(minutes=15)  # how long Azure may know nothing of a drift event it sent
-    ended_overlap: timedelta = timedelta(minutes=30)  # how late Azure may tell that a run ended
-    polls_per_tick: int = 200  # at most, of retrainings that nothing was heard of
-    lookback: timedelta = timedelta(days=2)  # how far a reconcile looks the first time
-    rollout_stalled: timedelta = timedelta(hours=6)  # a rollout whose stage cannot be completed for so long has failed
+    inbox_lease: timedelta = timedelta(minutes=5)  # of an entry; then another flow run may lease it
+    rollout_lease: timedelta = timedelta(minutes=5)  # of an endpoint
+    visibility_delay: timedelta = timedelta(minutes=2)  # how long after its request a run may first appear in Azure
+    launch_timeout: timedelta = timedelta(hours=12)  # of a launch to which Azure does not answer
+    confirm_within: timedelta = timedelta(minutes=15)  # how long Azure may take to confirm a drift event it sent
+    ended_overlap: timedelta = timedelta(minutes=30)  # how late Azure may report that a run has ended
+    polls_per_tick: int = 200  # the most retrainings to poll in one tick
+    lookback: timedelta = timedelta(days=2)  # how far back the first reconcile searches for missed events
+    rollout_stalled: timedelta = timedelta(hours=6)  # a rollout whose stage makes no progress for this long fails
 
 
 @dataclass(frozen=True)
 class Engine:
-    """The ports a use-case may touch. `launchers`, `endpoints` and `readers` are by the `kind` a policy names.
+    """The ports that a use case may use. `launchers`, `endpoints` and `readers` are keyed by the `kind` in a policy.
 
-    A use-case decides by the `now` it was given. `clock` is for effects, which may come long after it began.
+    A use case decides by the `now` it is given. `clock` is for effects, which may happen long after it began.
     """
 
     ledger: Ledger

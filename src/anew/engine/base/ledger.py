@@ -1,6 +1,6 @@
-"""The ledger as the engine needs it: what is kept, as values, and what may be asked of it, with numbered obligations.
+"""The ledger's port: the values that the ledger stores, and a Protocol with numbered obligations.
 
-Every database is held to these by the contract suite in tests/contract.
+The suites in tests/contract hold every database to them.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -17,17 +17,17 @@ from anew.core.rollouts.traffic import TrafficChange
 
 
 class Source(StrEnum):
-    """How a happening was learnt of."""
+    """How an event reached the inbox."""
 
     WEBHOOK = "webhook"
     RECONCILE = "reconcile"
     MANUAL = "manual"
-    DEAD_LETTER = "dead-letter"  # Event Grid could not deliver it, or we could not read it at first
+    DEAD_LETTER = "dead-letter"  # Event Grid could not deliver it, or we could not parse it at first
 
 
 @dataclass(frozen=True, slots=True)
 class InboxEntry:
-    """One happening in the inbox. `outcome` is None until it is settled, then a sentence for a person."""
+    """One event in the inbox. `outcome` is None until the entry is settled, then a sentence for people."""
 
     seq: int
     key: str
@@ -36,18 +36,18 @@ class InboxEntry:
     source: Source
     received_at: datetime
     deliveries: int
-    leased_until: datetime | None = None  # in the past: when it was last tried
+    leased_until: datetime | None = None  # in the past: the time of the last attempt
     hinted_at: datetime | None = None
-    decided_for: tuple[str, ...] = ()  # models whose decisions cover it, while others have yet to decide
+    decided_for: tuple[str, ...] = ()  # models that have decided about it, while others have not
     settled_at: datetime | None = None
     outcome: str | None = None
-    subject_id: str | None = None  # the decision, retraining or rollout it led to
+    subject_id: str | None = None  # the decision, retraining or rollout that it led to
 
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """All entries of one cause that nobody claimed, and that were hinted at one time, or never: there may be a great
-    many, which nobody has to read to know that there are some.
+    """All entries without a lease that have the same cause and the same time of their last hint. There may be very
+    many, so they are reported together, without reading each.
     """
 
     cause: Cause
@@ -55,12 +55,12 @@ class Waiting:
     oldest: int  # seq
     newest: int
     newest_key: str
-    received_at: datetime  # the last of them
+    received_at: datetime  # of the last one received
 
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What receiving came to: how many were new, and how many were known already."""
+    """How many of the received events were new, and how many were already known."""
 
     new: int
     repeated: int
@@ -68,9 +68,9 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """What was delivered and is no event, as it came. `id` is the same for the same text and source.
+    """A delivered element that is not an event, unchanged. The same text and source always have the same `id`.
 
-    `redriven_at` is when it was read again with success, and put into the inbox.
+    `redriven_at` is when it was parsed successfully after all, and put into the inbox.
     """
 
     id: str
@@ -84,7 +84,7 @@ class DeadLetter:
 
 @dataclass(frozen=True, slots=True)
 class DecisionRecord:
-    """A decision as kept: the tree and evidence as JSON values, and the inbox keys it covers."""
+    """A decision as stored: the tree and the evidence as JSON values, and the inbox keys that it covers."""
 
     id: str
     model: str
@@ -96,13 +96,13 @@ class DecisionRecord:
     evidence: Mapping[str, Any]
     covers: tuple[str, ...]
     retraining_id: str | None = None
-    shadow: bool = False  # only recorded: the policy was on trial
-    leaves_version: str | None = None  # the version it goes back from
+    shadow: bool = False  # recorded only, because the policy was on trial
+    leaves_version: str | None = None  # the version it rolls back from
 
 
 @dataclass(frozen=True, slots=True)
 class AuditRow:
-    """One line of the append-only trail."""
+    """One row of the append-only audit trail."""
 
     seq: int
     at: datetime
@@ -115,7 +115,7 @@ class AuditRow:
 
 @dataclass(frozen=True, slots=True)
 class IgnoredCount:
-    """How often something well formed was knowingly ignored."""
+    """How often well-formed events of one type were ignored for one reason."""
 
     type: str
     reason: str
@@ -125,7 +125,7 @@ class IgnoredCount:
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """What waits: entries nobody settled yet, since when the oldest of them, and dead letters not redriven."""
+    """The numbers of unsettled entries and of dead letters not redriven, and when the oldest such entry came."""
 
     waiting: int
     oldest: datetime | None
@@ -133,30 +133,30 @@ class Backlog:
 
 
 class Ledger(Protocol):
-    """What we know. Raises LedgerUnavailable when the database cannot be reached just now.
+    """Everything anew knows. Raises LedgerUnavailable when the database cannot be reached at the moment.
 
-    1. When a method returns, what it wrote survives a crash of any process.
-    2. Each method is one transaction: all of it happened, or none.
-    3. `receive` keeps one row for a key, ever; a repetition only raises `deliveries`.
-    4. `claim` gives an entry to one claimant at a time; a lease that ran out is free again. It begins with the oldest
-       of those that were never tried, then come those tried longest ago.
-    5. `save_*` writes only if the row still has the revision it was read with, else raises StaleWrite.
-    6. `lease_endpoint` gives an endpoint to one holder at a time until they free it or the lease runs out; the holder
-       may lengthen it. `free_endpoint` by anybody else changes nothing.
-    7. Every state change leaves an audit row in the same transaction; audit rows never change.
-    8. There is at most one open retraining for a model: `record_decision`, and a `save_retraining` that opens one
-       again, raise StaleWrite for a second.
-    9. `record_decision` settles the entries in `settles`, by default all it covers; the others stay open for the
-       models that have yet to decide about them, and have the model in `decided_for`. When one that it covers is
-       settled already, or decided for this model, it raises StaleWrite: the claim ran out, and another claimant has
+    1. When a method returns, its writes survive a crash of any process.
+    2. Each method is one transaction: all of it happens, or nothing.
+    3. `receive` keeps one row for a key, for ever; a repetition only raises `deliveries`.
+    4. `lease` gives an entry to one caller at a time; an expired lease is free again. Entries that were never tried
+       come first, then those whose last attempt is longest ago.
+    5. `save_*` writes only if the row still has the revision it was read with, else it raises StaleWrite.
+    6. `lease_endpoint` gives an endpoint to one holder at a time, until the holder frees it or the lease expires; the
+       holder may extend it. `free_endpoint` changes nothing if the caller is not the holder.
+    7. Every change of state adds an audit row in the same transaction; audit rows never change.
+    8. A model has at most one open retraining: `record_decision`, and a `save_retraining` that opens one again, raise
+       StaleWrite for a second.
+    9. `record_decision` settles the entries in `settles`, by default all that it covers. The other entries stay open
+       for the models that have not decided yet, and the model is added to their `decided_for`. It raises StaleWrite if
+       an entry that it covers is settled, or already decided for this model: then the lease expired and another caller
        decided.
-    10. A list cut off by its limit keeps the newest; retrainings and rollouts come oldest first.
-    11. `recent` gives the entries received at `since` or later, settled or not, oldest first; `decisions` those made
-        at `until` or before, newest first.
-    12. `due_retrainings` gives the open ones whose next look is not later than now, those most overdue first; a change
-        of state makes one due at once, `postpone` does not count as a change.
-    13. `take_tokens` never lets the takers of one bucket, in whatever process, have more than its burst and refill
-        allow; what it refuses takes nothing, and is answered with how long to wait.
+    10. A list that its limit cuts off keeps the newest; retrainings and rollouts come oldest first.
+    11. `recent` returns the entries received at `since` or later, settled or not, oldest first; `decisions` returns
+        those made at `until` or before, newest first.
+    12. `due_retrainings` returns the open ones whose next poll is not later than now, the most overdue first. A change
+        of state makes a retraining due at once; `postpone` is not a change of state.
+    13. `take_tokens` never gives the callers of one bucket, in all processes together, more than its burst and refill
+        allow. It returns how long to wait; unless that is zero, it took nothing.
     """
 
     def receive(
@@ -169,11 +169,13 @@ class Ledger(Protocol):
         ignored: Sequence[tuple[str, str]] = (),
         dead: Sequence[DeadLetter] = (),
     ) -> Receipt:
-        """Keep events; those whose key is in *settled* with this outcome. *ignored* are counted by type and reason."""
+        """Keep events and dead letters, and count *ignored* types and reasons. *settled* maps keys of events that need
+        no work to their outcomes.
+        """
         ...
 
     def dead_letters(self, limit: int = 50, *, all: bool = False) -> list[DeadLetter]:
-        """Those not redriven, or all of them, newest first."""
+        """Those not redriven, or all, newest first."""
         ...
 
     def dead_letter(self, letter_id: str) -> DeadLetter | None: ...
@@ -182,22 +184,22 @@ class Ledger(Protocol):
     def lease(
         self, causes: Collection[Cause], now: datetime, lease: timedelta, limit: int | None = None
     ) -> list[InboxEntry]:
-        """What is free, up to *limit* of it."""
+        """Lease the free entries of these causes, at most *limit*."""
         ...
 
     def release(self, keys: Sequence[str], tried_at: datetime | None = None) -> None:
-        """Free them again; with *tried_at*, behind what was not tried since."""
+        """End these leases. With *tried_at*, entries whose last attempt is older come first."""
         ...
 
     def settle(self, keys: Sequence[str], outcome: str, now: datetime, subject_id: str | None = None) -> None: ...
     def unsettled(self, causes: Collection[Cause]) -> list[InboxEntry]: ...
     def unleased(self, causes: Collection[Cause], now: datetime) -> list[Waiting]:
-        """What is neither settled nor claimed, those with the oldest entry first."""
+        """The entries that are neither settled nor leased; the group with the oldest entry comes first."""
         ...
 
     def recent(self, causes: Collection[Cause], since: datetime) -> list[InboxEntry]: ...
     def mark_hinted(self, hinted: Sequence[Waiting], now: datetime) -> None:
-        """Note that these were hinted at again. What came, or was claimed, since they were read may be left out."""
+        """Record a new hint for these. Entries that came, or were leased, since they were read may be left out."""
         ...
 
     def entry(self, key_or_event_id: str) -> InboxEntry | None: ...
@@ -243,17 +245,17 @@ class Ledger(Protocol):
         detail: Mapping[str, Any],
         traffic: TrafficChange | None = None,
     ) -> Rollout:
-        """Save it, and the change of traffic that came with it."""
+        """Save it together with the change of traffic."""
         ...
 
     def note_traffic(self, change: TrafficChange) -> bool:
-        """Keep a change of traffic that was not ours; False when the newest of the endpoint shows the same."""
+        """Record an external change of traffic; False if the endpoint's newest change has the same traffic."""
         ...
 
     def traffic(
         self, endpoint: str | None = None, until: datetime | None = None, limit: int = 200
     ) -> list[TrafficChange]:
-        """Changes at `until` or before, oldest first; a list that is cut off keeps the newest."""
+        """Changes at `until` or before, oldest first; a list that its limit cuts off keeps the newest."""
         ...
 
     def audit(self, subject_id: str | None = None, limit: int = 200) -> list[AuditRow]: ...

@@ -1,6 +1,7 @@
-"""What the engine asks of the outside, as Protocols whose obligations are numbered.
+"""The ports through which the engine reaches the outside, as Protocols with numbered obligations.
 
-Every implementation is held to these by the contract suite in tests/contract.
+The suites in tests/contract hold every implementation to them, and a test fails for a port or an implementation that
+has no suite.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -15,13 +16,14 @@ from anew.core.evidence.signals import Signal
 from anew.core.policies.deploy import Deploy
 from anew.core.policies.evidence import EvidenceSpec
 from anew.core.policies.policy import Launcher, Policy
+from anew.core.retrainings.lifecycle import Retraining
 from anew.core.rollouts.traffic import RequestStats
 
 # --- Azure ------------------------------------------------------------------------------------------------
 
 
 class RunStatus(StrEnum):
-    """What an external run comes down to."""
+    """The state of an external run."""
 
     RUNNING = "running"
     COMPLETED = "completed"
@@ -31,8 +33,8 @@ class RunStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RunView:
-    """An external run as seen just now. `detail` is a short reason, capped, without secrets; `experiment` is empty
-    where nobody says, `git_commit` where the code is in no repository.
+    """An external run as Azure shows it now. `detail` is a short reason, capped, without secrets; `experiment` and
+    `git_commit` are empty where they are not known.
     """
 
     status: RunStatus
@@ -44,7 +46,7 @@ class RunView:
 
 @dataclass(frozen=True, slots=True)
 class TrainingOrder:
-    """All a launcher needs to make, or to find, the one external run of a retraining."""
+    """Everything a launcher needs to create, or to find, the one external run of a retraining."""
 
     retraining_id: str
     job_name: str
@@ -56,14 +58,14 @@ class TrainingOrder:
 class TrainingLauncher(Protocol):
     """Starts trainings. Raises AzureUnavailable when it cannot tell whether the effect happened.
 
-    1. `launch` sends at most one creating request; it is never repeated inside the adapter.
-    2. `find` sees any run an earlier `launch` of the same order made, also one that raised or crashed.
+    1. `launch` sends at most one request that creates a run; the adapter never repeats it.
+    2. `find` finds any run that an earlier `launch` of the same order created, even if that call raised or crashed.
     3. Both return the external run's id.
-    4. `view` tells the state of the external run; None when Azure does not know it.
-    5. `cancel` asks for the end of the run; of one that has ended, or that Azure does not know, it changes nothing.
-    6. `ended` gives ids of runs that ended at `since` or later, in a few reads however many there are. It may leave
-       some out, and names none that runs.
-    7. `launch` sends nothing that makes a run at `send_before` or later, but raises AzureUnavailable.
+    4. `view` returns the state of the external run, or None when Azure does not know it.
+    5. `cancel` asks Azure to end the run. It changes nothing if the run has ended, or Azure does not know it.
+    6. `ended` returns ids of runs that ended at `since` or later, in a few reads however many there are. It may miss
+       some, but never includes a run that is still running.
+    7. At `send_before` or later, `launch` creates no run and raises AzureUnavailable.
     """
 
     def find(self, order: TrainingOrder) -> str | None: ...
@@ -76,15 +78,14 @@ class TrainingLauncher(Protocol):
 class Jobs(Protocol):
     """Azure ML jobs.
 
-    1. `submit` creates a job of exactly this name once; a second call for the same name and tags changes nothing. Of
-       `optional` it sets the inputs that the document declares. At `send_before` or later it creates nothing, but
-       raises AzureUnavailable.
-    2. `get` is None for a job Azure does not know.
-    3. `cancel` asks for the end of the job; of one that has ended, or that Azure does not know, it changes nothing.
-    4. `ended` gives names of jobs that ended at `since` or later, in a few reads. It may leave some out, and names
-       none that runs.
-    5. `metrics` gives the last value of each metric the job logged, as far as it is a finite number. Raises
-       AzureNotFound.
+    1. `submit` creates a job of exactly this name once; a second call for the same name and tags changes nothing. It
+       sets those `optional` inputs that the document declares. At `send_before` or later it creates no job and raises
+       AzureUnavailable.
+    2. `get` returns None for a job that Azure does not know.
+    3. `cancel` asks Azure to end the job. It changes nothing if the job has ended, or Azure does not know it.
+    4. `ended` returns names of jobs that ended at `since` or later, in a few reads. It may miss some, but never
+       includes a job that is still running.
+    5. `metrics` returns the last value of each metric the job logged, if it is a finite number. Raises AzureNotFound.
     """
 
     def submit(
@@ -116,10 +117,10 @@ class ModelVersion:
 class ModelRegistry(Protocol):
     """Registered models.
 
-    1. `register` with the version and path of an existing version returns without a new one.
-    2. `register` raises AzureRefused when the version exists with another path.
-    3. `versions` is newest first.
-    4. `set_tags` changes the named tags only; repeating it changes nothing. Raises AzureNotFound.
+    1. `register` does nothing if the version exists with the same path.
+    2. `register` raises AzureRefused if the version exists with another path.
+    3. `versions` returns the newest first.
+    4. `set_tags` changes only the named tags; repeating it changes nothing. Raises AzureNotFound.
     """
 
     def versions(self, model: str) -> list[ModelVersion]: ...
@@ -130,8 +131,8 @@ class ModelRegistry(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class EndpointView:
-    """An endpoint: percent of the live and of the mirrored traffic by deployment, and `model:version` (or None) by
-    deployment. A batch endpoint's default deployment takes 100.
+    """An endpoint. `traffic` and `mirror` map deployments to percent of the live and mirrored traffic, `models` maps
+    them to `model:version` or None. A batch endpoint's default deployment has 100 percent.
     """
 
     name: str
@@ -141,7 +142,7 @@ class EndpointView:
 
 
 class DeploymentState(StrEnum):
-    """How far a deployment is."""
+    """The state of a deployment."""
 
     ABSENT = "absent"
     CREATING = "creating"
@@ -154,14 +155,16 @@ class Endpoints(Protocol):
 
     1. `ensure` and `create_deployment` are upserts: repeating them changes nothing.
     2. `create_deployment` returns without waiting for the deployment to be ready.
-    3. `set_traffic` writes live and mirrored traffic at once, reads it back, and raises AzureUnavailable when it
-       differs. With `expected`, the live traffic the caller last saw, it raises TrafficMoved and writes nothing when
-       the endpoint has another.
-    4. `score` sends one request, to the named deployment if given, and returns who answered with the predictions.
-    5. While Azure still changes the endpoint (409) a write raises AzureUnavailable and changes nothing.
-    6. `delete_deployment` of one that does not exist changes nothing; of one with live traffic it raises AzureRefused.
-    7. Batch endpoints know no mirror and no shares but 0 and 100, and `score` raises AzureRefused.
-    8. `until` gives the same endpoints, whose writes change nothing at this moment or later, but raise
+    3. `set_traffic` writes live and mirrored traffic together, reads both back, and raises AzureUnavailable if they
+       differ. `expected` is the live traffic that the caller last saw: if the endpoint has another, `set_traffic`
+       writes nothing and raises TrafficMoved.
+    4. `score` sends one request, to the named deployment if one is given, and returns the deployment that answered,
+       with its predictions.
+    5. While Azure is changing the endpoint (409), a write changes nothing and raises AzureUnavailable.
+    6. `delete_deployment` changes nothing if the deployment does not exist, and raises AzureRefused if it has live
+       traffic.
+    7. Batch endpoints have no mirror and no shares other than 0 and 100, and their `score` raises AzureRefused.
+    8. `until` returns the same endpoints, whose writes at this moment or later change nothing and raise
        AzureUnavailable.
     """
 
@@ -185,12 +188,12 @@ class Endpoints(Protocol):
 
 
 class TrafficLog(Protocol):
-    """What deployments answered.
+    """The requests that deployments answered.
 
-    1. `read` counts what each of these deployments answered in [since, until), live and mirrored; one that answered
-       nothing has zero requests.
-    2. Scores are counted when asked for, of requests that left one.
-    3. Raises TemporaryError when it could not be asked just now; AzureRefused when it cannot answer.
+    1. `read` counts the requests, live and mirrored, that each of these deployments answered in [since, until). The
+       count of a deployment that answered none is zero.
+    2. With `scores`, it also counts the scores of the requests that logged one.
+    3. Raises TemporaryError when the log cannot be read at the moment, and AzureRefused when it never can.
     """
 
     def read(
@@ -199,24 +202,25 @@ class TrafficLog(Protocol):
 
 
 class EvidenceReader(Protocol):
-    """Measurements about a policy's model, by the kind of source a policy names.
+    """Reads the measurements of a policy's model from the sources of one kind.
 
-    1. `read` changes nothing, and gives only what was measured at `now` or before.
-    2. Raises TemporaryError when it could not be asked just now; AzureRefused or InvalidTable when it cannot answer.
+    1. `read` changes nothing, and returns only values measured at `now` or before.
+    2. Raises TemporaryError when the source cannot be read at the moment, and AzureRefused or InvalidTable when it
+       never can.
     """
 
     def read(self, source: EvidenceSpec, policy: Policy, history: History, now: datetime) -> list[Signal]: ...
 
 
 class MissedEvents(Protocol):
-    """What Azure knows happened, as the events that should have told us. Keys equal those of the real events.
+    """Events that Azure should have sent, found by asking Azure. Their keys are those of the real events.
 
-    1. `drift` gives the drift of a window; `monitors` are the names policies watch, and runs of other experiments need
-       not be looked at.
-    2. `completed` gives the runs of these experiments that were started in a window and have completed; runs within
-       other runs need not be among them.
-    3. `confirm` gives, by key, each of these drift events as Azure itself tells of it. One that Azure knows nothing
-       of, or not yet, is left out: it may be forged, or stale.
+    1. `drift` returns the drift since `since`. `monitors` are the names that policies watch; runs of other experiments
+       may be missing.
+    2. `completed` returns the completed runs of these experiments that were started since `since`; runs inside other
+       runs may be missing.
+    3. `confirm` returns those of these drift events that Azure confirms, by key and with Azure's values. It leaves out
+       an event that Azure does not know, or not yet: the event may be forged or stale.
     """
 
     def drift(self, monitors: Collection[str], since: datetime, now: datetime) -> list[Event]: ...
@@ -224,10 +228,13 @@ class MissedEvents(Protocol):
     def confirm(self, events: Sequence[Event], now: datetime) -> Mapping[str, Event]: ...
 
 
+# --- people and Prefect -----------------------------------------------------------------------------------
+
+
 @dataclass(frozen=True, slots=True)
 class Notification:
-    """What people, and other automations, are told. `kind` is such as `rollout.live`; `about` the id it is about. News
-    that asks something says until when an answer is taken.
+    """A message for people and for automations. `kind` is for example `rollout.live`, and `about` is the id of the
+    subject. A notification that asks a question has the time `until` which an answer is accepted.
     """
 
     kind: str
@@ -239,22 +246,33 @@ class Notification:
 
 
 class Notifier(Protocol):
-    """Tells people, or other automations. Raises NotificationFailed.
+    """Sends notifications. Raises NotificationFailed.
 
-    1. `tell` is called after what it tells of was recorded, and at most once: it may be lost, never repeated.
+    1. `send` delivers a notification at most once: it may be lost, but is never repeated. The engine calls it after
+       it has recorded the event.
     """
 
-    def send(self, news: Notification) -> None: ...
+    def send(self, notification: Notification) -> None: ...
 
 
-# --- flows ------------------------------------------------------------------------------------------------
+class Forms(Protocol):
+    """Forms that ask a person for an approval. Raises PrefectUnavailable.
+
+    1. `unfinished` maps the id of each form that has not ended to the id of its retraining.
+    2. `ask` opens one form for a retraining and the time since when it waits, however often it is called.
+    3. `withdraw` ends a form that is not filled in; a form that is filled in or has ended does not change.
+    """
+
+    def unfinished(self) -> Mapping[str, str]: ...
+    def ask(self, retraining: Retraining) -> None: ...
+    def withdraw(self, form: str, why: str) -> None: ...
 
 
 class Flows(Protocol):
     """The Prefect server, as the relay needs it. Raises PrefectUnavailable.
 
-    1. `hint` emits one event under the Azure type's own name; it may be lost, and repeated.
-    2. `start` creates one flow run for an idempotency key, however often it is called.
+    1. `hint` emits one event under the name of the Azure event type; it may be lost or repeated.
+    2. `start` creates one flow run for an idempotency key, however often it is called, and returns its id.
     """
 
     def hint(self, event: Event) -> None: ...

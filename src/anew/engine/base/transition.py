@@ -1,4 +1,4 @@
-"""The only writer of state: every move of a retraining or rollout goes through here."""
+"""The only writer of state: every change of a retraining or a rollout goes through these functions."""
 
 import logging
 from dataclasses import replace
@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 
 
 class Recorder(Protocol):
-    """Who writes, and where. An Engine is one."""
+    """The part of an Engine that a change of state needs."""
 
     @property
     def ledger(self) -> Ledger: ...
@@ -26,7 +26,7 @@ class Recorder(Protocol):
 def move_retraining(
     recorder: Recorder, retraining: Retraining, move: RetrainingMove, now: datetime, **changes: Any
 ) -> Retraining:
-    """Make a move and keep what came with it. Raises StaleWrite, or IllegalTransition for a move the table lacks."""
+    """Make a move and save it with *changes*. Raises StaleWrite, or IllegalTransition for a move not in the table."""
     state = next_retraining_state(retraining.state, move)
     moved = replace(retraining, state=state, state_since=now, **changes)
     logger.info("retraining %s of %s: %s -> %s", moved.id, moved.model, retraining.state, state)
@@ -34,12 +34,12 @@ def move_retraining(
 
 
 def fail(engine: Engine, retraining: Retraining, reason: str, now: datetime) -> Retraining:
-    """End a retraining that nothing of runs outside any more."""
+    """End a retraining whose external runs have all ended. Raises StaleWrite."""
     return move_retraining(engine, retraining, RetrainingMove.FAILED, now, reason=reason)
 
 
 def note_retraining(engine: Engine, retraining: Retraining, what: str, now: datetime, **changes: Any) -> Retraining:
-    """Keep a change that is no move: an intent, or a version chosen anew. Raises StaleWrite."""
+    """Save a change that is not a move, such as an intent or a new version number. Raises StaleWrite."""
     return engine.ledger.save_retraining(replace(retraining, **changes), what, engine.actor, now, changes)
 
 
@@ -51,8 +51,8 @@ def move_rollout(
     traffic: TrafficChange | None = None,
     **changes: Any,
 ) -> Rollout:
-    """Make a move and keep what came with it, the change of traffic too. Raises StaleWrite, or IllegalTransition for a
-    move the table lacks.
+    """Make a move and save it with *changes* and the change of traffic. Raises StaleWrite, or IllegalTransition for a
+    move not in the table.
     """
     state = next_rollout_state(rollout.state, move)
     moved = replace(rollout, state=state, state_since=now, **changes)
@@ -61,5 +61,5 @@ def move_rollout(
 
 
 def note_rollout(engine: Engine, rollout: Rollout, what: str, now: datetime, **changes: Any) -> Rollout:
-    """Keep a change that is no move, such as what a look at the stage said. Raises StaleWrite."""
+    """Save a change that is not a move, such as the measurement of a stage. Raises StaleWrite."""
     return engine.ledger.save_rollout(replace(rollout, **changes), what, engine.actor, now, changes)

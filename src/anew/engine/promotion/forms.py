@@ -1,13 +1,12 @@
 """Forms by which people approve candidates: one open form for each that awaits approval, and no other."""
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
 
 from anew.core.retrainings.lifecycle import Retraining, RetrainingState
 from anew.engine.base.ledger import Ledger
+from anew.engine.base.ports import Forms
 from anew.errors import NothingKnown
 
 GRACE = timedelta(minutes=1)  # for the form that the event of the request opens
@@ -19,19 +18,6 @@ class PendingApproval:
 
     retraining: Retraining
     seconds_left: int | None
-
-
-class Forms(Protocol):
-    """Forms that wait to be filled in. Raises PrefectUnavailable.
-
-    1. `unfinished` gives, by the form's id, the retraining each form that has not ended asks about.
-    2. `ask` opens one form for a retraining and a time to answer, however often it is called.
-    3. `withdraw` ends a form that nobody has filled in; one that is filled in or has ended stays as it is.
-    """
-
-    def unfinished(self) -> Mapping[str, str]: ...
-    def ask(self, retraining: Retraining) -> None: ...
-    def withdraw(self, form: str, why: str) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)

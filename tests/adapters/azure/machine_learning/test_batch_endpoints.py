@@ -77,7 +77,7 @@ def test_switch_that_is_slow_is_waited_for_no_longer_than_patience(
     clients.azure.control.set_modes(async_operations=True, operation_seconds=1)
     hasty = BatchEndpoints(lambda: clients.ml, patience=timedelta(seconds=0.1))
 
-    with pytest.raises(AzureUnavailable, match="not done yet"):
+    with pytest.raises(AzureUnavailable, match="not finished yet"):
         hasty.set_traffic("slow-to-switch", {"blue": 100})
 
     view = endpoints.view("slow-to-switch")

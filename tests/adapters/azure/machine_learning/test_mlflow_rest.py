@@ -110,7 +110,7 @@ def test_nobody_at_the_address_is_azure_unavailable() -> None:
     ("body", "reason"),
     [
         ("<html>", "Invalid JSON"),
-        ("[]", "has not the shape it should"),
+        ("[]", "wrong shape"),
         ("{}", "experiment: Field required"),
         ('{"experiment": {"experiment_id": null}}', "experiment.experiment_id: Input should be a valid string"),
     ],
@@ -196,7 +196,7 @@ def test_tracking_address_is_https_and_http_for_loopback_only(uri: str, url: str
 
 @pytest.mark.parametrize("uri", ["http://eastus.api.azureml.ms/mlflow", "file:///mlruns", "databricks", "azureml:///x"])
 def test_no_token_is_sent_anywhere_else(uri: str) -> None:
-    with pytest.raises(AzureRefused, match="no token is sent to"):
+    with pytest.raises(AzureRefused, match="no token is sent"):
         ask(uri)
 
 

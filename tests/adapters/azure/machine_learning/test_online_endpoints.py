@@ -123,7 +123,7 @@ def test_traffic_that_is_slow_to_shift_is_waited_for_no_longer_than_patience(
     clients.azure.control.set_modes(async_operations=True, operation_seconds=1)
     hasty = OnlineEndpoints(lambda: clients.ml, http, patience=timedelta(seconds=0.1))
 
-    with pytest.raises(AzureUnavailable, match="not done yet"):
+    with pytest.raises(AzureUnavailable, match="not finished yet"):
         hasty.set_traffic(name, {"green": 100})
     with pytest.raises(AzureUnavailable, match="409"):
         hasty.set_traffic(name, {"blue": 100})

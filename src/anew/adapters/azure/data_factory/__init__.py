@@ -1,0 +1,1 @@
+"""Azure Data Factory: trainings by pipelines."""

@@ -27,8 +27,8 @@ logger = logging.getLogger(__name__)
 
 
 class DataFactoryTraining:
-    """Implements TrainingLauncher. createRun has no idempotency key of its own, so a declared pipeline parameter
-    carries the retraining's id, and `find` looks for it.
+    """Implements TrainingLauncher. createRun has no idempotency key, so a declared pipeline parameter carries the
+    retraining's id, and `find` searches for it.
     """
 
     def __init__(self, client: DataFactoryManagementClient, resource_group: str, factory: str | None) -> None:
@@ -51,7 +51,7 @@ class DataFactoryTraining:
 
     def _runs(self, factory: str, window: dict[str, Any]) -> Iterator[Mapping[str, Any]]:
         while True:
-            body: Any = window  # the SDK takes plain JSON too, and its models change their names between majors
+            body: Any = window  # plain JSON, because the SDK's models change their names between major versions
             page = self._client.pipeline_runs.query_by_factory(self._group, factory, body)
             yield from (run.as_dict() for run in page.value)
             if not page.continuation_token:
@@ -66,7 +66,7 @@ class DataFactoryTraining:
             JOB_PARAMETER: order.job_name,
         }
         with translated(f"create a run of pipeline {launcher.pipeline}"), sent_before(send_before):
-            # retry_total=0: azure-core repeats a POST on 500/503/504, and each repeat would be another training.
+            # azure-core would repeat a POST on 500, 503 and 504, and each repetition would create another training.
             run = self._client.pipelines.create_run(
                 self._group, self._factory_of(launcher), launcher.pipeline, parameters, retry_total=0
             )
@@ -90,7 +90,7 @@ class DataFactoryTraining:
         except AzureNotFound:
             return
         except AzureRefused:
-            # That an ended run may be cancelled again is unverified: only looking tells whether it matters.
+            # Whether Azure accepts the cancelling of an ended run is unverified, so we check if it still runs.
             view = self.view(order, run_id)
             if view is not None and view.status is RunStatus.RUNNING:
                 raise
@@ -108,7 +108,7 @@ class DataFactoryTraining:
                 with translated(f"look for pipeline runs of {factory} that ended"):
                     ended |= {str(run["runId"]) for run in self._runs(factory, window)}
             except AzureRefused as error:
-                # One factory that refuses must not silence the others: of its runs each is looked at by itself.
+                # A factory that refuses does not stop the others; its runs are polled one by one.
                 logger.warning("%s", error)
         return ended
 
@@ -116,7 +116,7 @@ class DataFactoryTraining:
         factory = launcher.factory or self._factory
         if factory is None:
             raise AzureRefused(
-                f"no data factory is named for pipeline {launcher.pipeline}",
+                f"no data factory is configured for pipeline {launcher.pipeline}",
                 advice="Set azure.data_factory in the settings, or retrain.launcher.factory in the policy",
             )
         return factory

@@ -1,8 +1,8 @@
-"""The public keys Microsoft Entra signs tokens with: fetched over HTTPS, kept, and fetched again when they may be old.
+"""The public keys with which Microsoft Entra signs tokens: fetched over HTTPS, cached, and fetched again in time.
 
 Entra may replace a key at any time and without notice ("Signing key rollover in the Microsoft identity platform"), so a
-token with an unknown key is not yet a forgery. It is one only if Entra, asked after the token came, has no such key.
-Until that is known the answer is "cannot tell": Event Grid never repeats what was refused with 401.
+token with an unknown key is not yet a forgery. It is one if Entra, asked after the token came, does not have the key.
+Until then the result is SigningKeysUnavailable, because Event Grid never repeats a request refused with 401.
 """
 
 import asyncio
@@ -21,12 +21,12 @@ from anew.errors import SigningKeysUnavailable
 
 ALGORITHM = "RS256"  # the only one Entra signs access tokens with
 
-LIFETIME = 3600.0  # seconds; a key that Entra withdrew is believed this long at most, while Entra can be reached
-LONGEST_OUTAGE = 24 * 3600.0  # seconds that kept keys are believed while Entra cannot be reached
-PAUSE = 60.0  # seconds between fetches, however many tokens with unknown keys come
+LIFETIME = 3600.0  # seconds; the longest time a withdrawn key is trusted while Entra can be reached
+LONGEST_OUTAGE = 24 * 3600.0  # seconds; the longest time cached keys are trusted while Entra cannot be reached
+PAUSE = 60.0  # seconds between two fetches, however many tokens with unknown keys come
 PAUSE_AFTER_FAILURE = 10.0  # seconds
 
-_TIMEOUT = 5.0  # seconds for the whole answer; Event Grid waits 30 for ours
+_TIMEOUT = 5.0  # seconds for the whole response; Event Grid waits 30 for ours
 _MOST_BYTES = 1024 * 1024
 _MOST_KEYS = 100
 _LEAST_BITS = 2048  # RFC 7518, section 3.3
@@ -39,7 +39,7 @@ logger = logging.getLogger("anew.entra")
 class SigningKeys:
     """The keys by their id. *fetch* raises SigningKeysUnavailable; *monotonic* counts seconds.
 
-    For one event loop. Tasks that need keys at the same time share one fetch.
+    For use in one event loop. Tasks that need keys at the same time share one fetch.
     """
 
     def __init__(self, fetch: Callable[[], Awaitable[Keys]], monotonic: Callable[[], float] = time.monotonic) -> None:
@@ -48,14 +48,14 @@ class SigningKeys:
         self._lock = asyncio.Lock()
         self._keys: Keys = {}
         self._fetched_at = float("-inf")
-        self._fetches = 0  # begun so far
-        self._brought_by = 0  # the number of the fetch that brought the keys
+        self._fetches = 0  # begun
+        self._brought_by = 0  # the number of the fetch that returned the keys
         self._next_fetch_at = float("-inf")
 
     async def find(self, key_id: str) -> PyJWK | None:
-        """The key of this id, or None when Entra has none.
+        """The key of this id, or None if Entra has none.
 
-        Raises SigningKeysUnavailable when that cannot be told before `delay` has passed.
+        Raises SigningKeysUnavailable if that cannot be known before `delay` has passed.
         """
         before = self._fetches
         if key_id not in self._keys or self._monotonic() - self._fetched_at >= LIFETIME:
@@ -67,7 +67,7 @@ class SigningKeys:
         if found is None and self._brought_by <= before:
             wait = max(1.0, self._next_fetch_at - now)
             raise SigningKeysUnavailable(
-                "the keys that Entra signs tokens with cannot be had just now", delay=timedelta(seconds=wait)
+                "the keys with which Entra signs tokens are not available at the moment", delay=timedelta(seconds=wait)
             )
         return found
 
@@ -88,7 +88,7 @@ class SigningKeys:
 
 
 async def fetch_keys(url: str) -> Keys:
-    """The keys published at *url*. Raises SigningKeysUnavailable for no answer, a bad one, or one without keys."""
+    """The keys published at *url*. Raises SigningKeysUnavailable for no response, or one without usable keys."""
     try:
         async with asyncio.timeout(_TIMEOUT), httpx.AsyncClient() as http, http.stream("GET", url) as response:
             if response.status_code != 200:
@@ -102,12 +102,12 @@ async def fetch_keys(url: str) -> Keys:
         raise SigningKeysUnavailable(f"the signing keys at {url}: no answer: {type(error).__name__}") from error
     keys = parse_keys(bytes(body))
     if not keys:
-        raise SigningKeysUnavailable(f"the signing keys at {url}: the answer holds none that could be used")
+        raise SigningKeysUnavailable(f"the signing keys at {url}: the response has no usable key")
     return keys
 
 
 def parse_keys(body: bytes) -> Keys:
-    """The keys of a JSON Web Key Set (RFC 7517) that RS256 signatures can be checked with; others are left out."""
+    """The keys of a JSON Web Key Set (RFC 7517) that can verify RS256 signatures."""
     try:
         document: Any = json.loads(body)
     except (ValueError, RecursionError):

@@ -1,8 +1,8 @@
 """Verifying the Microsoft Entra tokens that Event Grid sends with its deliveries.
 
-What is checked follows "Deliver events to Microsoft Entra protected endpoints" of Azure Event Grid and "Access token
-claims reference" of the Microsoft identity platform. Which of the two token versions comes is up to the webhook's app
-registration, so both are taken.
+The checks follow "Deliver events to Microsoft Entra protected endpoints" of Azure Event Grid and "Access token claims
+reference" of the Microsoft identity platform. The webhook's app registration determines the version of the tokens, so
+both versions are accepted.
 """
 
 import math
@@ -18,8 +18,8 @@ from anew.adapters.azure.entra.keys import ALGORITHM, SigningKeys
 from anew.core.events.fields import shown
 from anew.errors import InvalidToken, TokenNotPermitted
 
-MAX_TOKEN = 8192  # characters; a token for one application with one role has some 1,500
-LEEWAY = 60.0  # seconds the clocks may differ
+MAX_TOKEN = 8192  # characters; a token for one application with one role has about 1,500
+LEEWAY = 60.0  # seconds by which the clocks may differ
 
 _COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 _SIGNATURE_ALONE: Any = {
@@ -36,7 +36,7 @@ _SIGNATURE_ALONE: Any = {
 
 @dataclass(frozen=True, slots=True)
 class Trusted:
-    """Who may call: the application that has the role, with a token of this tenant for one of these audiences.
+    """The permitted caller: the application with the role, and a token of this tenant for one of these audiences.
 
     *tenant_id* and *application_id* are GUIDs in lower case. *authority* is the address of the cloud's Entra.
     """
@@ -49,11 +49,11 @@ class Trusted:
 
     @property
     def keys_url(self) -> str:
-        """Where the tenant's signing keys are published."""
+        """The address at which the tenant's signing keys are published."""
         return f"{self.authority}/{self.tenant_id}/discovery/v2.0/keys"
 
     def caller_claim(self, issuer: Any) -> str | None:
-        """The claim that names the calling application in a token of this issuer; None when we do not trust it."""
+        """The claim that names the calling application in a token of this issuer; None for an untrusted issuer."""
         return {
             f"https://sts.windows.net/{self.tenant_id}/": "appid",
             f"{self.authority}/{self.tenant_id}/v2.0": "azp",
@@ -61,7 +61,7 @@ class Trusted:
 
 
 class EntraVerifier:
-    """Whether a token lets its bearer send events."""
+    """Verifies that a token permits its bearer to send events."""
 
     def __init__(self, trusted: Trusted, keys: SigningKeys, clock: Callable[[], datetime]) -> None:
         self._trusted = trusted
@@ -69,7 +69,7 @@ class EntraVerifier:
         self._clock = clock
 
     async def verify(self, token: str) -> None:
-        """Raises InvalidToken or TokenNotPermitted, and SigningKeysUnavailable when it cannot be told just now."""
+        """Raises InvalidToken or TokenNotPermitted, and SigningKeysUnavailable if the key cannot be fetched."""
         key = await self._keys.find(key_id(token))
         if key is None:
             raise InvalidToken("the token's signing key is not one of Entra's")
@@ -77,8 +77,8 @@ class EntraVerifier:
 
 
 def key_id(token: str) -> str:
-    """The id of the key the token says it is signed with. Raises InvalidToken for what cannot be a token of Entra."""
-    # Before anything is decoded: what is sent to us costs at most this much.
+    """The id of the signing key in the token's header. Raises InvalidToken if it cannot be a token of Entra."""
+    # Checked before decoding, to limit the cost of a malicious token.
     if len(token) > MAX_TOKEN or not _COMPACT.fullmatch(token):
         raise InvalidToken("the bearer token is not a signed JWT")
     try:
@@ -94,7 +94,7 @@ def key_id(token: str) -> str:
 
 
 def signed_claims(token: str, key: jwt.PyJWK) -> Mapping[str, Any]:
-    """The claims of a token that this key signed, not looked at yet. Raises InvalidToken for any other token."""
+    """The claims of a token that this key signed, not checked yet. Raises InvalidToken for any other token."""
     try:
         return jwt.decode(token, key, algorithms=[ALGORITHM], options=_SIGNATURE_ALONE)
     except jwt.InvalidSignatureError:
@@ -104,7 +104,7 @@ def signed_claims(token: str, key: jwt.PyJWK) -> Mapping[str, Any]:
 
 
 def check_claims(claims: Mapping[str, Any], trusted: Trusted, now: datetime) -> None:
-    """Raises InvalidToken unless the claims are of our tenant, for us and for now; TokenNotPermitted for the caller."""
+    """Raises InvalidToken unless tenant, audience and time are right, and TokenNotPermitted for a wrong caller."""
     _check_time(claims, now.timestamp())
     caller_claim = trusted.caller_claim(claims.get("iss"))
     if caller_claim is None:
@@ -116,7 +116,7 @@ def check_claims(claims: Mapping[str, Any], trusted: Trusted, now: datetime) -> 
         raise InvalidToken(f"the token is for another audience (aud): {shown(audience)}")
     if _lower(claims.get(caller_claim)) != trusted.application_id:
         raise TokenNotPermitted(f"the token's caller ({caller_claim}) is not Event Grid")
-    # Not enough without the check before it: whoever creates event subscriptions has this role as well.
+    # The role alone is not enough: everybody who creates event subscriptions has it too.
     roles = claims.get("roles")
     if not isinstance(roles, list) or trusted.role not in roles:
         raise TokenNotPermitted(f"the token's caller does not have the role {trusted.role}")
@@ -126,7 +126,7 @@ def _check_time(claims: Mapping[str, Any], now: float) -> None:
     expires, begins = claims.get("exp"), claims.get("nbf", now)
     if not _is_time(expires) or not _is_time(begins):
         raise InvalidToken("the token does not say when it is valid")
-    # The leeway is added to our own clock: no arithmetic is done on numbers that others chose.
+    # The leeway is added to our own clock, so that there is no arithmetic on numbers from outside.
     if now - LEEWAY >= expires:
         raise InvalidToken("the token has expired")
     if now + LEEWAY < begins:
@@ -134,7 +134,7 @@ def _check_time(claims: Mapping[str, Any], now: float) -> None:
 
 
 def _is_time(value: Any) -> TypeGuard[int | float]:
-    # JSON as Python reads it has NaN and Infinity, and a bool is an int: each would pass a comparison it should not.
+    # Python's JSON has NaN and Infinity, and a bool is an int: each would pass a comparison that it should fail.
     return (isinstance(value, int) and not isinstance(value, bool)) or (
         isinstance(value, float) and math.isfinite(value)
     )

@@ -1,0 +1,1 @@
+"""Azure Event Grid: the subscription that feeds the webhook."""

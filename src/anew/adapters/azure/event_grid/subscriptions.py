@@ -15,7 +15,7 @@ from anew.core.events.event import EventType, Workspace
 
 @dataclass(frozen=True, slots=True)
 class Audience:
-    """For whom Event Grid gets its tokens: a tenant, and the webhook's client id or application id URI in it."""
+    """The audience of Event Grid's tokens: a tenant, and the webhook's client id or application id URI in it."""
 
     tenant_id: str
     application: str
@@ -32,8 +32,8 @@ def subscribe_webhook(
 ) -> str:
     """Create or update the subscription and return its provisioning state.
 
-    Event Grid shakes hands with the URL before this returns, and with an *audience* proves itself by a token in each
-    request. Raises AzureRefused when that fails.
+    Event Grid validates the URL before this returns. With an *audience* it sends a token in each request. Raises
+    AzureRefused when the validation fails.
     """
     subscription = EventSubscription(
         destination=WebHookEventSubscriptionDestination(

@@ -1,0 +1,1 @@
+"""Azure Machine Learning: jobs, models, endpoints, monitors and events that were missed."""

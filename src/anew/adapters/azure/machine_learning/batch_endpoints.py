@@ -1,4 +1,4 @@
-"""Batch endpoints through azure-ai-ml: the default deployment is the one that takes all the traffic."""
+"""Batch endpoints through azure-ai-ml: the default deployment takes all the traffic."""
 
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
@@ -24,12 +24,12 @@ from anew.core.rollouts.traffic import is_all_or_nothing, nonzero
 from anew.engine.base.ports import DeploymentState, EndpointView, ModelVersion
 from anew.errors import AzureNotFound, AzureRefused, AzureUnavailable
 
-_PATIENCE = timedelta(minutes=2)  # less than the lease of an endpoint, which is held meanwhile
-_MINI_BATCH_SIZE = 10  # files for one call of a scoring script; the SDK asks for a number
+_PATIENCE = timedelta(minutes=2)  # less than the lease of the endpoint, which is held meanwhile
+_MINI_BATCH_SIZE = 10  # files for one call of a scoring script; the SDK requires a number
 
 
 class BatchEndpoints:
-    """Implements Endpoints. `patience` is how long a change of the default deployment is waited for; from `until` on,
+    """Implements Endpoints. `patience` is the longest wait for a change of the default deployment. From `until` on,
     writes are late.
     """
 
@@ -54,7 +54,7 @@ class BatchEndpoints:
         return EndpointView(endpoint, _traffic(found), models)
 
     def ensure(self, endpoint: str) -> None:
-        """As the port says; raises AzureUnavailable while Azure makes the endpoint."""
+        """As in the port. Raises AzureUnavailable while Azure creates the endpoint."""
         try:
             found = self._read(endpoint)
         except AzureNotFound:
@@ -64,7 +64,7 @@ class BatchEndpoints:
                 finish(what, self._client().batch_endpoints.begin_create_or_update(entity), timedelta(0))
             return
         if state_of(found) is DeploymentState.CREATING:
-            raise AzureUnavailable(f"Azure is still making or changing the batch endpoint {endpoint}")
+            raise AzureUnavailable(f"Azure is still creating or changing the batch endpoint {endpoint}")
 
     def create_deployment(self, endpoint: str, deployment: str, model: ModelVersion, rule: Deploy) -> None:
         entity = ModelBatchDeployment(
@@ -97,7 +97,7 @@ class BatchEndpoints:
         mirror: Mapping[str, int] = {},
         expected: Mapping[str, int] | None = None,
     ) -> None:
-        """As the port says, with the same gap between look and write as for an online endpoint."""
+        """As in the port, with the same gap between reading and writing as for an online endpoint."""
         if not is_all_or_nothing(traffic, mirror):
             raise AzureRefused(f"the batch endpoint {endpoint} gives all jobs to one deployment, or to none")
         what = f"switch the default deployment of {endpoint}"
@@ -129,7 +129,7 @@ class BatchEndpoints:
 
 
 def _traffic(endpoint: BatchEndpoint) -> dict[str, int]:
-    # A mapping when we made it, an object of the REST client's when it was read.
+    # A mapping if we created it, an object of the REST client if it was read.
     defaults: Any = endpoint.defaults or {}
     name = defaults.get("deployment_name") if isinstance(defaults, dict) else defaults.deployment_name
     return {str(name): 100} if name else {}

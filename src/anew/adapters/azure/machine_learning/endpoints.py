@@ -1,4 +1,4 @@
-"""What online and batch endpoints have in common: how far Azure is, and how a write to one may end."""
+"""Shared by online and batch endpoints: their states, and how a write to them may end."""
 
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
@@ -22,18 +22,19 @@ _STATES: Mapping[str, DeploymentState] = {
 
 
 def state_of(entity: Any) -> DeploymentState:
-    """How far an endpoint or a deployment of the SDK is; Azure changing one that is there counts as creating it."""
-    # The SDK gives an enum whose str() is its own name, or a plain string.
+    """The state of an endpoint or a deployment of the SDK. While Azure changes one, its state is CREATING."""
+    # The SDK returns a plain string, or an enum whose str() is its name.
     state = getattr(entity.provisioning_state, "value", entity.provisioning_state)
     return _STATES.get(str(state or "").casefold(), DeploymentState.CREATING)
 
 
 @contextmanager
 def changing(what: str, read_endpoint: Callable[[], Any]) -> Generator[None]:
-    """Around a write to an endpoint: as `translated`, but a refusal while Azure still changes the endpoint will pass.
+    """Wraps a write to an endpoint: as `translated`, but raises AzureUnavailable for a refusal while Azure is changing
+    the endpoint.
 
-    Besides 409, Azure has been seen to refuse with "because it is in Updating provisioning state" under a status that
-    was not told (azure-sdk-for-net#36961): only looking tells what such a refusal means.
+    Besides 409, Azure has refused with "because it is in Updating provisioning state" under an unknown status
+    (azure-sdk-for-net#36961), so we read the endpoint to learn what a refusal means.
     """
     try:
         with translated(what):
@@ -47,17 +48,17 @@ def changing(what: str, read_endpoint: Callable[[], Any]) -> Generator[None]:
 
 
 def finish(what: str, poller: LROPoller[Any], within: timedelta) -> None:
-    """Wait for what Azure began, but not for long. Raises AzureUnavailable when it goes on, and what the SDK raises."""
+    """Wait at most *within* for an operation. Raises AzureUnavailable if it goes on, or the error of the SDK."""
     poller.wait(within.total_seconds())
     if not poller.done():
-        raise AzureUnavailable(f"{what}: Azure has begun it, and is not done yet")
+        raise AzureUnavailable(f"{what}: Azure has begun, and has not finished yet")
 
 
 def refuse_if_moved(endpoint: str, seen: Mapping[str, int], expected: Mapping[str, int] | None) -> None:
     """Raises TrafficMoved when the live traffic is not the expected one."""
     if expected is not None and nonzero(seen) != nonzero(expected):
         raise TrafficMoved(
-            f"{endpoint} has the traffic {nonzero(seen)}, and had {nonzero(expected)} when last looked at"
+            f"{endpoint} has the traffic {nonzero(seen)}, but had {nonzero(expected)} when it was last read"
         )
 
 
@@ -66,19 +67,19 @@ def refuse_unless_written(
     live: tuple[Mapping[str, int], Mapping[str, int]],
     mirror: tuple[Mapping[str, int], Mapping[str, int]],
 ) -> None:
-    """Compare what was (written, read back). Raises AzureUnavailable when they differ."""
+    """Compare traffic as (written, read back). Raises AzureUnavailable if they differ."""
     if any(nonzero(written) != nonzero(read) for written, read in (live, mirror)):
         raise AzureUnavailable(f"{endpoint} does not show the traffic just written; somebody else may have moved it")
 
 
 def refuse_if_live(endpoint: str, deployment: str, traffic: Mapping[str, int]) -> None:
-    """Raises AzureRefused for a deployment that requests go to."""
+    """Raises AzureRefused if the deployment has live traffic."""
     if share := traffic.get(deployment):
-        raise AzureRefused(f"{endpoint}/{deployment} takes {share} percent of the live traffic: it is not deleted")
+        raise AzureRefused(f"{endpoint}/{deployment} takes {share} percent of the live traffic, so it is not deleted")
 
 
 def scoring_code(rule: Deploy) -> CodeConfiguration | None:
-    """The policy's own scoring code, which MLflow models do without."""
+    """The policy's scoring code; MLflow models need none."""
     if rule.code is None or rule.scoring_script is None:
         return None
     return CodeConfiguration(code=rule.code, scoring_script=rule.scoring_script)

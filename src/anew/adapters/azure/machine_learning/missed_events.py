@@ -1,7 +1,7 @@
-"""What events should have told us, asked of Azure: v1 drift from Log Analytics, v2 breaches and ends from runs.
+"""Events that were missed, found by asking Azure: v1 drift in Log Analytics, v2 breaches and completions in runs.
 
-Each finding is written in the shape of the event that would have announced it and goes through the same parser,
-so that it gets the same key, and a late event finds it known.
+Each finding is written as the event that should have reported it, and goes through the same parser. So it gets the same
+key, and a late event is recognised.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -21,7 +21,7 @@ from anew.core.events.parsing import parse_event
 from anew.errors import AzureNotFound, AzureRefused
 
 _REMEMBERED = 5000  # monitor runs
-_LOGGED_BEFORE = timedelta(days=1)  # the time of a logged metric and of its event need not be the same
+_LOGGED_BEFORE = timedelta(days=1)  # the time of a logged metric may differ from that of its event
 
 
 class AzureMissedEvents:
@@ -58,15 +58,15 @@ class AzureMissedEvents:
 
     def confirm(self, events: Sequence[Event], now: datetime) -> Mapping[str, Event]:
         v1 = {event.key: event for event in events if event.type == EventType.DATASET_DRIFT_DETECTED}
-        told = self._confirmed_v1(v1, now) if v1 else {}
+        confirmed = self._confirmed_v1(v1, now) if v1 else {}
         for event in events:
             if event.key not in v1 and (found := self._confirmed_run(event)) is not None:
-                told[event.key] = found
-        return told
+                confirmed[event.key] = found
+        return confirmed
 
     def _confirmed_v1(self, claimed: Mapping[str, Event], now: datetime) -> dict[str, Event]:
         if not self._logs.has_workspace:
-            # Without its metrics only this much can be known of a v1 monitor: that there is such a run.
+            # Without its metrics we can only check that the run of a v1 monitor exists.
             return {key: event for key, event in claimed.items() if self._run(event.run_id or "") is not None}
         since = min(event.time for event in claimed.values()) - _LOGGED_BEFORE
         logged = [parse_event(raw) for raw in self._dataset_drift(min(since, now), now)]
@@ -87,8 +87,8 @@ class AzureMissedEvents:
             return None
 
     def _experiment_of(self, run: Job, claimed: str | None) -> str:
-        # The name an event gives is a claim too: with it, one monitor's breach could be taken for another's. A child
-        # run knows its experiment by id.
+        # The experiment's name in an event is unverified too: it could make one monitor's breach look like another's.
+        # A child run has the id of its experiment.
         known = str(run.experiment_name or "")
         if claimed is None or claimed == known:
             return known
@@ -98,7 +98,7 @@ class AzureMissedEvents:
         try:
             frame = self._logs.frame(DRIFT_QUERY, None, now - since, now)
         except AzureRefused:
-            # No Log Analytics workspace, or no such table in it: then there are no v1 monitors to hear of.
+            # There is no Log Analytics workspace, or it has no such table: then there are no v1 monitors.
             return
         for row in frame.to_dict("records"):
             yield self._envelope(
@@ -118,10 +118,10 @@ class AzureMissedEvents:
     def _breaches(self, watched: frozenset[str], since: datetime) -> Iterator[dict[str, Any]]:
         with translated("list monitor runs"), self._turn:
             for root in self._monitors.look(iter(self._client().jobs.list()), self._run, watched, since):
-                yield from self._told_by(root)
+                yield from self._events_of(root)
 
-    def _told_by(self, root: Job) -> list[dict[str, Any]]:
-        """What the run of a monitor and its steps tell. Of one that has ended it is read once: it tells no more."""
+    def _events_of(self, root: Job) -> list[dict[str, Any]]:
+        """The events of a monitor's run and its steps. A run that has ended is read only once, as it cannot change."""
         known = self._ended.get(str(root.name))
         if known is None:
             runs = (root, *self._client().jobs.list(parent_job_name=root.name))
@@ -133,7 +133,7 @@ class AzureMissedEvents:
         return known
 
     def _run_event(self, run: Job, experiment: str) -> dict[str, Any]:
-        # A child comes from run history, which knows its experiment by an id; the root has the name.
+        # A child comes from run history, which has only the id of its experiment; the root has the name.
         return self._envelope(
             EventType.RUN_STATUS_CHANGED,
             f"experiments/{experiment}/runs/{run.name}",

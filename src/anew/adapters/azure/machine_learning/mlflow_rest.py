@@ -1,7 +1,7 @@
 """Reading experiments, runs and metrics over MLflow's REST API, at the tracking address of an Azure ML workspace.
 
-Plain HTTP through httpx: MLflow's own client would cost a process seconds and a hundred megabytes to import, for four
-reading requests. Azure documents the API for such use (Azure/azureml-examples,
+It uses httpx, because importing MLflow's own client takes seconds and a hundred megabytes, for four kinds of read
+requests. Azure documents the API for such use (Azure/azureml-examples,
 `sdk/python/using-mlflow/using-rest-api/using_mlflow_rest_api.ipynb`: the tracking address with https for azureml, then
 `/api/2.0/mlflow`, and a bearer token for https://management.azure.com).
 """
@@ -23,7 +23,7 @@ MOST_PAGES = 100
 MOST_BYTES = 16 * 1024 * 1024
 
 _ATTEMPTS = 3
-_PATIENCE = 60.0  # seconds for all attempts of one request
+_PATIENCE = 60.0  # seconds, for all attempts of one request
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
@@ -33,7 +33,7 @@ class _Labelled(BaseModel):
 
 
 class Point(BaseModel, frozen=True):
-    """One logged value of a metric. NaN stands for what could not be computed."""
+    """One logged value of a metric. NaN means that it could not be computed."""
 
     key: str
     value: float | None = None
@@ -100,7 +100,7 @@ _AnyPage = TypeVar("_AnyPage", bound=_Page)
 
 
 class _Failed(Exception):
-    """An answer that is not a success."""
+    """A response that is not a success."""
 
     def __init__(self, status: int, text: str, retry_after: str) -> None:
         super().__init__(status)
@@ -110,10 +110,10 @@ class _Failed(Exception):
 
 
 def api_url(tracking_uri: str) -> str:
-    """Where the REST API of this tracking address is: https, and http for a loopback host only.
+    """The address of the REST API for this tracking address: https, or http for a loopback host.
 
-    v2.0 is what azureml-mlflow asks for under MLflow 2 and later (`get_mlflow_tracking_uri_v2`), whatever the
-    workspace's own address says. Raises AzureRefused for an address no token may be sent to.
+    azureml-mlflow uses v2.0 with MLflow 2 and later (`get_mlflow_tracking_uri_v2`), whatever version the workspace's
+    address has. Raises AzureRefused for an address to which no token may be sent.
     """
     parts = urlsplit(tracking_uri)
     local = parts.hostname in _LOOPBACK
@@ -121,17 +121,17 @@ def api_url(tracking_uri: str) -> str:
     if not parts.hostname or not (scheme == "https" or (scheme == "http" and local)):
         raise AzureRefused(
             f"the workspace's MLflow tracking address is {parts.scheme or 'no'}://{parts.hostname or ''}, "
-            "which no token is sent to: it is neither azureml nor https"
+            "to which no token is sent, because it is neither azureml nor https"
         )
     path = parts.path.rstrip("/").replace("/mlflow/v1.0/", "/mlflow/v2.0/", 1)
     return urlunsplit((scheme, parts.netloc, f"{path}/api/2.0/mlflow", "", ""))
 
 
 class MlflowApi:
-    """The requests, each of which reads and is therefore sent again when it may help. Safe to use from several threads.
+    """The requests. They only read, so they are retried. Several threads may use it.
 
-    Every method raises AzureUnavailable for no answer, 408, 409, 425, 429 and 5xx, and AzureRefused for the rest and
-    for an answer that is too large, too long or not of MLflow's shape.
+    Every method raises AzureUnavailable for no answer, 408, 409, 425, 429 and 5xx, and AzureRefused for other failures
+    and for a response that is too large, has too many pages, or is not of MLflow's shape.
     """
 
     def __init__(self, url: str, token: str, http: httpx.Client) -> None:
@@ -153,10 +153,10 @@ class MlflowApi:
         return [each.experiment_id for page in pages for each in page.experiments or ()]
 
     def runs(self, experiments: Sequence[str], tags: Mapping[str, str]) -> list[Run]:
-        """The runs in these experiments that have all these tags; values with a quote cannot be asked for."""
+        """The runs in these experiments that have all these tags. A value with a quote finds none."""
         if not experiments or any("'" in value for value in tags.values()):
             return []
-        # Written as the monitors' own component writes it. Azure compares tags by `=` only.
+        # The syntax of the monitors' own component. Azure compares tags by `=` only.
         wanted = " and ".join(f"tags.{key} = '{value}'" for key, value in tags.items())
         body = {"experiment_ids": list(experiments), "filter": wanted, "run_view_type": "ACTIVE_ONLY"}
         return [run for page in self._pages("POST", "runs/search", _Runs, body) for run in page.runs or ()]
@@ -166,7 +166,7 @@ class MlflowApi:
         return self._call("GET", "runs/get", _OneRun, {"run_id": run_id}).run
 
     def history(self, run_id: str, metric: str) -> list[Point]:
-        """Every point of a metric of a run, in no order that could be relied on."""
+        """Every point of a metric of a run, in any order."""
         pages = self._pages("GET", "metrics/get-history", _History, {"run_id": run_id, "metric_key": metric})
         return [point for page in pages for point in page.metrics or ()]
 
@@ -179,7 +179,7 @@ class MlflowApi:
             if not page.next_page_token:
                 return
             if page.next_page_token == token:
-                raise AzureRefused(f"MLflow {path}: the page after '{token}' is that page again")
+                raise AzureRefused(f"MLflow {path}: the page after '{token}' is the same page again")
             token = page.next_page_token
         raise AzureRefused(f"MLflow {path}: more than {MOST_PAGES} pages of {PAGE}")
 
@@ -191,7 +191,7 @@ class MlflowApi:
             first = error.errors(include_url=False, include_input=False, include_context=False)[0]
             at = ".".join(str(part) for part in first["loc"])
             raise AzureRefused(
-                f"MLflow {path}: the answer has not the shape it should: {f'{at}: ' if at else ''}{first['msg']}"
+                f"MLflow {path}: the response has the wrong shape: {f'{at}: ' if at else ''}{first['msg']}"
             ) from error
 
     def _send(self, method: str, path: str, fields: Mapping[str, Any]) -> bytes:
@@ -216,7 +216,7 @@ class MlflowApi:
             for chunk in response.iter_bytes():
                 body += chunk
                 if len(body) > MOST_BYTES:
-                    raise AzureRefused(f"MLflow {path}: the answer is larger than {MOST_BYTES // 1024**2} MB")
+                    raise AzureRefused(f"MLflow {path}: the response is larger than {MOST_BYTES // 1024**2} MB")
         if not response.is_success:
             raise _Failed(response.status_code, _said(bytes(body)), response.headers.get("Retry-After", ""))
         return bytes(body)

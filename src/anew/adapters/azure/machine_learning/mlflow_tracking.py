@@ -1,4 +1,4 @@
-"""Where the MLflow API of a workspace is, and the token for it."""
+"""The address of a workspace's MLflow API, and the token for it."""
 
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -21,9 +21,9 @@ _CLOUDS = {
 
 
 class MlflowTracking:
-    """The MLflow API of the workspace that a client is for.
+    """The MLflow API of the workspace of a client.
 
-    `http` makes a client, which is closed after each use; `cloud` is Azure's name in the settings.
+    `http` creates an HTTP client, which is closed after each use; `cloud` is the name of the cloud in the settings.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class MlflowTracking:
                 workspace = client.workspaces.get(client.workspace_name)
             uri = workspace.mlflow_tracking_uri if workspace else None
             if not uri:
-                raise AzureRefused("the workspace has no MLflow tracking address, so no metrics of its runs")
+                raise AzureRefused("the workspace has no MLflow tracking address, so its metrics cannot be read")
             self._url = api_url(uri)
         return self._url
 
@@ -63,10 +63,10 @@ class MlflowTracking:
 
 
 def management_scope(cloud: str) -> str:
-    """The scope of MLflow tokens: Resource Manager's, not that of ml.azure.com.
+    """The scope of MLflow tokens: that of Resource Manager, not of ml.azure.com.
 
-    So do azureml-mlflow (`_get_default_scope`: the cloud's resource manager endpoint) and azure-ai-evaluation
-    (`EvalRun._SCOPE`, Azure/azure-sdk-for-python). Raises AzureRefused for a cloud whose endpoints are not known.
+    azureml-mlflow (`_get_default_scope`: the cloud's resource manager endpoint) and azure-ai-evaluation
+    (`EvalRun._SCOPE`, Azure/azure-sdk-for-python) do the same. Raises AzureRefused for an unknown cloud.
     """
     known = _CLOUDS.get(cloud)
     if known is None:

@@ -1,21 +1,22 @@
-"""What Azure ML's model monitors measured before: the series of values and thresholds they keep as run metrics.
+"""Earlier measurements of Azure ML's model monitors: the series of values and thresholds that they keep as run metrics.
 
-Events cannot be counted: a monitor's run announces a breach, and nobody announces that there was none. But each v2
-monitor keeps one long-lived run for each feature and metric, named by tags, with the metrics `value` and `threshold`
-and the time of the monitor's run as step (Azure/azureml-assets, model_monitoring components,
+Events are not enough: a monitor's run reports a breach, but no event reports that there was none. Each v2 monitor keeps
+one long-lived run for each feature and metric. Tags identify the run, its metrics are `value` and `threshold`, and the
+step is the time of the monitor's run (Azure/azureml-assets, model_monitoring components,
 `shared_utilities/run_metrics_utils.py` and `model_monitor_metric_outputter/runmetric_client.py`).
 
 Unverified, because no public source states it:
 
-- that the hosted component keeps those runs. Of the public versions of `run_metrics_utils.py` one leaves a series
-  without tags, by which nobody finds it again, and one fails to make the run of a series at all (it names `self` in a
-  function). Keeping a series is tried three times, then given up silently.
+- whether the hosted component keeps those runs. One public version of `run_metrics_utils.py` sets no tags, so that the
+  series cannot be found again, and another fails to create the run (it uses `self` in a function). The component tries
+  three times to keep a series, then gives up silently.
 - the name of a monitor's experiment. If no experiment has the policy's name, all are searched by the tags.
-- that a run search in MLflow's REST API tells the last point's step, and how a NaN is written; either is coped with.
+- whether a run search in MLflow's REST API returns the step of the last point, and how it writes a NaN. This module
+  accepts all cases.
 
-The same numbers are in the JSON files of a monitor run's output `signal_output`. They would have to be downloaded from
-the workspace's blob storage over https (`MLClient.jobs.download`): that takes more permissions, local Azure has no such
-storage, and they are not read.
+The JSON files in the output `signal_output` of a monitor's run have the same numbers. They are not read, because
+downloading them from the workspace's blob storage (`MLClient.jobs.download`) takes more permissions, and local Azure
+has no such storage.
 """
 
 import math
@@ -39,20 +40,20 @@ _METRIC = "azureml.metric_name"
 _FEATURE = ("azureml.feature_name",)  # drift and quality
 _GROUPS = ("azureml.group_0", "azureml.group_1")  # performance, custom and generation signals
 _PARENT = "azureml.metrics"  # the metric name of the run above a monitor's series
-_AT_ONCE = 4  # of a monitor's series; one has two requests, and a monitor may have hundreds
+_AT_ONCE = 4  # series read at the same time; each takes two requests, and a monitor may have hundreds
 
 
 class AzureMonitorHistory:
-    """Implements EvidenceSource for `monitor_history`."""
+    """Implements EvidenceReader for `monitor_history`."""
 
     def __init__(self, tracking: MlflowTracking) -> None:
         self._tracking = tracking
 
     def read(self, source: EvidenceSpec, policy: Policy, history: History, now: datetime) -> list[Signal]:
-        """Every reading of the policy's monitors in the window, oldest first; none for monitors nobody knows.
+        """Every reading of the policy's monitors in the window, oldest first; unknown monitors have none.
 
-        Names are compared as they are spelled. A metric that could not be computed is a signal without a value.
-        Raises AzureUnavailable, and AzureRefused also for an answer that cannot be read.
+        Names are compared exactly. A metric that could not be computed is a signal without a value. Raises
+        AzureUnavailable, and AzureRefused also for a response that cannot be parsed.
         """
         assert isinstance(source, MonitorHistory)
         since, until = (now - source.window).timestamp(), now.timestamp()
@@ -60,9 +61,9 @@ class AzureMonitorHistory:
             series = [run for run in _series_of(api, policy.monitors) if _may_reach(run, since)]
             with ThreadPoolExecutor(_AT_ONCE) as pool:
                 found = list(pool.map(partial(_readings, api, since, until), series))
-        # Two runs of one series, which a race of the component leaves, are one series to us.
-        told = {_key(run, signal): signal for run, signals in zip(series, found, strict=True) for signal in signals}
-        return sorted(told.values(), key=lambda signal: signal.at)
+        # A race in the component may leave two runs of one series, which count as one series.
+        by_key = {_key(run, signal): signal for run, signals in zip(series, found, strict=True) for signal in signals}
+        return sorted(by_key.values(), key=lambda signal: signal.at)
 
     def experiment_id(self, name: str) -> str | None:
         """The id of the experiment of this name. Raises AzureUnavailable and AzureRefused."""
@@ -83,7 +84,7 @@ def _series_of(api: MlflowApi, names: Sequence[str]) -> list[Run]:
 
 
 def _in_experiment(api: MlflowApi, name: str) -> list[Run]:
-    # Mostly a monitor's experiment has its name. If not, the runs above the series tell which monitors are in it.
+    # Mostly a monitor's experiment has its name. If not, the parents of the series name the monitors in it.
     experiment = api.experiment(name)
     if experiment is None:
         return []
@@ -103,7 +104,7 @@ def _series(runs: Iterable[Run]) -> list[Run]:
 
 
 def _may_reach(run: Run, since: float) -> bool:
-    # A search tells the last point of each metric: a series that ended before the window need not be read.
+    # A search returns the last point of each metric: a series that ended before the window is not read.
     last = run.last.get("value")
     return last is None or last.step <= 0 or last.step >= since
 
@@ -113,9 +114,10 @@ def _may_reach(run: Run, since: float) -> bool:
 
 def _readings(api: MlflowApi, since: float, until: float, run: Run) -> list[Signal]:
     values = {step: value for step, value in _by_step(api, run, "value").items() if since <= step <= until}
-    thresholds = _by_step(api, run, "threshold") if values and _has_threshold(run) else {}
+    may_have_thresholds = not run.last or "threshold" in run.last
+    thresholds = _by_step(api, run, "threshold") if values and may_have_thresholds else {}
     feature = "/".join(run.tags[name] for name in (*_FEATURE, *_GROUPS) if run.tags.get(name)) or None
-    # An event names the signal, so that this is what a policy's rules know a monitor by.
+    # An event names the signal, so a policy's rules know a monitor by that name.
     monitor = run.tags.get(_SIGNAL) or run.tags.get(_MONITOR)
     return [
         Signal(
@@ -131,18 +133,10 @@ def _readings(api: MlflowApi, since: float, until: float, run: Run) -> list[Sign
     ]
 
 
-def _has_threshold(run: Run) -> bool:
-    return not run.last or "threshold" in run.last
-
-
 def _by_step(api: MlflowApi, run: Run, metric: str) -> dict[int, float | None]:
-    # A component that tries again logs the same step again: the last one counts.
+    # A component that retries logs the same step again: the last one counts.
     points = sorted(api.history(run.info.run_id, metric), key=lambda point: point.timestamp)
-    return {point.step: _finite(point.value) for point in points}
-
-
-def _finite(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None
+    return {point.step: point.value if math.isfinite(point.value or 0.0) else None for point in points}
 
 
 def _key(run: Run, signal: Signal) -> tuple[object, ...]:

@@ -1,7 +1,7 @@
 """Managed online endpoints through azure-ai-ml; scoring through httpx.
 
-The SDK's own `invoke(deployment_name=...)` keeps its routing header in a shared dict and sends it with later
-calls too, so requests are sent here directly.
+The SDK's own `invoke(deployment_name=...)` keeps its routing header in a shared dict and sends it with later calls
+too, so this module sends the requests itself.
 """
 
 from collections.abc import Callable, Mapping
@@ -30,11 +30,11 @@ from anew.engine.base.ports import DeploymentState, EndpointView, ModelVersion
 from anew.errors import AzureNotFound, AzureRefused, AzureUnavailable
 
 DEPLOYMENT_HEADER = "azureml-model-deployment"
-_PATIENCE = timedelta(minutes=2)  # less than the lease of an endpoint, which is held meanwhile
+_PATIENCE = timedelta(minutes=2)  # less than the lease of the endpoint, which is held meanwhile
 
 
 class OnlineEndpoints:
-    """Implements Endpoints. `patience` is how long a change of the traffic is waited for; from `until` on, writes are
+    """Implements Endpoints. `patience` is the longest wait for a change of the traffic. From `until` on, writes are
     late.
     """
 
@@ -65,7 +65,7 @@ class OnlineEndpoints:
         return EndpointView(endpoint, _shares(found.traffic), models, _shares(found.mirror_traffic))
 
     def ensure(self, endpoint: str) -> None:
-        """As the port says; raises AzureUnavailable while Azure makes the endpoint, which takes it minutes."""
+        """As in the port. Raises AzureUnavailable while Azure creates the endpoint, which takes minutes."""
         try:
             found = self._read(endpoint)
         except AzureNotFound:
@@ -75,7 +75,7 @@ class OnlineEndpoints:
                 finish(what, self._client().online_endpoints.begin_create_or_update(entity), timedelta(0))
             return
         if state_of(found) is DeploymentState.CREATING:
-            raise AzureUnavailable(f"Azure is still making or changing the endpoint {endpoint}")
+            raise AzureUnavailable(f"Azure is still creating or changing the endpoint {endpoint}")
 
     def create_deployment(self, endpoint: str, deployment: str, model: ModelVersion, rule: Deploy) -> None:
         entity = ManagedOnlineDeployment(
@@ -91,7 +91,7 @@ class OnlineEndpoints:
             changing(f"create deployment {endpoint}/{deployment}", lambda: self._read(endpoint)),
             sent_before(self._until),
         ):
-            # The poller is left alone: creating takes minutes, and the next tick looks at the state.
+            # We do not wait for the poller: creating takes minutes, and the next tick reads the state.
             self._client().online_deployments.begin_create_or_update(entity)
 
     def deployment_state(self, endpoint: str, deployment: str) -> DeploymentState:
@@ -109,8 +109,8 @@ class OnlineEndpoints:
         mirror: Mapping[str, int] = {},
         expected: Mapping[str, int] | None = None,
     ) -> None:
-        """As the port says. The SDK puts no condition on a write: what somebody else writes between the look at what
-        was expected and the write, some tens of milliseconds, is overwritten unseen.
+        """As in the port. The SDK has no conditional write: a change by somebody else between reading the traffic and
+        writing it, some tens of milliseconds, is overwritten unseen.
         """
         what = f"shift traffic of {endpoint}"
         with changing(what, lambda: self._read(endpoint)), sent_before(self._until):

@@ -1,9 +1,8 @@
-"""Azure ML jobs and models through azure-ai-ml, which takes seconds to import: only this file and its neighbours do."""
+"""Azure ML jobs and models through azure-ai-ml. Importing that takes seconds, so only this package does."""
 
 import math
 from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -38,7 +37,7 @@ _SOON = timedelta(minutes=1)
 
 
 class AzureMLJobs:
-    """Implements Jobs. Azure ML creates a job once for a name, which makes submitting safe to repeat."""
+    """Implements Jobs. Azure ML creates one job for a name, so it is safe to repeat `submit`."""
 
     def __init__(
         self,
@@ -65,7 +64,7 @@ class AzureMLJobs:
             with translated(f"submit job {name}"), sent_before(send_before):
                 self._client().jobs.create_or_update(job)
         except AzureRefused:
-            # A job of this name exists (JobPropertyImmutable), or the job is wrong: only looking tells which.
+            # Either a job of this name exists (JobPropertyImmutable), or the job is invalid: we read it to find out.
             known = self.get(name)
             if known is None or known.tags.get(RETRAINING_TAG) != tags.get(RETRAINING_TAG):
                 raise
@@ -85,7 +84,7 @@ class AzureMLJobs:
         except AzureNotFound:
             return
         except AzureRefused:
-            # That an ended job may be cancelled again is unverified: only looking tells whether it matters.
+            # Whether Azure accepts the cancelling of an ended job is unverified, so we check if it still runs.
             view = self.get(name)
             if view is not None and view.status is RunStatus.RUNNING:
                 raise
@@ -96,7 +95,7 @@ class AzureMLJobs:
         try:
             frame = self._logs.frame(ENDED_QUERY, None, now - since, now)
         except AzureRefused:
-            # The workspace's diagnostic setting does not send this table: then each job is looked at by itself.
+            # The workspace's diagnostic setting does not send this table: then each job is polled.
             return set()
         return {str(name) for name in frame["RunId"]} if "RunId" in frame else set()
 
@@ -113,11 +112,11 @@ class AzureMLJobs:
 
 
 def view_of(job: Job) -> RunView:
-    """What the SDK's job comes down to."""
+    """The SDK's job as a view."""
     status = _STATUS.get((job.status or "").casefold(), RunStatus.RUNNING)
     properties: Mapping[str, str] = job.properties or {}
     tags: dict[str, str] = dict(job.tags or {})
-    # The SDK stamps the commit into the properties of what it submits; MLflow sets a tag of that name on its runs.
+    # The SDK writes the commit into the properties of a job it submits; MLflow sets a tag of that name on its runs.
     commit = properties.get(_GIT_COMMIT) or tags.get(_GIT_COMMIT) or ""
     return RunView(status, tags, properties.get("error", "")[:300], str(job.experiment_name or ""), commit)
 
@@ -129,38 +128,28 @@ def load_named(
     tags: Mapping[str, str],
     optional: Mapping[str, str] = {},
 ) -> Job:
-    """The job of a YAML document (what `az ml job create` takes), under this name, with these inputs and tags set; of
-    the optional inputs those that it declares.
+    """The job of a YAML document (as for `az ml job create`), with this name and these inputs and tags. Of the optional
+    inputs, it sets those that the document declares.
 
-    Raises InvalidPolicy when the document is not a job, or has no input of a given name.
+    Raises InvalidPolicy if the document is not a job, or does not declare one of the inputs.
     """
     try:
-        declared = _declared_inputs(document)
-        overrides: list[dict[str, Any]] = [{"name": name}, {"tags": {**declared.tags, **tags}}]
-        offered = {key: value for key, value in optional.items() if key in declared.inputs}
+        content = yaml.safe_load(document.read_text(encoding="utf-8"))
+        if not isinstance(content, dict):
+            raise InvalidPolicy((f"{document}: not an Azure ML job: the document is not a mapping",))
+        declared: Mapping[str, Any] = content.get("inputs") or {}
+        overrides: list[dict[str, Any]] = [{"name": name}, {"tags": {**(content.get("tags") or {}), **tags}}]
+        offered = {key: value for key, value in optional.items() if key in declared}
         for key, value in {**offered, **inputs}.items():
-            if key not in declared.inputs:
-                known = ", ".join(sorted(declared.inputs)) or "none"
+            if key not in declared:
+                known = ", ".join(sorted(declared)) or "none"
                 raise InvalidPolicy((f"{document}: inputs: '{key}' is not declared; declared: {known}",))
             # Data and models are declared as a mapping with a path, literals as themselves.
-            path = f"inputs.{key}.path" if isinstance(declared.inputs[key], dict) else f"inputs.{key}"
+            path = f"inputs.{key}.path" if isinstance(declared[key], dict) else f"inputs.{key}"
             overrides.append({path: value})
         return load_job(source=document, params_override=overrides)
     except (OSError, ValueError, yaml.YAMLError, AzureError) as error:
         raise InvalidPolicy((f"{document}: not an Azure ML job: {error}",)) from error
-
-
-@dataclass(frozen=True)
-class _Declared:
-    inputs: Mapping[str, Any]
-    tags: Mapping[str, str]
-
-
-def _declared_inputs(document: Path) -> _Declared:
-    content = yaml.safe_load(document.read_text(encoding="utf-8"))
-    if not isinstance(content, dict):
-        raise InvalidPolicy((f"{document}: not an Azure ML job: the document is not a mapping",))
-    return _Declared(content.get("inputs") or {}, content.get("tags") or {})
 
 
 class AzureMLTraining:
@@ -186,12 +175,12 @@ class AzureMLTraining:
         self._jobs.cancel(run_id)
 
     def ended(self, launchers: Collection[Launcher], since: datetime, now: datetime) -> set[str]:
-        return set()  # its runs are jobs, and `Jobs.ended` tells of them
+        return set()  # its runs are jobs, which `Jobs.ended` includes
 
 
 class AzureMLRegistry:
-    """Implements ModelRegistry. Azure ML writes a version as a whole, tags and all, and without a condition. So it is
-    written soon, or not at all: a minute later somebody may have taken away the tags that deploy it.
+    """Implements ModelRegistry. Azure ML has no conditional write, and writes a version as a whole, with all its tags.
+    So a write is sent soon or not at all: a minute later somebody may have removed the tags that deploy the version.
     """
 
     def __init__(
@@ -228,8 +217,8 @@ class AzureMLRegistry:
             self._client().models.create_or_update(entity)
 
     def set_tags(self, model: str, version: str, tags: Mapping[str, str]) -> None:
-        """As the port says. A tag that somebody else sets between the reading and the writing is lost. The SDK writes
-        every version as one that is not archived.
+        """As in the port. A tag that somebody else sets between reading and writing is lost. The SDK writes every
+        version as not archived.
         """
         with translated(f"tag {model}:{version}"), self._soon():
             entity = self._client().models.get(model, version)

@@ -1,0 +1,1 @@
+"""Azure Monitor: measurements, missed events and traffic from Log Analytics."""

@@ -15,8 +15,8 @@ from anew.core.policies.evidence import EvidenceSpec, LogQuery
 from anew.core.policies.policy import Policy
 from anew.errors import AzureRefused, AzureUnavailable
 
-# Column names of the v1 monitor's metrics follow the SDK's constants; that they arrive in AppMetrics like this
-# is unverified (docs/reference/azure.md).
+# The columns are the v1 monitor's metrics by the SDK's constants. Whether they reach AppMetrics under these names is
+# unverified (docs/reference/azure.md).
 DRIFT_QUERY = """
 AppMetrics
 | where Name == "datadrift_coefficient"
@@ -35,7 +35,7 @@ AmlRunStatusChangedEvent
 
 
 class LogAnalytics:
-    """Implements EvidenceSource for `log_analytics`. The client is made when first needed."""
+    """Implements EvidenceReader for `log_analytics`. The client is created when it is first needed."""
 
     def __init__(self, client: Callable[[], LogsQueryClient], workspace_id: str | None) -> None:
         self._client = client
@@ -53,22 +53,27 @@ class LogAnalytics:
         absent = {"metric", "value"} - set(frame.columns)
         if absent:
             raise AzureRefused(f"the query for {policy.model} returns no column {' or '.join(sorted(absent))}")
-        return [_signal(row, now) for row in frame.to_dict("records")]
+        signals = [_signal(row, now) for row in frame.to_dict("records")]
+        return [signal for signal in signals if signal.at <= now]  # the window of `frame` ends later
 
     def frame(self, text: str, workspace_id: str | None, window: timedelta, now: datetime) -> pd.DataFrame:
-        """The first table of a query's answer. Raises AzureUnavailable for a partial one: half the evidence is none."""
+        """The first table of the query's result, from *window* before *now* until five minutes after it.
+
+        Raises AzureUnavailable for a partial result, which is no evidence.
+        """
         target = workspace_id or self._workspace_id
         if target is None:
             raise AzureRefused(
-                "no Log Analytics workspace is named", advice="Set azure.log_analytics_workspace_id in the settings"
+                "no Log Analytics workspace is configured",
+                advice="Set azure.log_analytics_workspace_id in the settings",
             )
         with translated("query Log Analytics"):
-            answer = self._client().query_workspace(target, text, timespan=(now - window, now + timedelta(minutes=5)))
-        if isinstance(answer, LogsQueryPartialResult):
+            result = self._client().query_workspace(target, text, timespan=(now - window, now + timedelta(minutes=5)))
+        if isinstance(result, LogsQueryPartialResult):
             raise AzureUnavailable("Log Analytics answered only in part")
-        if not answer.tables:
+        if not result.tables:
             return pd.DataFrame()
-        return pd.DataFrame(answer.tables[0].rows, columns=answer.tables[0].columns)
+        return pd.DataFrame(result.tables[0].rows, columns=result.tables[0].columns)
 
 
 def _signal(row: dict[Any, Any], now: datetime) -> Signal:

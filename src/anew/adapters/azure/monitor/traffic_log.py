@@ -1,4 +1,4 @@
-"""What online deployments answered, counted by Log Analytics in its own place: buckets travel, rows do not."""
+"""The requests that online deployments answered. Log Analytics counts them, so that buckets are sent, not rows."""
 
 import re
 from collections import Counter, defaultdict
@@ -14,8 +14,8 @@ from anew.core.rollouts.histograms import GROWTH, SLACK, STEPS, latency_bound, s
 from anew.core.rollouts.traffic import RequestStats
 from anew.errors import AzureRefused
 
-# 408 the model took too long, 424 its container answered anything but 200, 429 it got more than it can handle
-# ("Troubleshoot online endpoints", Microsoft Learn). Other 4xx are of the caller's making: a wrong key, a wrong path.
+# 408: the model took too long; 424: its container did not answer 200; 429: it got more requests than it can handle
+# ("Troubleshoot online endpoints", Microsoft Learn). The caller causes the other 4xx: a wrong key, a wrong path.
 MODEL_ERRORS: Final = (408, 424, 429)
 
 REQUESTS_QUERY: Final = """
@@ -28,8 +28,8 @@ AmlOnlineEndpointTrafficLog
 | summarize requests = count(), errors = countif(failed) by deployment = DeploymentName, bucket
 """
 
-# `anew_score` is what a scoring script prints, a number or a list of numbers in one line of JSON, whatever a logger
-# puts before it. The console log names its endpoint only in the resource's id.
+# A scoring script prints `anew_score`, a number or a list of numbers, in one line of JSON; a logger may put any text
+# before it. The console log names its endpoint only in the resource id.
 SCORES_QUERY: Final = r"""
 AmlOnlineEndpointConsoleLog
 | where TimeGenerated >= datetime({since}) and TimeGenerated < datetime({until})
@@ -46,12 +46,12 @@ AmlOnlineEndpointConsoleLog
 | summarize scores = count() by deployment = DeploymentName, bucket
 """
 
-_NAME: Final = re.compile(r"[A-Za-z0-9-]+")
+_NAME: Final = re.compile(r"[A-Za-z0-9-]+")  # the characters that Azure allows
 
 
 class LogAnalyticsTraffic:
-    """Implements TrafficLog. Times of a window are those of the rows, which arrive minutes later
-    (core/rollouts/canary.INGESTION_LAG): a later look at the same window may count more.
+    """Implements TrafficLog. Rows arrive minutes after their time (core/rollouts/canary.INGESTION_LAG), so reading the
+    same window later may count more.
     """
 
     def __init__(self, logs: LogAnalytics) -> None:
@@ -60,7 +60,9 @@ class LogAnalyticsTraffic:
     def read(
         self, endpoint: str, deployments: Collection[str], since: datetime, until: datetime, *, scores: bool
     ) -> Mapping[str, RequestStats]:
-        _refuse_other_names([endpoint, *deployments])
+        for name in (endpoint, *deployments):
+            if not _NAME.fullmatch(name):  # names go into the text of a query
+                raise AzureRefused(f"{name!r} is not a name of an endpoint or a deployment")
         if not deployments or until <= since:
             return dict.fromkeys(deployments, RequestStats())
         answers = _answers(self._frame(REQUESTS_QUERY, endpoint, deployments, since, until))
@@ -100,13 +102,6 @@ def _score_counts(frame: pd.DataFrame) -> dict[str, dict[float, int]]:
     for row in frame.to_dict("records"):
         scores[str(row["deployment"])][score_bound(int(row["bucket"]))] = int(row["scores"])
     return scores
-
-
-def _refuse_other_names(names: Iterable[str]) -> None:
-    """Names go into the text of a query: only what Azure allows in a name may."""
-    for name in names:
-        if not _NAME.fullmatch(name):
-            raise AzureRefused(f"{name!r} is no name of an endpoint or deployment")
 
 
 def _moment(at: datetime) -> str:
