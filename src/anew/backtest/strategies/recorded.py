@@ -8,14 +8,14 @@ from datetime import datetime
 from itertools import groupby
 from typing import Any
 
-from anew.backtest.strategies.policies import metrics_asked, rules_of, would_have_retrained
+from anew.backtest.strategies.policies import rules_of, would_have_retrained
 from anew.core.base.metrics import canonical_metric
 from anew.core.decisions.decide import compile_policy, decide
 from anew.core.decisions.decision import Outcome
 from anew.core.evidence.facts import series_of
 from anew.core.evidence.signals import Evidence, Signal
 from anew.core.policies.policy import Policy
-from anew.core.rules.documents import looks_back
+from anew.core.rules.rule import needs_of
 
 _OUTCOMES = tuple(outcome for outcome in Outcome if outcome is not Outcome.ROLL_BACK)
 """What a replay can come to. It knows of no releases, so that `prefer_rollback` never holds."""
@@ -74,7 +74,7 @@ def replay_signals(policy: Policy, signals: Sequence[Signal], name: str) -> Reco
             retrained.append(Retrained(now, decision.tree.sentence))
     shown = {canonical_metric(signal.metric) for signal in signals}
     outcomes = {outcome: counts[outcome] for outcome in _OUTCOMES}
-    return RecordedReplay(name, outcomes, tuple(retrained), metrics_asked(policy) - shown)
+    return RecordedReplay(name, outcomes, tuple(retrained), needs_of(*rules_of(policy)).metrics - shown)
 
 
 class _Known:
@@ -84,7 +84,7 @@ class _Known:
 
     def __init__(self, policy: Policy) -> None:
         self._least = policy.evidence.min_rows
-        self._looks_back = any(looks_back(rule) for rule in rules_of(policy))
+        self._past_readings = needs_of(*rules_of(policy)).past_readings
         self._newest: dict[tuple[str | None, ...], list[Signal]] = {}
         self._since: list[Signal] = []
 
@@ -95,13 +95,13 @@ class _Known:
         for signal in counted:
             measured.setdefault((signal.metric, *series_of(signal)), []).append(signal)
         self._newest |= measured
-        if self._looks_back:
+        if self._past_readings:
             self._since += counted
 
     def evidence(self, model_since: datetime | None) -> Evidence:
         """What to decide on, now that the serving model is of this age."""
         newest = [signal for series in self._newest.values() for signal in series]
-        if not self._looks_back:
+        if not self._past_readings:
             return Evidence(tuple(newest))
         if model_since is None:
             return Evidence(tuple(self._since))

@@ -14,7 +14,7 @@ from anew.core.policies.deploy import Deploy
 from anew.core.policies.evidence import EvidenceRules
 from anew.core.policies.gate import Evaluation, Gate
 from anew.core.policies.limits import Limits
-from anew.core.rules.documents import Rule
+from anew.core.rules.rule import Rule
 
 LINEAGE_PREFIX = "anew_"
 
