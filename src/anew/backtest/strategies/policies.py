@@ -1,4 +1,4 @@
-"""A YAML policy as a contender: at each batch it decides on what the stream can show, as it would in production."""
+"""A YAML policy as a contender: at each batch it decides on the signals of the stream, as it would in production."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ SHOWN = frozenset(_DRIFT) | _GAIN | {_ACCURACY, _ERROR, _COEFFICIENT}
 
 @dataclass(frozen=True)
 class PolicyContender:
-    """A policy to be replayed. `period` is how much time a batch stands for: cooldowns and windows count by it."""
+    """A policy to be replayed. `period` is the time that a batch stands for: cooldowns and windows count by it."""
 
     policy: Policy
     name: str
@@ -42,7 +42,7 @@ class PolicyContender:
 
     @cached_property
     def unseen(self) -> frozenset[str]:
-        """Metrics the policy asks for and no stream can show; rules on them stay unknown."""
+        """Metrics the policy needs and a stream does not have; rules on them stay unknown."""
         return needs_of(*rules_of(self.policy)).metrics - SHOWN
 
     def _decider_for(self, cost: float) -> Decider:
@@ -61,7 +61,7 @@ def would_have_retrained(policy: Policy, times: Iterable[datetime]) -> History:
 
 
 def rules_of(policy: Policy) -> list[Rule]:
-    """What a policy decides by: `when`, and `block_when` if it has one."""
+    """The rules of a policy: `when`, and `block_when` if it has one."""
     return [rule for rule in (policy.when, policy.block_when) if rule is not None]
 
 
@@ -72,7 +72,7 @@ def _decide(compiled: CompiledPolicy, reader: "_Reader", moment: Moment) -> bool
 
 
 class _Reader:
-    """What a policy reads of a moment: only the metrics its rules ask for, since some take long to compute."""
+    """Reads a policy's signals of a moment: only the metrics its rules need, because some take long to compute."""
 
     def __init__(self, policy: Policy, period: timedelta) -> None:
         self._policy = policy
@@ -127,7 +127,7 @@ class _Reader:
         ]  # fmt: skip
 
     def _monitor(self, moment: Moment) -> list[Signal]:
-        """What Azure ML's default monitor would have reported, breached or not, on each batch since the training."""
+        """The reports of Azure ML's default monitor, breached or not, on each batch since the training."""
         return [
             Signal(
                 str(drift.metric), drift.value, SOURCE, self.at(batch), drift.feature,

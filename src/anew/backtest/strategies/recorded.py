@@ -1,4 +1,4 @@
-"""Policies replayed over signals that were recorded, where no labelled rows are at hand."""
+"""Policies replayed over recorded signals, where there are no labelled rows."""
 
 from bisect import bisect_right
 from collections import Counter
@@ -18,7 +18,7 @@ from anew.core.policies.policy import Policy
 from anew.core.rules.rule import needs_of
 
 _OUTCOMES = tuple(outcome for outcome in Outcome if outcome is not Outcome.ROLL_BACK)
-"""What a replay can come to. It knows of no releases, so that `prefer_rollback` never holds."""
+"""The outcomes of a replay. It has no releases, so `prefer_rollback` never applies."""
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,9 @@ class Retrained:
 
 @dataclass(frozen=True)
 class RecordedReplay:
-    """What a policy would have done: how often it came to each outcome, and when it would have retrained.
+    """The replay of a policy: how often it decided on each outcome, and when it would have retrained.
 
-    `unseen` are the metrics it asks for of which there is no signal; rules on them stay unknown.
+    `unseen` are the metrics it needs that have no signal; rules on them stay unknown.
     """
 
     policy: str
@@ -78,8 +78,8 @@ def replay_signals(policy: Policy, signals: Sequence[Signal], name: str) -> Reco
 
 
 class _Known:
-    """The signals a decision can depend on: the newest of each series, and where a rule looks back, all since the last
-    retraining. To hand over all of them each time would take minutes for a year of hours.
+    """The signals a decision can depend on: the newest of each series, and where a rule needs past readings, all since
+    the last retraining. Passing all of them each time would take minutes for a year of hours.
     """
 
     def __init__(self, policy: Policy) -> None:
@@ -99,7 +99,7 @@ class _Known:
             self._since += counted
 
     def evidence(self, model_since: datetime | None) -> Evidence:
-        """What to decide on, now that the serving model is of this age."""
+        """The evidence of a decision, given when the training of the serving model began."""
         newest = [signal for series in self._newest.values() for signal in series]
         if not self._past_readings:
             return Evidence(tuple(newest))
