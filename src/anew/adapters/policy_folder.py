@@ -129,7 +129,8 @@ def _defaults_beside(path: Path) -> tuple[_File, Placed] | None:
     for name in DEFAULTS:
         beside = path.parent / name
         if path.name not in DEFAULTS and beside.is_file():
-            return _read(beside), read_defaults_file(beside)
+            file = _read(beside)
+            return file, read_defaults(file.text, str(beside))
     return None
 
 

@@ -25,7 +25,7 @@ _Numbered = tuple[int, Mapping[str, Any]]
 def read_signals(path: Path) -> tuple[Signal, ...]:
     """The signals of a file, one a line, in the order of the file. An empty value was not measured.
 
-    Columns that nobody knows are ignored.
+    Other columns are ignored.
 
     Raises:
         InvalidStream: the file cannot be used; the message says which line and column, and why.
