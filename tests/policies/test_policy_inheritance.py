@@ -8,7 +8,7 @@ import pytest
 from anew.adapters.policy_folder import load_policies
 from anew.core.policies.policy import Policy
 from anew.core.policies.text import read_defaults, read_policies
-from anew.core.rules.documents import Threshold
+from anew.core.rules.threshold import Threshold
 from anew.errors import InvalidPolicy
 from tests.core.policies.samples import MINIMAL
 

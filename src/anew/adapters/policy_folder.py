@@ -11,7 +11,7 @@ from anew.core.base.document import Document
 from anew.core.decisions.policy_set import Policies, Sourced
 from anew.core.policies.deploy import Deploy
 from anew.core.policies.evidence import DriftOfWindow, EvidenceSpec, GainOfRetraining
-from anew.core.policies.layers import Layer, overlay
+from anew.core.policies.places import Placed, overlay
 from anew.core.policies.policy import AzureMLLauncher, Policy
 from anew.core.policies.text import PolicyText, read_defaults, read_policies
 from anew.errors import InvalidPolicy
@@ -48,11 +48,11 @@ class PolicyFolder:
 
 
 def _stamp(folder: Path) -> frozenset[tuple[str, int, int]] | None:
-    # Each flow run asks, and a folder may hold a thousand policies: names alone, without a Path for each.
+    # Called for each flow run, and a folder may hold a thousand policies: no Path is made for each.
     try:
         return frozenset((file.name, (known := file.stat()).st_mtime_ns, known.st_size) for file in _yaml_files(folder))
     except OSError:
-        return None  # whoever reads the policies is told what is wrong
+        return None  # reading the policies reports the reason
 
 
 def _yaml_files(folder: Path) -> list[os.DirEntry[str]]:
@@ -69,10 +69,10 @@ def load_policies(folder: Path) -> Policies:
     return load_policy_files(files)
 
 
-def load_policy_files(files: Sequence[Path], base: Layer | None = None, *, check_paths: bool = True) -> Policies:
+def load_policy_files(files: Sequence[Path], base: Placed | None = None, *, check_paths: bool = True) -> Policies:
     """The policies of these files, each laid over the `default.yaml` beside it, and over *base* below that.
 
-    `check_paths=False` leaves alone what the policies point to: a replay needs no job files. Raises InvalidPolicy.
+    `check_paths=False` does not check the files that policies point to: a replay needs none. Raises InvalidPolicy.
     """
     problems: list[str] = []
     found: list[_Found] = []
@@ -81,19 +81,19 @@ def load_policy_files(files: Sequence[Path], base: Layer | None = None, *, check
             found += _load(file, base, check_paths=check_paths)
         except InvalidPolicy as error:
             problems += error.problems
-    problems += _doubles(found)
+    problems += _duplicates(found)
     if problems:
         raise InvalidPolicy(tuple(dict.fromkeys(problems)))
     return Policies(tuple(entry for _, entry in found))
 
 
-def read_defaults_file(path: Path) -> Layer:
+def read_defaults_file(path: Path) -> Placed:
     """A `default.yaml`. Raises InvalidPolicy."""
     return read_defaults(_read(path).text, str(path))
 
 
 def policy_files(folder: Path) -> list[Path]:
-    """The YAML files directly in the folder, its defaults among them. Raises InvalidPolicy if there is no policy."""
+    """The YAML files directly in the folder, including its defaults. Raises InvalidPolicy if there is no policy."""
     if not folder.is_dir():
         raise InvalidPolicy((f"{folder}: there is no such folder",))
     try:
@@ -105,10 +105,10 @@ def policy_files(folder: Path) -> list[Path]:
     return files
 
 
-def _load(path: Path, base: Layer | None, *, check_paths: bool) -> list[_Found]:
+def _load(path: Path, base: Placed | None, *, check_paths: bool) -> list[_Found]:
     file, defaults = _read(path), _defaults_beside(path)
     below = base if defaults is None else defaults[1] if base is None else overlay(base, defaults[1])
-    # What a decision was made by is the file and the defaults under it.
+    # A decision depends on the file and on the defaults below it.
     digest = hashlib.sha256(file.raw + (defaults[0].raw if defaults else b"")).hexdigest()
     found = read_policies(file.text, str(path), below)
     if not check_paths:
@@ -125,11 +125,12 @@ def _load(path: Path, base: Layer | None, *, check_paths: bool) -> list[_Found]:
     return entries
 
 
-def _defaults_beside(path: Path) -> tuple[_File, Layer] | None:
+def _defaults_beside(path: Path) -> tuple[_File, Placed] | None:
     for name in DEFAULTS:
         beside = path.parent / name
         if path.name not in DEFAULTS and beside.is_file():
-            return _read(beside), read_defaults_file(beside)
+            file = _read(beside)
+            return file, read_defaults(file.text, str(beside))
     return None
 
 
@@ -145,7 +146,7 @@ def _read(path: Path) -> _File:
         raise InvalidPolicy((f"{path}:{line}: is not UTF-8 text: byte {error.start}",)) from error
 
 
-def _doubles(found: Sequence[_Found]) -> Iterator[str]:
+def _duplicates(found: Sequence[_Found]) -> Iterator[str]:
     first: dict[str, str] = {}
     for parsed, entry in found:
         model = entry.policy.model
@@ -158,7 +159,7 @@ def _doubles(found: Sequence[_Found]) -> Iterator[str]:
 
 
 class _Resolver:
-    """Resolves one policy's paths and collects those that lead nowhere."""
+    """Resolves one policy's paths and collects those that do not exist."""
 
     def __init__(self, parsed: PolicyText, folder: Path) -> None:
         self._parsed = parsed
@@ -191,29 +192,29 @@ def _with_absolute_paths(parsed: PolicyText, folder: Path) -> Policy:
     evaluate = policy.evaluate
     if evaluate.job is not None:
         evaluate = _with(evaluate, {"job": resolver.file(evaluate.job, "evaluate", "job")})
-    deploy = tuple(_absolute_code(rule, index, resolver) for index, rule in enumerate(policy.deploy))
+    deploy = tuple(_with_absolute_code(rule, index, resolver) for index, rule in enumerate(policy.deploy))
     if resolver.problems:
         raise InvalidPolicy(tuple(resolver.problems))
     retrain = _with(policy.retrain, {"launcher": launcher})
-    sources = tuple(_absolute_data(source, folder) for source in policy.evidence.sources)
+    sources = tuple(_with_absolute_data(source, folder) for source in policy.evidence.sources)
     evidence = _with(policy.evidence, {"sources": sources})
     return _with(policy, {"evidence": evidence, "retrain": retrain, "evaluate": evaluate, "deploy": deploy})
 
 
-def _absolute_data(source: EvidenceSpec, folder: Path) -> EvidenceSpec:
-    # Data may come and go: whether it is there is asked with each decision, and told there.
+def _with_absolute_data(source: EvidenceSpec, folder: Path) -> EvidenceSpec:
+    # Data files may come and go: each decision checks whether they exist.
     if isinstance(source, GainOfRetraining):
-        return _with(source, {"data": _located(source.data, folder)})
+        return _with(source, {"data": _absolute(source.data, folder)})
     if not isinstance(source, DriftOfWindow):
         return source
-    return _with(source, {"reference": _located(source.reference, folder), "window": _located(source.window, folder)})
+    return _with(source, {"reference": _absolute(source.reference, folder), "window": _absolute(source.window, folder)})
 
 
-def _located(text: str, folder: Path) -> str:
+def _absolute(text: str, folder: Path) -> str:
     return text if "://" in text else str((folder / text).resolve())
 
 
-def _absolute_code(rule: Deploy, index: int, resolver: _Resolver) -> Deploy:
+def _with_absolute_code(rule: Deploy, index: int, resolver: _Resolver) -> Deploy:
     if rule.code is None or rule.scoring_script is None:
         return rule
     code = resolver.folder(rule.code, "deploy", index, "code")

@@ -1,4 +1,4 @@
-"""Everything a replay looks up, computed once for a stream."""
+"""The results that replays look up, computed once for a stream."""
 
 from dataclasses import dataclass
 from functools import cached_property

@@ -1,4 +1,4 @@
-"""What was right about single rows, summed up to batches: accuracies of models, and what their surrogates scored."""
+"""Correct predictions of single rows, summed up to batches: accuracies of models, and scores of their surrogates."""
 
 from typing import Final
 
@@ -34,7 +34,7 @@ def measure(windows: Windows, work: Work) -> Arrays:
 
 
 class _Surrogates:
-    """Sums up what a group of surrogates scored.
+    """Sums up the scores of a group of surrogates.
 
     The errors are of paired differences, from what fresh and older ones got right on the same rows. Because the
     newest come first, only what the fresh ones got right has to be remembered.

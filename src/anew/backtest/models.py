@@ -23,7 +23,7 @@ class Model(Protocol):
 
 
 class _Constant:
-    """What is left to learn from rows of one class."""
+    """The model of rows that all have one class."""
 
     def __init__(self, label: int) -> None:
         self._label = label

@@ -1,4 +1,4 @@
-"""The best that could have been done: exact dynamic programming over all ways to place the retrainings.
+"""The best possible retrainings, with hindsight: exact dynamic programming over all ways to place them.
 
 The oracle knows every later batch, so no policy reaches it; what a policy costs beyond it is its regret.
 """

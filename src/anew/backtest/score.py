@@ -1,4 +1,4 @@
-"""What a replay is worth: accuracy, retrainings, how many of them were needless, cost, and cost beyond the oracle's."""
+"""The score of a replay: accuracy, retrainings, how many of them were needless, cost, and cost beyond the oracle's."""
 
 from dataclasses import dataclass
 
@@ -41,7 +41,7 @@ def score(benchmark: Benchmark, policy: str, played: Replay, cost: float, lowest
     """Score a replay; `lowest` is the oracle's cost."""
     total = total_cost(played, cost)
     needless = needless_retrainings(benchmark.accuracy, benchmark.first, played.retrained)
-    # Sums in another order differ in the last digits; below the oracle nobody can be.
+    # Sums in another order differ in the last digits, but no cost is below the oracle's.
     return Score(policy, cost, played.accuracy, len(played.retrained), needless, total, max(0.0, total - lowest))
 
 

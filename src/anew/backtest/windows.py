@@ -56,7 +56,7 @@ def _answers(windows: Windows, processes: int) -> Iterator[tuple[int, Hits]]:
         with _one_thread():
             yield from map(partial(_score, windows), reversed(windows.models))
         return
-    # Spawned, since a fork of a process whose OpenMP threads have run may hang.
+    # Spawned, because a fork of a process whose OpenMP threads have run may hang.
     with ProcessPoolExecutor(
         processes, mp_context=get_context("spawn"), initializer=_remember, initargs=(windows,)
     ) as pool:
@@ -79,7 +79,7 @@ def _one_thread() -> Any:
     """On windows of a few thousand rows, threads cost more than they bring: each process uses one from here on, or
     within the context this is used as.
     """
-    # Only what is loaded can be limited.
+    # Only libraries that are already loaded can be limited.
     import_module("sklearn.ensemble")
     from threadpoolctl import threadpool_limits
 

@@ -1,4 +1,4 @@
-"""How long work is done: in how many processes, with which cache, and who hears of its progress."""
+"""How long computations run: the number of processes, the cache, and the reports of progress."""
 
 import hashlib
 import json
@@ -17,13 +17,13 @@ Arrays = dict[str, npt.NDArray[Any]]
 
 
 class Progress(Protocol):
-    """Hears what is being done, and how much of it is."""
+    """Receives the stage of the work, and how much of it is done."""
 
     def __call__(self, stage: str, done: int, total: int) -> None: ...
 
 
 def silent(stage: str, done: int, total: int) -> None:
-    """Progress nobody listens to."""
+    """Reports no progress."""
 
 
 @dataclass(frozen=True)

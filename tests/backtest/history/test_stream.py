@@ -5,8 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from anew.backtest import Stream, prepare, read_stream, shuffled
-from anew.backtest.strategies import replay
+from anew.backtest import Stream, prepare, read_stream, replay, shuffled
 from anew.backtest.strategies.baselines import azure_ml_default, evidently_default
 from anew.errors import InvalidStream
 from tests.backtest.made_streams import ROWS, stream_file

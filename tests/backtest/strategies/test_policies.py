@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from anew.backtest import Benchmark, Moment, Stream, prepare, shuffled
-from anew.backtest.strategies import replay
+from anew.backtest import Benchmark, Moment, Stream, prepare, replay, shuffled
 from anew.backtest.strategies.baselines import adaptive, azure_ml_default, published_gain_cusum
 from anew.backtest.strategies.domain import domain_coefficient
 from anew.backtest.strategies.policies import PolicyContender

@@ -13,10 +13,10 @@ from anew.backtest import (
     lowest_cost,
     prepare,
     read_stream,
+    replay,
     run_backtest,
 )
 from anew.backtest.score import needless_retrainings, total_cost
-from anew.backtest.strategies import replay
 from anew.core.drift import DriftValue
 from tests.backtest.made_streams import stream_file
 

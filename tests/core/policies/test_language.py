@@ -9,7 +9,7 @@ from anew.core.base.metrics import canonical_metric
 from anew.core.policies.limits import FreezeWeekly
 from anew.core.policies.policy import Policy
 from anew.core.policies.text import read_policies
-from anew.core.rules.documents import metrics_of
+from anew.core.rules.rule import needs_of
 from anew.errors import InvalidPolicy
 from tests.core.rules.samples import COMPOSED, EVERY_SPECIMEN, rule_of
 
@@ -198,7 +198,7 @@ def test_every_rule_survives_yaml_and_its_own_json(document: dict[str, Any]) -> 
     ],
 )
 def test_the_metrics_a_rule_asks_for_are_known_in_one_spelling(document: dict[str, Any], expected: set[str]) -> None:
-    assert metrics_of(rule_of(document)) == {canonical_metric(name) for name in expected}
+    assert needs_of(rule_of(document)).metrics == {canonical_metric(name) for name in expected}
 
 
 # --- limits and evidence ----------------------------------------------------------------------------------

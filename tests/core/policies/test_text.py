@@ -118,6 +118,47 @@ def test_all_mistakes_of_a_file_are_found_at_once_in_line_order() -> None:
     assert [problem.split(": ")[0] for problem in problems(text)] == ["p.yaml:1", "p.yaml:7", "p.yaml:9"]
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("model: elec2", "model: .nan"),
+        ("accuracy, below: 0.76", "accuracy, 1: 0.76"),
+        ("{stage: staging}", "{1: staging}"),
+        ("limits: {cooldown: PT1H}", "limits: {cooldown: 7d, cooldown: 24}"),
+    ],
+)
+def test_one_mistake_is_one_problem(old: str, new: str) -> None:
+    """A value that YAML already refused is not refused again for being absent."""
+    assert len(problems(changed(old, new))) == 1
+    assert len(problems(changed(old, new) + "models: [{mode: shadow}]\n")) == 1
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        (
+            "{kind: threshold, metric: accuracy, below: 0.76}",
+            "{kind: cel, expr: 'true', variables: {x: {metric: psi, aggregat: max}}}",
+            (
+                "p.yaml:8: when.rules[1].variables.x.aggregat: 'aggregat' is not known; "
+                "allowed: metric, feature, aggregate; did you mean 'aggregate'?"
+            ),
+        ),
+        (
+            "{stage: staging}",
+            "{stage: {prefx: s}}",
+            (
+                "p.yaml:15: deploy[1].match.stage.prefx: 'prefx' is not known; "
+                "allowed: in, prefix, regex; did you mean 'prefix'?"
+            ),
+        ),
+    ],
+)
+def test_unknown_key_below_own_keys(old: str, new: str, expected: str) -> None:
+    """Below keys of the user's own choice, the allowed keys are known too."""
+    assert expected in problems(changed(old, new))
+
+
 def test_rules_nested_in_rules_keep_their_path() -> None:
     text = changed("{kind: threshold, metric: accuracy, below: 0.76}", "{kind: not, rule: {kind: any, rules: [7]}}")
     assert problems(text) == ("p.yaml:8: when.rules[1].rule.rules[0]: must be a mapping, not 7",)

@@ -10,8 +10,7 @@ from anew.core.evidence.facts import arrange
 from anew.core.evidence.history import Attempt, AttemptState, History
 from anew.core.evidence.signals import Signal
 from anew.core.evidence.tree import Node, Verdict
-from anew.core.rules.documents import Rule
-from anew.core.rules.judging import compile_rule
+from anew.core.rules.rule import Rule, compile_rule
 
 NOW = datetime(2026, 7, 14, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from anew.core.evidence.history import Attempt, AttemptState, History
 from anew.core.evidence.tree import Verdict
 from anew.core.rules.cel import CelError, compile_expression
-from anew.core.rules.documents import Rule
+from anew.core.rules.rule import Rule
 from tests.core.rules.samples import HOUR, NOW, judge, reading, retrained, rule, verdict
 
 YES, NO, UNKNOWN, ERROR = Verdict.YES, Verdict.NO, Verdict.UNKNOWN, Verdict.ERROR

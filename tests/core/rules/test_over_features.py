@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anew.core.evidence.tree import Verdict
-from anew.core.rules.documents import Rule
+from anew.core.rules.rule import Rule
 from tests.core.rules.samples import judge, reading, rule, rule_of, verdict
 
 YES, NO, UNKNOWN = Verdict.YES, Verdict.NO, Verdict.UNKNOWN
@@ -49,7 +49,7 @@ def test_a_share_written_as_a_fraction_is_reached_by_exactly_that_many(features:
 def test_a_feature_that_two_sources_measured_is_one_feature() -> None:
     signals = [reading(0.5, feature="a", source=name) for name in ("drift", "log_analytics")]
     node = judge(SHARE, [*signals, reading(0.1, feature="b"), reading(0.1, feature="c")])
-    assert (node.verdict, node.sentence) == (NO, "1 of 3 features have psi above 0.2; 50% are asked for")
+    assert (node.verdict, node.sentence) == (NO, "1 of 3 features have psi above 0.2; 50% are required")
 
 
 @pytest.mark.parametrize("over", [SHARE, WEIGHTED])

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from anew.core.base.metrics import MONITOR_FAILED
 from anew.core.evidence.signals import Signal
 from anew.core.evidence.tree import Verdict
-from anew.core.rules.documents import Rule
+from anew.core.rules.rule import Rule
 from tests.core.rules.samples import (
     DAY,
     HOUR,

@@ -12,8 +12,9 @@ from anew.core.evidence.facts import arrange
 from anew.core.evidence.history import History
 from anew.core.evidence.signals import Signal
 from anew.core.evidence.tree import Node, Verdict
-from anew.core.rules.documents import AllOf, AnyOf, MonitorBreach, Not, Rule, Threshold
-from anew.core.rules.judging import compile_rule
+from anew.core.rules.monitors import MonitorBreach
+from anew.core.rules.rule import AllOf, AnyOf, Not, Rule, compile_rule
+from anew.core.rules.threshold import Threshold
 
 AT = datetime(2026, 7, 14, tzinfo=UTC)
 YES, NO, UNKNOWN = Verdict.YES, Verdict.NO, Verdict.UNKNOWN
@@ -134,7 +135,7 @@ def test_a_good_score_is_no_breach_although_azure_tags_it_as_one(metric: str) ->
 def test_a_value_without_threshold_counts_on_the_monitors_word_and_says_so(threshold: float | None) -> None:
     node = judge(BREACH, breach("Custom", 4.6, threshold))
     assert node.verdict is YES
-    assert "on the monitor's word" in node.sentence
+    assert "according to the monitor" in node.sentence
 
 
 def test_a_breach_without_readable_details_is_unknown() -> None:

@@ -38,7 +38,7 @@ def awaiting_approval() -> Play:
 
 def notifications(play: Play) -> list[Notification]:
     assert isinstance(play.engine.notifier, MemoryNotifier)
-    return play.engine.notifier.told
+    return play.engine.notifier.sent
 
 
 def evaluations(play: Play) -> int:

@@ -141,6 +141,6 @@ def test_each_end_is_notified_once() -> None:
     until(play, RolloutState.LIVE)
     play.tick(minutes=5)
 
-    told = [news.kind for news in cast(Any, play.engine.notifier).told if news.kind.startswith("rollout")]
+    told = [news.kind for news in cast(Any, play.engine.notifier).sent if news.kind.startswith("rollout")]
 
     assert told == ["rollout.baking", "rollout.live"]

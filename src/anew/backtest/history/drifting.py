@@ -1,11 +1,11 @@
-"""Drift between the training window of a model and a later batch, computed when somebody asks."""
+"""Drift between the training window of a model and a later batch, computed on demand."""
 
 from anew.backtest.history.stream import Stream
 from anew.core.drift import Drift, Metric, ReferenceProfile, drift_table, profile_reference
 
 
 class DriftMemory:
-    """Drift of a stream's features. Policies ask for the same again at each cost, so what was computed is kept."""
+    """Drift of a stream's features. Results are kept, because each policy needs the same ones again at each cost."""
 
     def __init__(self, stream: Stream, window: int) -> None:
         self._stream = stream

@@ -1,4 +1,4 @@
-"""Recorded signals in a CSV or JSON Lines file: how they are read, and what is refused."""
+"""Reads recorded signals from a CSV or JSON Lines file, and refuses lines that are not signals."""
 
 import csv
 import json
@@ -17,15 +17,15 @@ OPTIONAL: Final = ("feature", "rows", "threshold", "monitor", "error", "noise_fl
 _ADVICE: Final = (
     f"Signals are a CSV or JSON Lines file with the columns {', '.join(REQUIRED)}, optionally {', '.join(OPTIONAL)}"
 )
-_YEARS: Final = range(1900, 9000)  # so that no duration of a policy leads out of the calendar
+_YEARS: Final = range(1900, 9000)  # keeps every date plus or minus a policy's duration within the calendar
 
 _Numbered = tuple[int, Mapping[str, Any]]
 
 
 def read_signals(path: Path) -> tuple[Signal, ...]:
-    """The signals of a file, one a line, in the order of the file. A value that is empty was not measured.
+    """The signals of a file, one a line, in the order of the file. An empty value was not measured.
 
-    Columns that nobody knows are ignored.
+    Other columns are ignored.
 
     Raises:
         InvalidStream: the file cannot be used; the message says which line and column, and why.

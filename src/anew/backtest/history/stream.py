@@ -1,4 +1,4 @@
-"""A history of labelled rows in batches: how it is read from a file, and what is refused."""
+"""A history of labelled rows in batches: reads it from a file, and refuses files that are none."""
 
 import hashlib
 from collections.abc import Collection, Mapping
@@ -121,7 +121,7 @@ def _read(path: Path) -> "pd.DataFrame":
         raise InvalidStream(f"{path} is neither Parquet nor CSV")
     try:
         return getattr(pd, reader)(path)
-    # pandas and pyarrow raise errors of their own for a file that is not what its name says.
+    # pandas and pyarrow raise errors of their own for a file whose content does not match its name.
     except (OSError, ValueError) as error:
         raise InvalidStream(f"{path} cannot be read: {str(error)[:200]}") from error
 

@@ -1,4 +1,4 @@
-"""What a policy is compared with: never, fixed periods, every batch, what monitoring tools do by default, and ours."""
+"""Baselines to compare with: never, fixed periods, every batch, the defaults of monitoring tools, and anew's rules."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -41,7 +41,7 @@ def default_contenders() -> tuple[Contender, ...]:
 
 
 def never() -> Contender:
-    """Keep the first model for ever."""
+    """Keep the first model."""
     return Contender("never", lambda _: lambda _: False, weighs_cost=False)
 
 
@@ -78,7 +78,7 @@ def adaptive(cost: float, settings: AdaptiveGain | None = None) -> Decider:
 def _distances(moment: Moment) -> dict[str, float]:
     """Wasserstein of each numeric feature, Jensen-Shannon of each other."""
     distances: dict[str, float] = {}
-    # In this order, so that the Wasserstein distance of a numeric feature is what remains.
+    # In this order, so that the Wasserstein distance of a numeric feature replaces the other.
     for metric in (Metric.JENSEN_SHANNON, Metric.WASSERSTEIN):
         for drift in moment.drift():
             if isinstance(drift, DriftValue) and drift.metric is metric:

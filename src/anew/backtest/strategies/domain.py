@@ -10,7 +10,7 @@ import numpy as np
 from anew.backtest.strategies.replay import Moment
 
 _FOLDS: Final = 3
-_ROWS: Final = 1000  # of each side: more change the third digit and take seconds
+_ROWS: Final = 1000  # of each side: more rows change only the third digit, and take seconds
 
 
 def domain_coefficient(moment: Moment) -> float | None:
@@ -24,7 +24,7 @@ def domain_coefficient(moment: Moment) -> float | None:
 
     stream, champion = moment.stream, moment.champion
     sides = (stream.span(champion - moment.window + 1, champion), stream.span(moment.batch, moment.batch))
-    # As many rows of each side: weighing them instead makes the classifier's binning ten times as slow.
+    # As many rows of each side: weighting them instead makes the classifier's binning ten times as slow.
     count = min(_ROWS, *(side.stop - side.start for side in sides))
     if count < _FOLDS:
         return None

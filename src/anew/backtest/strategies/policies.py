@@ -1,4 +1,4 @@
-"""A YAML policy as a contender: at each batch it decides on what the stream can show, as it would in production."""
+"""A YAML policy as a contender: at each batch it decides on the signals of the stream, as it would in production."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from anew.core.evidence.history import Attempt, AttemptState, History
 from anew.core.evidence.signals import Evidence, Signal
 from anew.core.gain.signals import AGEING, ANTICIPATED, GAIN, PENDING, SHORTFALL, TYPICAL_ERROR, signals_of_gain
 from anew.core.policies.policy import Policy
-from anew.core.rules.documents import Rule, looks_back, metrics_of, monitors_asked, weighs_cost
+from anew.core.rules.rule import Rule, needs_of
 
 SOURCE = "stream"
 START = datetime(2000, 1, 3, tzinfo=UTC)
@@ -29,7 +29,7 @@ SHOWN = frozenset(_DRIFT) | _GAIN | {_ACCURACY, _ERROR, _COEFFICIENT}
 
 @dataclass(frozen=True)
 class PolicyContender:
-    """A policy to be replayed. `period` is how much time a batch stands for: cooldowns and windows count by it."""
+    """A policy to be replayed. `period` is the time that a batch stands for: cooldowns and windows count by it."""
 
     policy: Policy
     name: str
@@ -38,24 +38,18 @@ class PolicyContender:
     @cached_property
     def contender(self) -> Contender:
         """The policy as a contender; the cost it weighs is the one it is replayed with."""
-        weighs = any(weighs_cost(rule) for rule in rules_of(self.policy))
-        return Contender(self.name, self._decider_for, weighs_cost=weighs)
+        return Contender(self.name, self._decider_for, weighs_cost=needs_of(*rules_of(self.policy)).cost)
 
     @cached_property
     def unseen(self) -> frozenset[str]:
-        """Metrics the policy asks for and no stream can show; rules on them stay unknown."""
-        return metrics_asked(self.policy) - SHOWN
+        """Metrics the policy needs and a stream does not have; rules on them stay unknown."""
+        return needs_of(*rules_of(self.policy)).metrics - SHOWN
 
     def _decider_for(self, cost: float) -> Decider:
         retrain = self.policy.retrain.model_copy(update={"cost": cost or self.policy.retrain.cost})
         compiled = compile_policy(self.policy.model_copy(update={"retrain": retrain}))
         reader = _Reader(self.policy, self.period)
         return lambda moment: _decide(compiled, reader, moment)
-
-
-def metrics_asked(policy: Policy) -> frozenset[str]:
-    """The canonical names of all metrics the policy's rules ask for."""
-    return frozenset[str]().union(*(metrics_of(rule) for rule in rules_of(policy)))
 
 
 def would_have_retrained(policy: Policy, times: Iterable[datetime]) -> History:
@@ -67,7 +61,7 @@ def would_have_retrained(policy: Policy, times: Iterable[datetime]) -> History:
 
 
 def rules_of(policy: Policy) -> list[Rule]:
-    """What a policy decides by: `when`, and `block_when` if it has one."""
+    """The rules of a policy: `when`, and `block_when` if it has one."""
     return [rule for rule in (policy.when, policy.block_when) if rule is not None]
 
 
@@ -78,16 +72,13 @@ def _decide(compiled: CompiledPolicy, reader: "_Reader", moment: Moment) -> bool
 
 
 class _Reader:
-    """What a policy reads of a moment: only the metrics its rules ask for, since some take long to compute."""
+    """Reads a policy's signals of a moment: only the metrics its rules need, because some take long to compute."""
 
     def __init__(self, policy: Policy, period: timedelta) -> None:
         self._policy = policy
         self._period = period
-        rules = rules_of(policy)
-        self._looks_back = any(looks_back(rule) for rule in rules)
-        self._metrics = metrics_asked(policy)
-        asked = frozenset[str | None]().union(*(monitors_asked(rule) for rule in rules))
-        self._monitors = frozenset(name or policy.monitors[0] for name in asked)
+        self._needs = needs_of(*rules_of(policy))
+        self._monitors = frozenset(name or policy.monitors[0] for name in self._needs.monitors)
 
     def at(self, batch: int) -> datetime:
         """When a batch ended."""
@@ -98,22 +89,22 @@ class _Reader:
 
     def signals(self, moment: Moment) -> list[Signal]:
         signals: list[Signal] = []
-        if self._metrics & {_ACCURACY, _ERROR}:
+        if self._needs.metrics & {_ACCURACY, _ERROR}:
             signals += self._performance(moment)
-        if self._metrics & _GAIN:
+        if self._needs.metrics & _GAIN:
             served = range(moment.champion + 2, moment.labelled + 1)
             signals += signals_of_gain(moment.gains, [self.at(b) for b in served], self.at(moment.batch), SOURCE)
-        if drift := [metric for name, metric in _DRIFT.items() if name in self._metrics]:
+        if drift := [metric for name, metric in _DRIFT.items() if name in self._needs.metrics]:
             signals += self._drift(moment, drift)
         if self._monitors:
             signals += self._monitor(moment)
-        if _COEFFICIENT in self._metrics:
+        if _COEFFICIENT in self._needs.metrics:
             value = domain_coefficient(moment)
             signals.append(Signal("drift_coefficient", value, SOURCE, self.at(moment.batch)))
         return signals
 
     def _batches(self, moment: Moment) -> range:
-        first = moment.champion + 1 if self._looks_back else moment.batch
+        first = moment.champion + 1 if self._needs.past_readings else moment.batch
         return range(first, moment.batch + 1)
 
     def _performance(self, moment: Moment) -> list[Signal]:
@@ -136,7 +127,7 @@ class _Reader:
         ]  # fmt: skip
 
     def _monitor(self, moment: Moment) -> list[Signal]:
-        """What Azure ML's default monitor would have reported, breached or not, on each batch since the training."""
+        """The reports of Azure ML's default monitor, breached or not, on each batch since the training."""
         return [
             Signal(
                 str(drift.metric), drift.value, SOURCE, self.at(batch), drift.feature,

@@ -1,4 +1,4 @@
-"""Policies replayed over signals that were recorded, where no labelled rows are at hand."""
+"""Policies replayed over recorded signals, where there are no labelled rows."""
 
 from bisect import bisect_right
 from collections import Counter
@@ -8,17 +8,17 @@ from datetime import datetime
 from itertools import groupby
 from typing import Any
 
-from anew.backtest.strategies.policies import metrics_asked, rules_of, would_have_retrained
+from anew.backtest.strategies.policies import rules_of, would_have_retrained
 from anew.core.base.metrics import canonical_metric
 from anew.core.decisions.decide import compile_policy, decide
 from anew.core.decisions.decision import Outcome
 from anew.core.evidence.facts import series_of
 from anew.core.evidence.signals import Evidence, Signal
 from anew.core.policies.policy import Policy
-from anew.core.rules.documents import looks_back
+from anew.core.rules.rule import needs_of
 
 _OUTCOMES = tuple(outcome for outcome in Outcome if outcome is not Outcome.ROLL_BACK)
-"""What a replay can come to. It knows of no releases, so that `prefer_rollback` never holds."""
+"""The outcomes of a replay. It has no releases, so `prefer_rollback` never applies."""
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,9 @@ class Retrained:
 
 @dataclass(frozen=True)
 class RecordedReplay:
-    """What a policy would have done: how often it came to each outcome, and when it would have retrained.
+    """The replay of a policy: how often it decided on each outcome, and when it would have retrained.
 
-    `unseen` are the metrics it asks for of which there is no signal; rules on them stay unknown.
+    `unseen` are the metrics it needs that have no signal; rules on them stay unknown.
     """
 
     policy: str
@@ -74,17 +74,17 @@ def replay_signals(policy: Policy, signals: Sequence[Signal], name: str) -> Reco
             retrained.append(Retrained(now, decision.tree.sentence))
     shown = {canonical_metric(signal.metric) for signal in signals}
     outcomes = {outcome: counts[outcome] for outcome in _OUTCOMES}
-    return RecordedReplay(name, outcomes, tuple(retrained), metrics_asked(policy) - shown)
+    return RecordedReplay(name, outcomes, tuple(retrained), needs_of(*rules_of(policy)).metrics - shown)
 
 
 class _Known:
-    """The signals a decision can depend on: the newest of each series, and where a rule looks back, all since the last
-    retraining. To hand over all of them each time would take minutes for a year of hours.
+    """The signals a decision can depend on: the newest of each series, and where a rule needs past readings, all since
+    the last retraining. Passing all of them each time would take minutes for a year of hours.
     """
 
     def __init__(self, policy: Policy) -> None:
         self._least = policy.evidence.min_rows
-        self._looks_back = any(looks_back(rule) for rule in rules_of(policy))
+        self._past_readings = needs_of(*rules_of(policy)).past_readings
         self._newest: dict[tuple[str | None, ...], list[Signal]] = {}
         self._since: list[Signal] = []
 
@@ -95,13 +95,13 @@ class _Known:
         for signal in counted:
             measured.setdefault((signal.metric, *series_of(signal)), []).append(signal)
         self._newest |= measured
-        if self._looks_back:
+        if self._past_readings:
             self._since += counted
 
     def evidence(self, model_since: datetime | None) -> Evidence:
-        """What to decide on, now that the serving model is of this age."""
+        """The evidence of a decision, given when the training of the serving model began."""
         newest = [signal for series in self._newest.values() for signal in series]
-        if not self._looks_back:
+        if not self._past_readings:
             return Evidence(tuple(newest))
         if model_since is None:
             return Evidence(tuple(self._since))

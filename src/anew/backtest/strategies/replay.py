@@ -1,4 +1,4 @@
-"""A policy replayed over a history: what it may know at each batch, and what it did."""
+"""A policy replayed over a history: its knowledge at each batch, and its retrainings."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ TOOL_METRICS = (Metric.WASSERSTEIN, Metric.JENSEN_SHANNON)
 
 @dataclass(frozen=True)
 class Moment:
-    """What a policy may know after batch `batch` was served and scored: nothing of any later batch.
+    """The knowledge of a policy after batch `batch` was served and scored: nothing of any later batch.
 
     `champion` is the last batch the serving model was trained on. Labels are known up to batch `labelled`.
     `retrained` are the batches after which it retrained so far.
@@ -54,7 +54,7 @@ class Moment:
 
     @cached_property
     def gains(self) -> GainEvidence:
-        """What a fresh model would have gained over the champion, by all surrogates."""
+        """The gain of a fresh model over the champion, by all surrogates."""
         return self._evidence(self.benchmark.gains)
 
     @cached_property
@@ -73,7 +73,7 @@ class Moment:
         return evidence_at(gains, champion=self.champion, labelled=self.labelled, now=self.batch, records=records)
 
     def drift(self, metrics: Sequence[Metric] = TOOL_METRICS) -> tuple[Drift, ...]:
-        """Drift of each feature of this batch against the champion's training window; computed when asked for."""
+        """Drift of each feature of this batch against the champion's training window, computed on demand."""
         return self.benchmark.drift.between(self.champion, self.batch, tuple(metrics))
 
 
@@ -85,7 +85,7 @@ class Decider(Protocol):
 
 @dataclass(frozen=True)
 class Replay:
-    """What a policy did: after which batches it retrained, and the accuracy on each scored batch."""
+    """The replay of a policy: after which batches it retrained, and the accuracy on each scored batch."""
 
     retrained: tuple[int, ...]
     accuracies: tuple[float, ...]
@@ -97,7 +97,7 @@ class Replay:
 
 
 def replay(benchmark: Benchmark, decider: Decider, *, labels_late: int = 0) -> Replay:
-    """Let the decider decide after each scored batch but the last, after which no model could prove anything.
+    """Let the decider decide after each scored batch but the last, after which no new model would be scored.
 
     `labels_late`: after how many batches the labels of a batch arrive. What is trained always has its own labels.
     """

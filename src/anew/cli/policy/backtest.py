@@ -11,7 +11,7 @@ from rich.console import Console
 
 from anew.cli.output import print_json
 from anew.core.base.document import parse_duration
-from anew.core.policies.layers import Layer
+from anew.core.policies.places import Placed
 from anew.errors import InvalidStream
 
 if TYPE_CHECKING:
@@ -179,12 +179,12 @@ def _all_in(folder: Path) -> list[Path]:
     return [file for file in files if file.name not in DEFAULTS or "when" in read_defaults_file(file).data]
 
 
-def placeholders() -> Layer:
-    """The parts that a replay does not use. With this layer below, a file needs only `when` and its limits."""
-    data = {
-        "model": "any",
-        "monitors": ["any"],
-        "retrain": {"launcher": {"kind": "aml", "job": "none"}},
-        "evaluate": {"job": "none"},
-    }
-    return Layer(data, {}, "placeholders")
+def placeholders() -> Placed:
+    """What a replay does not look at: with this below, a file need only hold `when` and its limits."""
+    from anew.core.policies.yaml_reader import read_yaml
+
+    launcher = "{launcher: {kind: aml, job: none}}"
+    text = f"{{model: any, monitors: [any], retrain: {launcher}, evaluate: {{job: none}}}}"
+    placed, _ = read_yaml(text, "placeholders")
+    assert placed is not None
+    return placed

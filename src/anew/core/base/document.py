@@ -1,4 +1,4 @@
-"""What every part of a policy document is made of: the strict base, names, and durations with their unit."""
+"""The parts of every policy document: its strict base class, names, and durations with their unit."""
 
 import re
 from datetime import datetime, timedelta
@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
 
-LONGEST = timedelta(days=3650)  # so that no policy can push `now - duration` out of the calendar
+LONGEST = timedelta(days=3650)  # keeps `now - duration` within the calendar
 
 _SHORT = re.compile(r"(\d{1,8})(s|m|h|d|w)", re.ASCII)
 _ISO = re.compile(
@@ -45,6 +45,10 @@ def duration_text(duration: timedelta) -> str:
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,254}$")]
 Text = Annotated[str, Field(min_length=1)]
+MetricName = Annotated[
+    Text,
+    Field(description="Compared without regard to case and underscores, as Azure spells one metric several ways."),
+]
 Scalar = str | int | float | bool
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Duration = Annotated[
@@ -82,6 +86,6 @@ LocalMoment = Annotated[
 
 
 class Document(BaseModel):
-    """Base of everything a policy holds: frozen, and a key that nobody knows is an error."""
+    """Base of all documents of a policy: frozen, and an unknown key is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)

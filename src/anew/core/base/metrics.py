@@ -3,7 +3,7 @@
 from enum import StrEnum
 from functools import lru_cache
 
-DETAILS_UNKNOWN = "breach"  # the metric of a signal whose monitor said "breached" and nothing anybody could read
+DETAILS_UNKNOWN = "breach"  # the metric of a signal whose monitor reported a breach without readable details
 MONITOR_FAILED = "monitor_failed"  # the metric of a monitor run that had no data, or broke
 
 
@@ -38,7 +38,7 @@ _ABOVE = (
     "RootMeanSquaredError",
     "LogLoss",
     "ErrorRate",
-    "gain",  # what a newly trained model would gain
+    "gain",  # the gain that a newly trained model would bring
 )
 _BELOW_PREFIX = "aggregated"  # the GenAI scores: AggregatedGroundednessPassRate and the like
 _SYNONYMS = {
@@ -70,7 +70,7 @@ def direction_of(metric: str) -> Worse | None:
     """The direction in which this metric gets worse, by its definition; None for a metric anew does not know.
 
     Azure's own component compares Accuracy, Precision and Recall the other way round (azureml-assets,
-    `evaluate_metrics_threshold.py`), so that a *good* accuracy is tagged as a breach: that is not followed here.
+    `evaluate_metrics_threshold.py`), so that it tags a *good* accuracy as a breach; anew does not follow it.
     """
     name = canonical_metric(metric)
     if name.startswith(_BELOW_PREFIX):
@@ -78,6 +78,17 @@ def direction_of(metric: str) -> Worse | None:
     return _DIRECTIONS.get(name)
 
 
-def known_metrics() -> list[str]:
-    """The metrics whose direction is known, as Azure spells them."""
-    return sorted((*_BELOW, *_ABOVE), key=str.casefold)
+def required_direction(metric: str) -> Worse:
+    """The direction in which this metric gets worse. Raises ValueError for a metric anew does not know."""
+    if (known := direction_of(metric)) is None:
+        names = ", ".join(sorted((*_BELOW, *_ABOVE), key=str.casefold))
+        raise ValueError(f"which way '{metric}' gets worse is not known: use 'above' or 'below'; known: {names}")
+    return known
+
+
+def check_direction(metric: str, given: Worse) -> None:
+    """Raises ValueError if this metric is known to get worse in the other direction."""
+    known = direction_of(metric)
+    if known is not None and known is not given:
+        falls = "falls" if known is Worse.BELOW else "rises"
+        raise ValueError(f"{metric} gets worse as it {falls}: use '{known}' or 'worse_than', not '{given}'")

@@ -7,7 +7,7 @@ _PLAIN_VERSION = re.compile(r"[0-9]{1,18}", re.ASCII)
 
 
 def version_order(version: str) -> tuple[int, int, str]:
-    """Sorts versions from old to new: numbers by value, and texts, whose age nobody can tell, before all numbers."""
+    """Sort key from old to new: numbers by value; texts, whose age is unknown, before all numbers."""
     return (1, int(version), "") if _PLAIN_VERSION.fullmatch(version) else (0, 0, version)
 
 
@@ -17,5 +17,5 @@ def is_newer(version: str, other: str) -> bool:
 
 
 def next_version(versions: Iterable[str]) -> str:
-    """The number after the highest one; versions that are not numbers do not count."""
+    """The number after the highest one; versions that are not numbers are ignored."""
     return str(max((version_order(version)[1] for version in versions), default=0) + 1)

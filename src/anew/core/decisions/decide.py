@@ -11,11 +11,10 @@ from anew.core.events.event import Cause, Event
 from anew.core.evidence.facts import Facts, arrange, series_of
 from anew.core.evidence.history import Force, History
 from anew.core.evidence.signals import Evidence, Missing, Signal
-from anew.core.evidence.tree import Node, Verdict
-from anew.core.evidence.verdicts import all_of
+from anew.core.evidence.tree import Node, Verdict, all_of
 from anew.core.policies.evidence import EvidenceRules
 from anew.core.policies.policy import Policy
-from anew.core.rules.judging import Judge, compile_rule
+from anew.core.rules.rule import Judge, compile_rule
 
 _BLOCK = "block_when"
 _STOPS = {Verdict.NO: Outcome.BLOCKED, Verdict.ERROR: Outcome.ERROR}
@@ -124,18 +123,13 @@ def _root(
     children: tuple[Node, ...],
     now: datetime,
 ) -> Node:
-    def sentence() -> str:
-        # That no limit holds is no reason to retrain, and where a block or a rollback decides nothing else does.
-        first_decides = outcome is Outcome.RETRAIN or conditions[0].rule in (_BLOCK, ROLLBACK)
-        deciding = conditions[:1] if first_decides else conditions
-        shadow = " (shadow: nothing is started)" if policy.mode == "shadow" else ""
-        reasons = "; ".join(node.sentence for node in deciding if node.verdict is verdict)
-        return f"{outcome}{shadow}: {reasons}"
-
-    def values() -> dict[str, str]:
-        return {"model": policy.model, "outcome": str(outcome), "mode": policy.mode, "now": now.isoformat()}
-
-    return Node("decision", verdict, sentence, values, children)
+    # That no limit holds is no reason to retrain, and where a block or a rollback decides nothing else does.
+    first_decides = outcome is Outcome.RETRAIN or conditions[0].rule in (_BLOCK, ROLLBACK)
+    deciding = conditions[:1] if first_decides else conditions
+    shadow = " (shadow: nothing is started)" if policy.mode == "shadow" else ""
+    reasons = "; ".join(node.sentence for node in deciding if node.verdict is verdict)
+    values = {"model": policy.model, "outcome": str(outcome), "mode": policy.mode, "now": now.isoformat()}
+    return Node("decision", verdict, f"{outcome}{shadow}: {reasons}", values, children)
 
 
 def _block(judge: Judge, facts: Facts) -> Node:
@@ -145,7 +139,7 @@ def _block(judge: Judge, facts: Facts) -> Node:
     child = judge(facts)
     verdict = {Verdict.YES: Verdict.NO, Verdict.NO: Verdict.YES}.get(child.verdict, child.verdict)
     words = {Verdict.NO: "blocked", Verdict.YES: "not blocked"}.get(verdict, "not blocked, though it cannot tell")
-    return Node(_BLOCK, verdict, lambda: f"{words}: {child.sentence}", None, (child,))
+    return Node(_BLOCK, verdict, f"{words}: {child.sentence}", children=(child,))
 
 
 def _forced(force: Force) -> Node:

@@ -1,7 +1,6 @@
 """Limits as nodes of a decision: what holds a retraining back although the rules fire. YES lets it pass."""
 
 from datetime import datetime, timedelta
-from typing import Any
 
 from anew.core.evidence.comparison import number
 from anew.core.evidence.history import AttemptState, History
@@ -74,16 +73,11 @@ def _cooldown(limits: Limits, history: History, now: datetime) -> Node:
     if last is None:
         return _NEVER_RETRAINED
     ends = last + length
-
-    def values() -> dict[str, Any]:
-        return {"cooldown_seconds": length.total_seconds(), "last": last.isoformat(), "ends": ends.isoformat()}
-
+    values = {"cooldown_seconds": length.total_seconds(), "last": last.isoformat(), "ends": ends.isoformat()}
     if now >= ends:
-        return Node("cooldown", Verdict.YES, lambda: f"the cooldown of {length} ended at {_moment(ends)}", values)
+        return Node("cooldown", Verdict.YES, f"the cooldown of {length} ended at {_moment(ends)}", values)
     because = "" if length == limits.cooldown else f", made longer than {limits.cooldown} by rejected candidates,"
-    return Node(
-        "cooldown", Verdict.NO, lambda: f"the cooldown of {length}{because} lasts until {_moment(ends)}", values
-    )
+    return Node("cooldown", Verdict.NO, f"the cooldown of {length}{because} lasts until {_moment(ends)}", values)
 
 
 def _max_retrainings(most: MaxRetrainings, history: History, now: datetime) -> Node:

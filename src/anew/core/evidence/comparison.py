@@ -1,21 +1,19 @@
-"""One signal held against a limit: the verdict, and how a person is told of it."""
+"""One signal held against a limit: the verdict, and the sentence that says so."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from math import isfinite
+from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any, NamedTuple
 
 from anew.core.base.metrics import DETAILS_UNKNOWN, Worse
 from anew.core.evidence.signals import Signal
-from anew.core.evidence.tree import Node, Verdict
+from anew.core.evidence.tree import Node, Verdict, any_of
 
-_YES, _NO, _UNKNOWN, _ABOVE = Verdict.YES, Verdict.NO, Verdict.UNKNOWN, Worse.ABOVE  # bound once: looked up often
 MOST_SHOWN = 3  # comparisons in one sentence; the node's values hold them all
 
 
 class Comparison(NamedTuple):
-    """One signal, the limit it was held against (None: the monitor's own word counts) and the verdict."""
+    """One signal, the limit it was held against (None: the monitor said that it is a breach) and the verdict."""
 
     signal: Signal
     limit: float | None
@@ -23,7 +21,7 @@ class Comparison(NamedTuple):
     verdict: Verdict
 
     def sentence(self) -> str:
-        """The comparison for a person, with where and when the value comes from."""
+        """The comparison for a person, with the source and day of the value."""
         signal = self.signal
         origin = f"({signal.source}, {signal.at.date().isoformat()})"
         if signal.metric == DETAILS_UNKNOWN:
@@ -31,8 +29,8 @@ class Comparison(NamedTuple):
         if signal.value is None or not math.isfinite(signal.value):
             return f"{named(signal)} has no value {origin}"
         if self.limit is None:
-            said = "is a breach on the monitor's word, no threshold known"
-            return f"{named(signal)} {number(signal.value)} {said} {origin}"
+            breach = "is a breach according to the monitor, its threshold is not known"
+            return f"{named(signal)} {number(signal.value)} {breach} {origin}"
         value, limit = numbers(signal.value, self.limit)
         if self.verdict is Verdict.UNKNOWN:
             rows = "" if signal.rows is None else f" of {signal.rows} rows"
@@ -42,7 +40,7 @@ class Comparison(NamedTuple):
         return f"{named(signal)} {value} {fires} {self.worse} {limit} {origin}"
 
     def values(self) -> dict[str, Any]:
-        """The comparison as JSON; what is not a finite number is null."""
+        """The comparison as JSON; a value that is not a finite number is null."""
         signal = self.signal
         return {
             "metric": signal.metric,
@@ -59,48 +57,37 @@ class Comparison(NamedTuple):
         }
 
 
-def verdict_of(signal: Signal, limit: float | None, worse: Worse) -> Verdict:
-    """The signal held against the limit (None: the monitor's own word counts). A value that is missing, not finite, or
-    within its noise is unknown.
-    """
-    value = signal.value
-    if value is None or not isfinite(value):
-        return _UNKNOWN
-    if limit is None:
-        return _YES
-    floor = signal.noise_floor
-    if worse is _ABOVE:
-        # When chance alone reaches the limit, a value that chance can explain says neither yes nor no.
-        if floor is not None and value <= floor and floor >= limit:
-            return _UNKNOWN
-        return _YES if value > limit else _NO
-    # The floor of a p-value is the level at which so many readings would not come about by chance.
-    if floor is not None and floor <= value < limit:
-        return _UNKNOWN
-    return _YES if value < limit else _NO
-
-
 def compare(signal: Signal, limit: float | None, worse: Worse) -> Comparison:
-    """The comparison with its verdict."""
-    return Comparison(signal, limit, worse, verdict_of(signal, limit, worse))
+    """The signal held against the limit; without a limit, the signal is a breach because the monitor said so.
+
+    A value that is missing, not finite, or within its noise is unknown.
+    """
+    value, floor = signal.value, signal.noise_floor
+    if value is None or not math.isfinite(value):
+        verdict = Verdict.UNKNOWN
+    elif limit is None:
+        verdict = Verdict.YES
+    elif worse is Worse.ABOVE:
+        # When chance alone reaches the limit, a value that chance can explain says neither yes nor no.
+        noise = floor is not None and value <= floor and floor >= limit
+        verdict = Verdict.UNKNOWN if noise else Verdict.YES if value > limit else Verdict.NO
+    else:
+        # The floor of a p-value is the level that this many readings do not reach by chance.
+        noise = floor is not None and floor <= value < limit
+        verdict = Verdict.UNKNOWN if noise else Verdict.YES if value < limit else Verdict.NO
+    return Comparison(signal, limit, worse, verdict)
 
 
-def node_of(
-    rule: str, verdict: Verdict, compared: Callable[[], Sequence[Comparison]], absent: str, asked: Mapping[str, Any]
-) -> Node:
-    """The node of a rule about signals: it tells of the comparisons that decided, which are made when somebody asks."""
-    return Node(
-        rule,
-        verdict,
-        lambda: _told(compared(), verdict) or absent,
-        lambda: {**asked, "compared": [each.values() for each in compared()]},
-    )
+def node_of(rule: str, compared: Sequence[Comparison], absent: str, asked: Mapping[str, Any]) -> Node:
+    """The node of a rule that fires when any of these comparisons does; its sentence shows those that decided.
 
-
-def _told(compared: Sequence[Comparison], verdict: Verdict) -> str:
-    deciding = [each for each in compared if each.verdict is verdict] or compared
+    Without comparisons it is unknown, and its sentence is *absent*.
+    """
+    verdict = any_of(each.verdict for each in compared) if compared else Verdict.UNKNOWN
+    deciding = [each for each in compared if each.verdict is verdict]
     more = f"; and {len(deciding) - MOST_SHOWN} more" if len(deciding) > MOST_SHOWN else ""
-    return "; ".join(each.sentence() for each in deciding[:MOST_SHOWN]) + more
+    sentence = "; ".join(each.sentence() for each in deciding[:MOST_SHOWN]) + more
+    return Node(rule, verdict, sentence or absent, {**asked, "compared": [each.values() for each in compared]})
 
 
 def named(signal: Signal) -> str:
@@ -114,7 +101,7 @@ def number(value: float) -> str:
 
 
 def numbers(value: float, limit: float) -> tuple[str, str]:
-    """Both short, unless short they would look the same."""
+    """Both short, unless their short forms are the same text."""
     short = number(value), number(limit)
     return short if value == limit or short[0] != short[1] else (repr(value), repr(limit))
 
@@ -128,5 +115,5 @@ def mean_of(values: Sequence[float]) -> float:
 
 
 def finite_or_none(value: float | None) -> float | None:
-    """The number, None for one that JSON cannot hold."""
+    """The number; None for one that JSON cannot hold."""
     return value if value is not None and math.isfinite(value) else None

@@ -1,4 +1,4 @@
-"""What the ledger knows that bears on a decision: earlier retrainings and the release in production."""
+"""The part of the ledger that a decision depends on: earlier retrainings, and the release in production."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -7,18 +7,18 @@ from itertools import takewhile
 
 
 class AttemptState(StrEnum):
-    """How an earlier retraining of the model ended, as far as limits care."""
+    """How an earlier retraining of the model ended, as far as limits depend on it."""
 
     OPEN = "open"
     REGISTERED = "registered"
     REJECTED = "rejected"  # its candidate did not pass the gate
     FAILED = "failed"
-    SUPERSEDED = "superseded"  # given up for a newer one, which its cooldown must not hold up
+    SUPERSEDED = "superseded"  # canceled for a newer one; its cooldown must not delay that one
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One retraining of the model. `charge` is what the budget was charged with, None when nobody noted it."""
+    """One retraining of the model. `charge` is in the budget's unit, None when it was not recorded."""
 
     id: str
     at: datetime
@@ -28,10 +28,10 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """The newest version of the model that its release gave all traffic, while it has it and was not sent back yet.
+    """The newest version of the model that a release gave all traffic, while it serves and was not rolled back.
 
-    `at` is when it took all traffic, `previous_version` what served before, None when nothing of the model did.
-    `goes_back` says that it is being sent back just now.
+    `at` is when it took all traffic; `previous_version` served before it, None when no version of the model did.
+    `is_rolling_back` while it is being rolled back.
     """
 
     version: str
@@ -42,8 +42,8 @@ class Release:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """What the ledger knows that bears on the decision: this model's retrainings, newest first, how many of other
-    models are under way, and its newest release, where a policy asks for that.
+    """This model's retrainings, newest first, the number of retrainings of other models under way, and the model's
+    newest release, where its policy needs that.
     """
 
     attempts: tuple[Attempt, ...] = ()
@@ -52,7 +52,7 @@ class History:
 
     @property
     def last_retraining_at(self) -> datetime | None:
-        """When the newest retraining began that was not superseded."""
+        """The start of the newest retraining that was not superseded."""
         for attempt in self.attempts:
             if attempt.state is not AttemptState.SUPERSEDED:
                 return attempt.at
@@ -65,17 +65,17 @@ class History:
 
     @property
     def superseded_in_a_row(self) -> int:
-        """How many retrainings were superseded since the last that was not, the one under way left out."""
+        """How many of the newest retrainings in a row were superseded, not counting the one under way."""
         past = (attempt for attempt in self.attempts if attempt.state is not AttemptState.OPEN)
         return sum(1 for _ in takewhile(lambda attempt: attempt.state is AttemptState.SUPERSEDED, past))
 
     def without_open(self) -> "History":
-        """The history as if the retraining under way had never been."""
+        """The history without the retraining under way."""
         return replace(self, attempts=tuple(each for each in self.attempts if each.state is not AttemptState.OPEN))
 
     @property
     def model_since(self) -> datetime | None:
-        """When the training of the newest registered version began: readings up to then are about another model."""
+        """The start of the training of the newest registered version: earlier readings are about another model."""
         for attempt in self.attempts:
             if attempt.state is AttemptState.REGISTERED:
                 return attempt.at
@@ -84,7 +84,7 @@ class History:
 
 @dataclass(frozen=True, slots=True)
 class Force:
-    """A person asked for a retraining whatever the rules say."""
+    """A person requested a retraining regardless of the rules."""
 
     by: str
     reason: str

@@ -1,6 +1,6 @@
-"""What a decision rests on: measured values, and what could not be measured.
+"""The evidence of a decision: values that were measured, and sources that gave none.
 
-A signal is a tuple, because a decision makes many and a frozen dataclass takes three times as long to make.
+A signal is a tuple, because a decision makes many of them and a frozen dataclass takes three times as long to make.
 """
 
 from dataclasses import dataclass
@@ -11,8 +11,8 @@ from typing import NamedTuple
 class Signal(NamedTuple):
     """One measured value about a model: from the event, a monitor's history, a query, or computed by anew.
 
-    `rows` it was computed from, and the standard `error` of the value; at or below `noise_floor` it says nothing,
-    because so much comes about by chance. None where nobody said.
+    `rows` is the number of rows it was computed from, `error` its standard error. A value at or below `noise_floor`
+    can be chance and says nothing. None where the source did not report it.
     """
 
     metric: str
@@ -29,7 +29,7 @@ class Signal(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """Evidence that was asked for and could not be had, with the reason."""
+    """A source that the policy names and that gave no evidence, with the reason."""
 
     source: str
     reason: str

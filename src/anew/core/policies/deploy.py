@@ -1,4 +1,4 @@
-"""Where the tags of a model version deploy it, how traffic is shifted to it, and what sends it back."""
+"""Where the tags of a model version deploy it, how traffic is shifted to it, and which checks roll it back."""
 
 import re
 from datetime import timedelta
@@ -12,7 +12,7 @@ MIRROR_AT_MOST = 50  # percent; Azure ML's documented limit
 
 
 class TagMatch(Document):
-    """A tag's value, when it does not have to be exactly one text."""
+    """A condition on a tag's value, where it need not be exactly one text."""
 
     in_: tuple[str, ...] | None = Field(default=None, alias="in", min_length=1)
     prefix: Text | None = None
@@ -33,12 +33,12 @@ def _way_of(value: object) -> str:
     return "way" if isinstance(value, dict | TagMatch) else "text"
 
 
-# Told apart by its shape, so that a mistake is named once and not for each way it could have been meant.
+# Distinguished by shape, so that a mistake is reported once and not for each member of the union.
 TagValue = Annotated[Annotated[str, Tag("text")] | Annotated[TagMatch, Tag("way")], Discriminator(_way_of)]
 
 
 class Step(Document):
-    """One stage of a rollout: a share of the live traffic, or of mirrored copies whose answers nobody gets."""
+    """One stage of a rollout: a share of the live traffic, or of mirrored copies whose answers are dropped."""
 
     traffic: int | None = Field(default=None, ge=1, le=100, description="Percent for the new deployment.")
     mirror: int | None = Field(default=None, ge=1, le=MIRROR_AT_MOST, description="Percent copied to it.")
@@ -53,9 +53,9 @@ class Step(Document):
 
 
 class Analysis(Document):
-    """What the new deployment's answers are held against: the old one's on the same traffic, by confidence bounds.
+    """The new deployment's answers are compared with the old one's on the same traffic, by confidence bounds.
 
-    A stage passes when every check does, goes back when one fails, and is held while one cannot tell.
+    A stage passes when every check passes, is rolled back when one fails, and waits while one is inconclusive.
     """
 
     max_error_increase: Number = Field(default=0.01, ge=0, le=1, description="As a share of the requests.")
@@ -66,11 +66,13 @@ class Analysis(Document):
         default=None, gt=0, le=1, description="Jensen-Shannon distance of the scores; needs them to be logged."
     )
     confidence: Annotated[float, Field(gt=0.5, lt=1, description="One-sided.")] = 0.95
-    every: Duration = Field(default=timedelta(minutes=1), description="Between two looks.")
-    failure_limit: int = Field(default=1, ge=0, description="Failed looks in a row that are still borne.")
-    error_limit: int = Field(default=4, ge=0, description="Looks in a row that could not be made and are still borne.")
+    every: Duration = Field(default=timedelta(minutes=1), description="Between two measurements.")
+    failure_limit: int = Field(default=1, ge=0, description="Failed measurements in a row that are tolerated.")
+    error_limit: int = Field(
+        default=4, ge=0, description="Measurements in a row that could not be made and are tolerated."
+    )
     inconclusive_for: Duration = Field(
-        default=timedelta(hours=24), description="How long a stage may be held before traffic goes back."
+        default=timedelta(hours=24), description="How long a stage may stay inconclusive before it is rolled back."
     )
 
 
@@ -78,7 +80,7 @@ EndpointName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{1,30}[a-z0-9]$")]
 
 
 class Deploy(Document):
-    """Where a model version with these tags goes. A text must be the tag's value exactly."""
+    """The endpoint of a model version with these tags. A text must be the tag's value exactly."""
 
     match: dict[str, TagValue] = Field(min_length=1)
     kind: Literal["online", "batch"] = "online"

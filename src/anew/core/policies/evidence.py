@@ -1,4 +1,4 @@
-"""What a policy may ask for besides the event itself: sources of signals, and which signals count."""
+"""The evidence of a policy besides the event itself: sources of signals, and which signals count."""
 
 from datetime import timedelta
 from typing import Annotated, Literal
@@ -58,7 +58,7 @@ class DriftOfWindow(Document):
 
 
 class GainOfRetraining(Document):
-    """What a newly trained model would gain, measured by small surrogate models on labelled batches (classification).
+    """The gain of a newly trained model, measured by small surrogate models on labelled batches (classification).
     Needs the extra `local`, and some seconds: surrogates are trained for each of the newest 42 batches.
     """
 
@@ -86,18 +86,18 @@ def kind_of(spec: EvidenceSpec) -> EvidenceKind:
 
 
 class EvidenceRules(Document):
-    """What to gather, and which of it counts."""
+    """The evidence to gather, and which of it counts."""
 
     sources: tuple[EvidenceSpec, ...] = ()
     max_age: Duration = Field(
         default=timedelta(days=30), description="A series whose newest value is older does not count."
     )
     min_rows: int = Field(
-        default=0, ge=0, description="Signals computed from fewer rows are left out; rows nobody told of are not."
+        default=0, ge=0, description="Signals computed from fewer rows are left out; those of unknown rows are not."
     )
     coalesce: Duration = Field(
         default=timedelta(0), description="How long to wait after an event for others, to decide about all at once."
     )
     on_missing: Literal["insufficient", "hold", "error"] = Field(
-        default="insufficient", description="The outcome when the rules cannot tell for want of evidence."
+        default="insufficient", description="The outcome when evidence is missing and the rules are therefore unknown."
     )

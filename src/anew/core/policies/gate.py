@@ -1,4 +1,4 @@
-"""What a new model must prove before it is registered: how it is evaluated, the gate, and who has to agree."""
+"""The checks of a new model before it is registered: its evaluation, the gate, and a person's approval."""
 
 from datetime import timedelta
 from typing import Annotated, Literal
@@ -54,9 +54,9 @@ class Floor(Document):
 
 
 class Inconclusive(Document):
-    """What an inconclusive gate does: wait for more labelled rows, evaluate again, and at last give the answer.
+    """After an inconclusive gate: wait for more labelled rows, evaluate again, and in the end give the answer.
 
-    All evaluations together keep the gate's confidence: the more of them there may be, the more each asks for.
+    All evaluations together keep the gate's confidence: the more of them there may be, the stricter each is.
     """
 
     keep_for: Duration = Field(default=timedelta(days=3), description="How long to wait in all.")
@@ -71,7 +71,7 @@ class Inconclusive(Document):
 
 
 class Approval(Document):
-    """A person has to agree before a version that passed is registered. No answer is a no."""
+    """A person has to approve a version that passed before it is registered. No answer is a rejection."""
 
     timeout: Duration = timedelta(days=3)
 

@@ -1,4 +1,4 @@
-"""What may hold a retraining back although the rules fire: cooldown, counts, budget, freezes."""
+"""Limits that hold a retraining back although the rules fire: cooldown, counts, budget, freezes."""
 
 import re
 from datetime import datetime, time, timedelta
@@ -81,7 +81,7 @@ class FreezeWeekly(Document):
     reason: Text
 
     def holds(self, now: datetime) -> bool:
-        """Whether the freeze is on at this (aware) moment, by the clock on the wall there."""
+        """Whether the freeze is on at this (aware) moment, by the local time there."""
         local = now.astimezone(ZoneInfo(self.timezone))
         clock, today = local.time(), WEEKDAYS[local.weekday()]
         yesterday = WEEKDAYS[local.weekday() - 1]
@@ -101,8 +101,8 @@ class MaxRetrainings(Document):
 
 
 class Budget(Document):
-    """At most so much money, or compute, for the model within a window. It fails closed: a retraining whose charge
-    nobody noted uses it up.
+    """At most so much money, or compute, for the model within a window. It fails closed: a retraining whose charge was
+    not recorded uses it up.
     """
 
     unit: Text = Field(description="A word for people, such as EUR or compute-hours.")
@@ -120,7 +120,7 @@ class Budget(Document):
 
 
 class Limits(Document):
-    """What holds a retraining back although the rules fire."""
+    """Limits that hold a retraining back although the rules fire."""
 
     cooldown: Duration = Field(
         default=timedelta(hours=24),
@@ -137,13 +137,13 @@ class Limits(Document):
     freeze: tuple[Freeze, ...] = ()
     in_flight: Literal["hold", "queue", "supersede"] = Field(
         default="hold",
-        description="New drift while a retraining of the model is under way: hold answers it at once, queue keeps it"
-        " until that one has ended, supersede cancels that one and trains anew (three times in a row at most).",
+        description="New drift while a retraining of the model is under way: hold decides at once not to retrain, queue"
+        " waits until that one has ended, supersede cancels that one and trains anew (at most three times in a row).",
     )
     prefer_rollback: Duration | None = Field(
         default=None,
-        description="Drift so soon after a release of the model took all traffic brings the version before it back,"
-        " once, instead of training another.",
+        description="Drift within this time after a release of the model took all traffic rolls back to the version"
+        " before it, once, instead of training another.",
     )
     max_concurrent: int | None = Field(
         default=None, ge=1, description="Retrainings under way at once, of all models; of one model it is always 1."

@@ -1,7 +1,7 @@
-"""The policy language: what one YAML document may say, as strict pydantic values.
+"""The policy language: the contents of one YAML document as strict pydantic values.
 
-A policy names a model, what counts as evidence of drift, when that evidence is reason enough to retrain, how
-to train, what the new model must prove, and where its tags deploy it.
+A policy names a model, its evidence of drift, the rules by which that evidence leads to a retraining, how to train,
+the gate that the new model must pass, and where its tags deploy it.
 """
 
 from datetime import timedelta
@@ -14,7 +14,7 @@ from anew.core.policies.deploy import Deploy
 from anew.core.policies.evidence import EvidenceRules
 from anew.core.policies.gate import Evaluation, Gate
 from anew.core.policies.limits import Limits
-from anew.core.rules.documents import Rule
+from anew.core.rules.rule import Rule
 
 LINEAGE_PREFIX = "anew_"
 
@@ -47,7 +47,7 @@ Launcher = Annotated[DataFactoryLauncher | AzureMLLauncher, Field(discriminator=
 
 
 class Adoption(Document):
-    """Trainings of others that the policy takes on when they complete: their candidates pass the same gate."""
+    """Trainings started by others that the policy adopts when they complete: their candidates pass the same gate."""
 
     experiment: Text
     tags: TagMap = Field(default={}, description="Tags the run must have, each with exactly this value.")
@@ -62,7 +62,7 @@ class Retrain(Document):
         default=0.1,
         gt=0,
         allow_inf_nan=False,
-        description="What one retraining costs, in accuracy x readings: 0.1 is worth ten points in one batch.",
+        description="The cost of one retraining, in accuracy x readings: 0.1 is worth ten points in one batch.",
     )
     output: str = Field(default="model", description="The output of the training job that is the candidate.")
     output_type: Literal["mlflow_model", "custom_model"] = "mlflow_model"
@@ -95,18 +95,18 @@ class Policy(Document):
         description="Monitors that watch it: v1 dataset monitor names, v2 signal names or monitor experiment names.",
     )
     mode: Literal["active", "shadow"] = Field(
-        default="active", description="shadow: decide for real, record it, and start nothing."
+        default="active", description="shadow: decide and record as usual, but start nothing."
     )
     notify_on: tuple[
         Literal["retrain", "roll_back", "hold", "blocked", "insufficient", "error", "registered", "rejected", "failed"],
         ...,
     ] = Field(
         default=("retrain", "roll_back", "blocked", "error", "registered", "rejected", "failed"),
-        description="Outcomes of decisions, and ends of retrainings, that are told of. What asks something always is.",
+        description="Outcomes of decisions and ends of retrainings to notify about; requests for approval always are.",
     )
     evidence: EvidenceRules = EvidenceRules()
     block_when: Rule | None = Field(
-        default=None, description="When this fires nothing is trained, whatever else fires: the data are bad."
+        default=None, description="While this fires nothing is trained, whatever else fires: the data are bad."
     )
     when: Rule
     limits: Limits = Limits()
@@ -116,7 +116,8 @@ class Policy(Document):
     register_: Register = Field(default=Register(), alias="register")
     deploy: tuple[Deploy, ...] = ()
     deploy_by: Literal["first", "all"] = Field(
-        default="first", description="Whether a version goes where the first rule that matches says, or every one."
+        default="first",
+        description="Whether the first rule that matches deploys a version, or every rule that matches.",
     )
 
     @model_validator(mode="after")

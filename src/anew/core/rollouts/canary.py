@@ -18,8 +18,7 @@ from enum import StrEnum, auto
 from itertools import accumulate
 from typing import Final
 
-from anew.core.evidence.tree import Node, Verdict
-from anew.core.evidence.verdicts import all_of
+from anew.core.evidence.tree import Node, Verdict, all_of
 from anew.core.policies.deploy import Analysis
 from anew.core.rollouts.score_shift import LEAST_SCORES, score_shift
 from anew.core.rollouts.traffic import RequestStats

@@ -1,18 +1,29 @@
-"""CEL expressions over flat, typed numbers: compiled and type-checked once, bool or nothing.
+"""Rule `cel`: one expression of the Common Expression Language over flat, typed numbers.
 
-The Common Expression Language has no loops over these inputs and no side effects. The one module that knows the engine
-(cel-expr-python, the C++ reference implementation): its run-time errors are *values*, whose content is truthy text.
+CEL has no loops over these inputs and no side effects. Expressions are compiled and type-checked when the policy is
+read. Only this module knows the engine (cel-expr-python, the C++ reference implementation): its run-time errors are
+*values*, whose content is truthy text.
 """
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from anew.core.base.document import Document, Text
+from anew.core.base.metrics import canonical_metric
+from anew.core.evidence.comparison import mean_of
+from anew.core.evidence.facts import Facts
+from anew.core.evidence.tree import Node, Verdict
+
+# --- the engine -------------------------------------------------------------------------------------------
 
 HOURS_SINCE = "hours_since_retraining"
 RETRAININGS = "retrainings"
-NEVER = 1e9  # hours; so that a model that was never retrained passes "hours_since_retraining > 72.0"
+NEVER = 1e9  # hours, for a model that was never retrained: it passes "hours_since_retraining > 72.0"
 _BUILT_IN = (HOURS_SINCE, RETRAININGS)
 
 
@@ -62,11 +73,80 @@ def compile_expression(text: str, variables: tuple[str, ...]) -> CompiledExpress
     return CompiledExpression(text, variables, expression)
 
 
-def _one_line(said: str) -> str:
-    return " ".join(said.split())[:200]
+def _one_line(text: str) -> str:
+    return " ".join(text.split())[:200]
 
 
-def _plain(said: str) -> str:
-    first = said.replace("INVALID_ARGUMENT:", "").replace("ERROR: <input>:", "at ").split("\n")[0]
-    hint = " (numbers are doubles: write 1.0, not 1)" if "(double, int)" in said or "(int, double)" in said else ""
+def _plain(message: str) -> str:
+    first = message.replace("INVALID_ARGUMENT:", "").replace("ERROR: <input>:", "at ").split("\n")[0]
+    mixed = "(double, int)" in message or "(int, double)" in message
+    hint = " (numbers are doubles: write 1.0, not 1)" if mixed else ""
     return f"is not a CEL expression: {' '.join(first.split())}{hint}"
+
+
+# --- the rule ---------------------------------------------------------------------------------------------
+
+
+class Variable(Document):
+    """A number for a CEL expression: the newest value of a metric, of one feature or aggregated over features."""
+
+    metric: Text
+    feature: str | None = None
+    aggregate: Literal["max", "min", "mean"] = "max"
+
+
+class Cel(Document):
+    """One CEL expression over numbers, for what no other kind says. It must be a bool. Besides the variables it
+    declares: `hours_since_retraining` (double; 1e9 when never retrained) and `retrainings` (int, of this model).
+    """
+
+    kind: Literal["cel"]
+    expr: Annotated[str, Field(min_length=1, max_length=2000)]
+    variables: dict[Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_]{0,63}$")], Variable] = Field(default={})
+
+    @model_validator(mode="after")
+    def _compiles(self) -> "Cel":
+        self.compiled()
+        return self
+
+    def compiled(self) -> CompiledExpression:
+        """The expression, type-checked. Raises ValueError."""
+        return compile_expression(self.expr, tuple(sorted(self.variables)))
+
+
+_AGGREGATES = {"max": max, "min": min, "mean": mean_of}
+
+
+def judge_cel(rule: Cel, facts: Facts) -> Node:
+    """YES only for a true; an error of the expression, or a value that is not a finite number, is an error."""
+    last = facts.history.last_retraining_at
+    hours = NEVER if last is None else (facts.now - last).total_seconds() / 3600
+    values: dict[str, float | int] = {HOURS_SINCE: hours, RETRAININGS: len(facts.history.attempts)}
+    for name, variable in rule.variables.items():
+        value = _value_of(variable, facts)
+        if value is None:
+            absent = f"there is no value of {variable.metric} for '{name}'"
+            return Node("cel", Verdict.UNKNOWN, absent, {"expr": rule.expr, "variables": _as_json(values)})
+        values[name] = value
+    outcome = rule.compiled().evaluate(values)
+    shown = {"expr": rule.expr, "variables": _as_json(values)}
+    if isinstance(outcome, CelError):
+        return Node("cel", Verdict.ERROR, f"{rule.expr} failed: {outcome.reason}", shown)
+    used = ", ".join(f"{name} = {value:.6g}" for name, value in values.items() if name in rule.expr)
+    sentence = f"{rule.expr} is {str(outcome).lower()}" + (f" with {used}" if used else "")
+    return Node("cel", Verdict.YES if outcome else Verdict.NO, sentence, shown)
+
+
+def _value_of(variable: Variable, facts: Facts) -> float | None:
+    found = [
+        signal.value
+        for signal in facts.newest(canonical_metric(variable.metric))
+        if signal.value is not None and (variable.feature is None or signal.feature == variable.feature)
+    ]
+    if not all(map(math.isfinite, found)):  # the max or min of such values depends on their order
+        return math.nan
+    return float(_AGGREGATES[variable.aggregate](found)) if found else None
+
+
+def _as_json(values: Mapping[str, float | int]) -> dict[str, float | int | None]:
+    return {name: value if math.isfinite(value) else None for name, value in values.items()}
