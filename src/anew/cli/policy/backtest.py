@@ -180,7 +180,7 @@ def _all_in(folder: Path) -> list[Path]:
 
 
 def placeholders() -> Placed:
-    """What a replay does not look at: with this below, a file need only hold `when` and its limits."""
+    """The parts that a replay does not use. With this layer below, a file needs only `when` and its limits."""
     from anew.core.policies.yaml_reader import read_yaml
 
     launcher = "{launcher: {kind: aml, job: none}}"
