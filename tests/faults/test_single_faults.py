@@ -106,7 +106,7 @@ def test_single_fault_changes_nothing_about_the_end(index: int, fault: Fault) ->
 def test_every_effect_is_among_the_points() -> None:
     writes = {
         "ledger.receive",
-        "ledger.claim",
+        "ledger.lease",
         "ledger.record_decision",
         "ledger.save_retraining",
         "ledger.add_rollout",

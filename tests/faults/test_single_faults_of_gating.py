@@ -101,4 +101,4 @@ def test_single_fault_registers_no_less_and_no_more(index: int, fault: Any) -> N
     assert isinstance(play.engine.notifier, MemoryNotifier)
     assert sum(news.kind == "approval.requested" for news in play.engine.notifier.told) <= 1
     said = [row.what for row in play.ledger.audit(retraining.id)]
-    assert [said.count(what) for what in ("held", "retried", "asked", "approved")] == [1, 1, 1, 1]
+    assert [said.count(what) for what in ("inconclusive", "retried", "asked", "approved")] == [1, 1, 1, 1]
