@@ -1,1 +1,1 @@
-"""The figures the README quotes, each by one command: python -m bench latency | demo | help."""
+"""Benchmarks: the figures the README quotes, each by one command. `python -m bench` lists them."""

@@ -1,55 +1,66 @@
-"""`python -m bench [NAME ...]`, the names being those of BENCHES: without one, all of them.
-
-`releases`, `peers-burst` and `peers-waiting` take minutes beside rivals, and are only run by name.
-"""
+"""`python -m bench NAME ...` runs benchmarks, `python -m bench all` those of `make bench`; no name lists them."""
 
 import sys
+from importlib import import_module
+from typing import NamedTuple
 
-from bench import (
-    backlog,
-    burst,
-    cold_demo,
-    decisions,
-    drift_metrics,
-    gate,
-    help_time,
-    intake,
-    latency,
-    prefect_stalls,
-    waiting,
-)
-from bench.peers import burst as peers_burst
-from bench.peers import waiting as peers_waiting
-from bench.releases import main as releases
+
+class Bench(NamedTuple):
+    """A module of this package with a `main`, and its line in the list."""
+
+    module: str
+    measures: str
+
 
 BENCHES = {
-    "help": help_time.main,
-    "decisions": decisions.main,
-    "drift": drift_metrics.main,
-    "gate": gate.main,
-    "intake": intake.main,
-    "latency": latency.main,
-    "burst": burst.main,
-    "waiting": waiting.main,
-    "backlog": backlog.main,
-    "demo": cold_demo.main,
-    "stalls": prefect_stalls.main,
+    "help": Bench("help_time", "time of `anew --help`"),
+    "decisions": Bench("decisions", "decisions per second on one core"),
+    "drift": Bench("drift_metrics", "drift of a million rows against a stored profile"),
+    "gate": Bench("gate", "the gate on 100,000 rows"),
+    "intake": Bench("intake", "events per second that the webhook stores, and its response times"),
+    "latency": Bench("latency", "one event to a launched run, by stage"),
+    "burst": Bench("burst", "up to 1,000 drift events to launched runs"),
+    "waiting": Bench("waiting", "10,000 runs to wait for, without events"),
+    "backlog": Bench("backlog", "reads of a ledger while many events wait"),
+    "demo": Bench("cold_demo", "the whole demo: time and peak memory"),
+    "stalls": Bench("prefect_stalls", "stalls of a Prefect server on SQLite"),
 }
-BY_NAME = {"releases": releases.main, "peers-burst": peers_burst.main, "peers-waiting": peers_waiting.main}
+RIVALS = {
+    "releases": Bench("releases.main", "200 releases, beside naive rollouts"),
+    "peers-burst": Bench("peers.burst", "`burst` with plain Prefect"),
+    "peers-waiting": Bench("peers.waiting", "`waiting` with plain Prefect and Airflow"),
+}
 
 
-def main() -> None:
-    """Run the benches named, or all."""
-    known = BENCHES | BY_NAME
-    names = [given for given in sys.argv[1:] if not given.startswith("--")] or list(BENCHES)
-    unknown = [name for name in names if name not in known]
-    if unknown:
-        sys.exit(f"no bench {', '.join(unknown)}; there are: {', '.join(known)}")
+def main(arguments: list[str]) -> None:
+    """Run the benchmarks named in *arguments*; words that begin with `--` are options of theirs."""
+    names = [word for word in arguments if not word.startswith("-")]
+    if not names or {"-h", "--help"} & set(arguments):
+        print(_help())
+        return
+    names = [name for word in names for name in (BENCHES if word == "all" else [word])]
+    known = BENCHES | RIVALS
+    if unknown := [name for name in names if name not in known]:
+        sys.exit(f"no benchmark named {', '.join(unknown)}\n\n{_help()}")
     for name in names:
         if len(names) > 1:
             print(f"== {name}", flush=True)
-        known[name]()
+        import_module(f"bench.{known[name].module}").main()
+
+
+def _help() -> str:
+    def listed(benches: dict[str, Bench]) -> str:
+        return "\n".join(f"  {name:<14} {bench.measures}" for name, bench in benches.items())
+
+    return f"""\
+Usage: python -m bench NAME ... [OPTIONS of the benchmark]
+
+{listed(BENCHES)}
+  {"all":<14} all of the above, one after the other (about an hour)
+
+Beside rivals, which takes minutes each:
+{listed(RIVALS)}"""
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

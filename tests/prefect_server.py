@@ -1,8 +1,7 @@
-"""A real Prefect server for tests: SQLite in a temporary folder, analytics off, one for the whole session."""
+"""Real Prefect servers for tests: SQLite in a temporary folder, analytics off."""
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Generator, Iterator
@@ -12,6 +11,10 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+
+from anew.adapters.prefect.api import PrefectFlows
+from anew.demo.processes import free_port
+from anew.demo.stack import prefect_home
 
 _START = timedelta(minutes=2)
 
@@ -50,35 +53,32 @@ class PrefectServer:
 
     @contextmanager
     def worker(
-        self, pool: str, *arguments: str, cwd: Path | None = None, **variables: str
+        self, pool: str, *, cwd: Path | None = None, kind: str = "anew-in-process", **variables: str
     ) -> Generator[subprocess.Popen[bytes]]:
-        """An in-process worker on *pool*, stopped in the end; it logs to `worker.log` in the server's folder."""
-        command = ["prefect", "worker", "start", "--pool", pool, "--type", "anew-in-process", *arguments]
-        with _process(command, self.env | variables, cwd or self.home, self.home / "worker.log") as process:
+        """A worker of this type on *pool*, stopped in the end; it logs to `worker.log` in the server's folder."""
+        command = ["prefect", "worker", "start", "--pool", pool, "--type", kind]
+        with running(command, self.env | variables, cwd or self.home, self.home / "worker.log") as process:
             yield process
 
 
 @pytest.fixture(scope="session")
 def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
-    """A Prefect server that answers."""
-    from anew.adapters.prefect.api import PrefectFlows  # here, so that other tests need not wait for the engine
-
-    server = PrefectServer(f"http://127.0.0.1:{free_port()}/api", tmp_path_factory.mktemp("prefect"))
-    port = server.api_url.split(":")[2].split("/")[0]
-    env = {name: value for name, value in server.env.items() if name != "PREFECT_API_URL"}
-    log = server.home / "server.log"
-    command = ["anew.adapters.prefect.in_process.server", "--host", "127.0.0.1", "--port", port]
-    with _process(command, env, server.home, log) as process:
-        with PrefectFlows(server.api_url) as flows:
-            flows.wait_ready(_START, lambda _: _still_runs(process, log))
+    """A Prefect server that answers, started as anew starts it."""
+    with running_server(tmp_path_factory.mktemp("server"), "anew.adapters.prefect.in_process.server") as server:
         yield server
 
 
-def free_port() -> int:
-    """A port of the loopback that nobody listens on just now."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+@contextmanager
+def running_server(folder: Path, *module: str) -> Generator[PrefectServer]:
+    """A Prefect server that answers, started as `python -m MODULE ...` on the database that `make setup` migrated."""
+    port = str(free_port())
+    server = PrefectServer(f"http://127.0.0.1:{port}/api", prefect_home(folder))
+    env = {name: value for name, value in server.env.items() if name != "PREFECT_API_URL"}
+    log = server.home / "server.log"
+    with running([*module, "--host", "127.0.0.1", "--port", port], env, server.home, log) as process:
+        with PrefectFlows(server.api_url) as flows:
+            flows.wait_ready(_START, lambda _: _still_runs(process, log))
+        yield server
 
 
 def _still_runs(process: subprocess.Popen[bytes], log: Path) -> None:
@@ -86,7 +86,8 @@ def _still_runs(process: subprocess.Popen[bytes], log: Path) -> None:
 
 
 @contextmanager
-def _process(command: list[str], env: dict[str, str], cwd: Path, log: Path) -> Generator[subprocess.Popen[bytes]]:
+def running(command: list[str], env: dict[str, str], cwd: Path, log: Path) -> Generator[subprocess.Popen[bytes]]:
+    """The process `python -m COMMAND`, interrupted in the end."""
     with log.open("ab") as output, _interruptible():
         process = subprocess.Popen([sys.executable, "-m", *command], env=env, cwd=cwd, stdout=output, stderr=output)
     try:

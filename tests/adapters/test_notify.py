@@ -12,10 +12,10 @@ from anew.adapters.notify import AppriseNotifier, Notifiers, Resting, WithApprov
 from anew.adapters.prefect.api import PrefectFlows
 from anew.adapters.prefect.notifications import PrefectNotifier, notification_event
 from anew.core.retrainings.approval_links import ApprovalLinks, Permit
+from anew.demo.processes import free_port
 from anew.engine.base.ports import Notification
 from anew.engine.notifications.notification import APPROVAL_REQUESTED
 from anew.errors import InvalidSettings, NotificationFailed
-from tests.prefect_server import free_port
 
 # Apprise imports it for one of its channels.
 pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")

@@ -33,7 +33,7 @@ EFFECTS = {
     "endpoints.online.delete_deployment",
     "registry.set_tags",
     "ledger.receive",
-    "ledger.claim",
+    "ledger.lease",
     "ledger.record_decision",
     "ledger.save_retraining",
     "ledger.settle",

@@ -2,12 +2,10 @@
 
 import asyncio
 import contextlib
-import sys
 from collections.abc import Generator
 
 import uvicorn
 
-from anew.heap import freeze_heap
 from anew.webhook.app import Apps
 from anew.webhook.config import WebhookConfig
 from anew.webhook.head_limits import HeadLimitsProtocol
@@ -15,13 +13,10 @@ from anew.webhook.head_limits import HeadLimitsProtocol
 _CONNECTIONS = 1000
 _KEEP_ALIVE = 75  # seconds: longer than a proxy in front keeps connections, or it would send into closed ones
 _BACKLOG = 2048
-_SWITCH_SECONDS = 0.0002  # how long a thread that parses may block the event loop, or the thread that writes
 
 
 def serve(apps: Apps, config: WebhookConfig) -> None:
-    """Serve until a signal arrives; requests under way are still answered."""
-    freeze_heap()
-    sys.setswitchinterval(_SWITCH_SECONDS)
+    """Serve until a signal ends it; requests under way are answered first."""
     public = uvicorn.Server(server_config(apps, config))
     with asyncio.Runner(loop_factory=public.config.get_loop_factory()) as runner:
         runner.run(_serve_both(public, _Beside(_operator_config(apps, config))))

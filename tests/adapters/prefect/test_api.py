@@ -7,9 +7,9 @@ import pytest
 from msgspec import structs
 
 from anew.adapters.prefect.api import MAX_PAYLOAD, PrefectFlows, prefect_event
+from anew.demo.processes import free_port
 from anew.errors import PrefectUnavailable
 from tests.event_data import WORKSPACE, drift, registered
-from tests.prefect_server import free_port
 
 
 @pytest.fixture

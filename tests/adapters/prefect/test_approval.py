@@ -53,8 +53,13 @@ class Office:
         return waiting
 
     def form_of(self, retraining: Retraining, state: str = "Suspended") -> FlowRunView:
-        """The form of a retraining, once it is in this state."""
-        return _until(lambda: next((run for run in self.forms(retraining) if run.state == state), None))
+        """The form of a retraining, once it is in this state and, when suspended, can be filled in."""
+        form = _until(lambda: next((run for run in self.forms(retraining) if run.state == state), None))
+        if state == "Suspended":
+            # Prefect suspends the run before it has stored the fields of its form.
+            keys = self.api.get(f"/flow_runs/{form.id}").json()["state"]["state_details"]["run_input_keyset"]
+            _until(lambda: self.api.get(f"/flow_runs/{form.id}/input/{keys['schema']}").is_success or None)
+        return form
 
     def fill_in(self, form: FlowRunView, **values: Any) -> str:
         """What Prefect says to a form that was sent. A server on SQLite that is busy says 503, to be asked again."""
@@ -83,13 +88,13 @@ def office(prefect_api: PrefectServer, tmp_path_factory: pytest.TempPathFactory)
     folder = tmp_path_factory.mktemp("office")
     url = f"sqlite:///{folder / 'ledger.db'}"
     (folder / "anew.toml").write_text(SETTINGS.format(ledger=url))
-    prefect_api.cli("work-pool", "create", "anew", "--type", "anew-in-process", cwd=ROOT)
-    prefect_api.cli("--no-prompt", "deploy", "--name", DEPLOYMENT, cwd=ROOT)
     with (
         pytest.MonkeyPatch.context() as patch,
         PrefectFlows(prefect_api.api_url, attempts=10) as prefect,
         httpx.Client(base_url=prefect_api.api_url) as api,
     ):
+        prefect.ensure_pool("anew", "anew-in-process")
+        prefect_api.cli("--no-prompt", "deploy", "--name", DEPLOYMENT, cwd=ROOT)
         patch.setenv("ANEW_SETTINGS", str(folder / "anew.toml"))  # the worker inherits it
         with prefect_api.worker("anew", cwd=ROOT):
             ledger = SqlLedger.open(url)
@@ -124,7 +129,7 @@ def test_news_opens_a_form_whose_answer_is_written_down(office: Office) -> None:
     waiting = office.asked("yes")
     form = office.form_of(waiting)
 
-    said = _until_accepted(office, form, approve=True, reason="looks right", your_name="Ada")
+    said = office.fill_in(form, approve=True, reason="looks right", your_name="Ada")
 
     office.form_of(waiting, "Completed")
     answered = office.now_is(waiting)
@@ -136,7 +141,6 @@ def test_news_opens_a_form_whose_answer_is_written_down(office: Office) -> None:
 def test_form_that_is_not_filled_in_answers_nothing(office: Office) -> None:
     waiting = office.asked("empty")
     form = office.form_of(waiting)
-    time.sleep(0.5)
     incomplete = [{}, {"approve": True}, {"approve": True, "reason": " ", "your_name": "Ada"}, {"approve": "maybe"}]
 
     assert {office.fill_in(form, **values) for values in incomplete} == {"REJECT"}
@@ -151,7 +155,7 @@ def test_form_says_no_answer_of_its_own_after_another_door(office: Office) -> No
     decide_approval(office.ledger, waiting.id, False, "Grace", "seen worse", datetime.now(UTC))
     rejected = office.now_is(waiting)
 
-    _until_accepted(office, form, approve=True, reason="looks right", your_name="Ada")
+    assert office.fill_in(form, approve=True, reason="looks right", your_name="Ada") == "ACCEPT"
 
     office.form_of(waiting, "Completed")
     assert office.now_is(waiting) == rejected
@@ -191,14 +195,4 @@ def test_form_answered_elsewhere_is_withdrawn(office: Office) -> None:
     _patiently(lambda: sync_forms(office.ledger, forms, datetime.now(UTC)))
 
     assert office.form_of(waiting, "Cancelled")
-    assert not _patiently(lambda: sync_forms(office.ledger, forms, datetime.now(UTC))).withdrawn
-
-
-def _until_accepted(office: Office, form: FlowRunView, **values: Any) -> str:
-    # Prefect makes the run suspended before it has stored what its form looks like.
-    said = ""
-    for _ in range(50):
-        if (said := office.fill_in(form, **values)) == "ACCEPT":
-            break
-        time.sleep(0.1)
-    return said
+    assert not _patiently(lambda: keep_forms(office, forms, datetime.now(UTC))).withdrawn

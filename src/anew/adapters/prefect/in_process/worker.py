@@ -37,8 +37,6 @@ from prefect.states import Cancelled, Pending
 from prefect.workers.base import BaseJobConfiguration, BaseVariables, BaseWorker, BaseWorkerResult
 from pydantic import PrivateAttr
 
-from anew.adapters.prefect.in_process.clients import async_client, sync_client
-
 TYPE: Final = "anew-in-process"
 
 _SET_DIRECTORY = "prefect.deployments.steps.set_working_directory"
@@ -243,10 +241,9 @@ class Execution:
     def run(self) -> None:
         """Run to the end. The flow's own failure is in the run's state, not in `error`."""
         try:
-            with sync_client():
-                outcome = run_flow(self._flow, flow_run=self.flow_run, return_type="state")
-                if inspect.iscoroutine(outcome):
-                    asyncio.run(self._watched(outcome))
+            outcome = run_flow(self._flow, flow_run=self.flow_run, return_type="state")
+            if inspect.iscoroutine(outcome):
+                asyncio.run(self._watched(outcome))
         except asyncio.CancelledError:
             pass  # the engine has reported it
         except BaseException as error:  # noqa: BLE001
@@ -264,8 +261,7 @@ class Execution:
 
     async def _watched(self, outcome: Coroutine[Any, Any, Any]) -> None:
         self._loop, self._task = asyncio.get_running_loop(), asyncio.current_task()
-        async with async_client():
-            await outcome
+        await outcome
 
 
 class FlowCache:
