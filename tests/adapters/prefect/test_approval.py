@@ -195,4 +195,4 @@ def test_form_answered_elsewhere_is_withdrawn(office: Office) -> None:
     _patiently(lambda: sync_forms(office.ledger, forms, datetime.now(UTC)))
 
     assert office.form_of(waiting, "Cancelled")
-    assert not _patiently(lambda: keep_forms(office, forms, datetime.now(UTC))).withdrawn
+    assert not _patiently(lambda: sync_forms(office.ledger, forms, datetime.now(UTC))).withdrawn
