@@ -15,9 +15,11 @@ from anew.adapters.azure.sending import refuse_late
 from anew.adapters.ledger import SqlLedger
 from anew.adapters.policy_folder import load_policies
 from anew.core.decisions.policy_set import Policies
+from anew.core.policies.deploy import EndpointKind
 from anew.core.policies.evidence import EvidenceKind
+from anew.core.policies.policy import LauncherKind
 from anew.engine.base.context import Engine, Timing
-from anew.engine.base.ports import EvidenceReader, Notifier
+from anew.engine.base.ports import Endpoints, EvidenceReader, Notifier, TrainingLauncher
 from anew.settings import Entra, Settings
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from azure.monitor.query import LogsQueryClient
 
     from anew.adapters.azure.entra.tokens import EntraVerifier
+    from anew.adapters.azure.machine_learning.workspace import AzureMLJobs
     from anew.adapters.azure.monitor.log_analytics import LogAnalytics
     from anew.adapters.prefect.api import PrefectFlows
     from anew.core.retrainings.approval_links import ApprovalLinks
@@ -211,13 +214,10 @@ def build_engine(settings: Settings, actor: str, policies: Policies | None = Non
     """
     ledger = open_ledger(settings)
     access = within_quota(azure_access(settings), ledger, settings.azure.subscription_id)
-    from anew.adapters.azure.data_factory.launcher import DataFactoryTraining
-    from anew.adapters.azure.machine_learning.batch_endpoints import BatchEndpoints
     from anew.adapters.azure.machine_learning.missed_events import AzureMissedEvents
     from anew.adapters.azure.machine_learning.mlflow_tracking import MlflowTracking
     from anew.adapters.azure.machine_learning.monitor_history import AzureMonitorHistory
-    from anew.adapters.azure.machine_learning.online_endpoints import OnlineEndpoints
-    from anew.adapters.azure.machine_learning.workspace import AzureMLJobs, AzureMLRegistry, AzureMLTraining
+    from anew.adapters.azure.machine_learning.workspace import AzureMLJobs, AzureMLRegistry
     from anew.adapters.azure.monitor.traffic_log import LogAnalyticsTraffic
 
     ml = cache(lambda: ml_client(settings, access))
@@ -225,18 +225,14 @@ def build_engine(settings: Settings, actor: str, policies: Policies | None = Non
     tracking = MlflowTracking(ml, access.credential, cloud=settings.azure.cloud)
     jobs = AzureMLJobs(ml, logs, tracking)
     monitors = AzureMonitorHistory(tracking)
-    factory = data_factory_client(settings, access)
     return Engine(
         ledger=ledger,
         policies=load_policies(settings.policies) if policies is None else policies,
         workspace=settings.workspace,
-        launchers={
-            "adf": DataFactoryTraining(factory, settings.azure.resource_group, settings.azure.data_factory),
-            "aml": AzureMLTraining(jobs),
-        },
+        launchers={kind: _launcher(settings, access, jobs, kind) for kind in get_args(LauncherKind)},
         jobs=jobs,
         registry=AzureMLRegistry(ml),
-        endpoints={"online": OnlineEndpoints(ml), "batch": BatchEndpoints(ml)},
+        endpoints={kind: _endpoints(ml, kind) for kind in get_args(EndpointKind)},
         traffic_log=LogAnalyticsTraffic(logs),
         readers=evidence_readers(settings, get_args(EvidenceKind)),
         missed=AzureMissedEvents(logs, ml, settings.workspace, monitors.experiment_id),
@@ -251,6 +247,35 @@ def build_engine(settings: Settings, actor: str, policies: Policies | None = Non
         ),
         map_concurrently=in_threads,
     )
+
+
+def _launcher(settings: Settings, access: AzureAccess, jobs: "AzureMLJobs", kind: LauncherKind) -> TrainingLauncher:
+    match kind:
+        case "adf":
+            from anew.adapters.azure.data_factory.launcher import DataFactoryTraining
+
+            factory = data_factory_client(settings, access)
+            return DataFactoryTraining(factory, settings.azure.resource_group, settings.azure.data_factory)
+        case "aml":
+            from anew.adapters.azure.machine_learning.workspace import AzureMLTraining
+
+            return AzureMLTraining(jobs)
+        case _:
+            assert_never(kind)
+
+
+def _endpoints(ml: Callable[[], "MLClient"], kind: EndpointKind) -> Endpoints:
+    match kind:
+        case "online":
+            from anew.adapters.azure.machine_learning.online_endpoints import OnlineEndpoints
+
+            return OnlineEndpoints(ml)
+        case "batch":
+            from anew.adapters.azure.machine_learning.batch_endpoints import BatchEndpoints
+
+            return BatchEndpoints(ml)
+        case _:
+            assert_never(kind)
 
 
 def notifier(settings: Settings) -> Notifier:

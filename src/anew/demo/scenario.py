@@ -28,7 +28,7 @@ _AFTERMATH = 2  # batches
 
 
 @dataclass(frozen=True)
-class Stream:
+class DemoStream:
     """A model, the data it scores, and the monitor that watches it."""
 
     model: str
@@ -76,7 +76,7 @@ class Scenario:
         self._narrator = narrator
         self._azure = LocalAzure(stack.addresses.local_azure)
 
-    def prepare(self, stream: Stream) -> None:
+    def prepare(self, stream: DemoStream) -> None:
         """Create the past: earlier rows, and a first version trained on them and registered with its tags."""
         self._azure.create_stream(
             stream.model,
@@ -91,13 +91,13 @@ class Scenario:
         rows = stream.batch_rows * stream.history_batches
         self._narrator.step(f"{stream.model}:1 trained on the first {rows:,} rows, registered with {stream.first.tags}")
 
-    def await_first(self, stream: Stream) -> None:
+    def await_first(self, stream: DemoStream) -> None:
         """Wait until anew has deployed the first version by its tags."""
         with self._narrator.waiting(f"deploying {stream.model}:1 by its tags"):
             self._until(lambda: self._serves(stream) == "1", f"{stream.model}:1 serves on {stream.endpoint}", 150)
         self._narrator.step(f"{stream.model}:1 deployed by its tags to {stream.endpoint}")
 
-    def event_driven(self, stream: Stream) -> Result:
+    def event_driven(self, stream: DemoStream) -> Result:
         """Let time pass until an event starts a retraining, and follow the new version to production."""
         weeks: list[Week] = []
         while not weeks or weeks[-1].decision != "retrain":
@@ -109,7 +109,7 @@ class Scenario:
         after = [self._live_through(stream) for _ in range(_AFTERMATH)]
         return replace(result, weeks=(*weeks, *after))
 
-    def polled(self, stream: Stream) -> Result:
+    def polled(self, stream: DemoStream) -> Result:
         """The same with the webhook off and without any event: the scheduled reconcile has to find the drift."""
         weeks: list[Week] = []
         decision: DecisionRecord | None = None
@@ -126,7 +126,7 @@ class Scenario:
 
     # --- time passing -------------------------------------------------------------------------------------
 
-    def _live_through(self, stream: Stream) -> Week:
+    def _live_through(self, stream: DemoStream) -> Week:
         batch = self._advance(stream, 1)[0]
         event_id = batch["event_id"]
         if event_id is None:
@@ -135,7 +135,7 @@ class Scenario:
         decision = self._engine.ledger.decision(entry.subject_id or "")
         return self._week(batch, decision.outcome if decision else entry.outcome or "")
 
-    def _advance(self, stream: Stream, batches: int) -> list[Batch]:
+    def _advance(self, stream: DemoStream, batches: int) -> list[Batch]:
         return self._azure.advance_stream(
             stream.model,
             batches=batches,
@@ -154,13 +154,13 @@ class Scenario:
         entry = self._engine.ledger.entry(event_id)
         return entry if entry and entry.settled_at else None
 
-    def _new_decision(self, stream: Stream, seen: int) -> DecisionRecord | None:
+    def _new_decision(self, stream: DemoStream, seen: int) -> DecisionRecord | None:
         decisions = self._engine.ledger.decisions(model=stream.model)
         return decisions[0] if len(decisions) > seen else None
 
     # --- from decision to production ----------------------------------------------------------------------
 
-    def _follow(self, stream: Stream, decision: DecisionRecord, weeks: list[Week]) -> Result:
+    def _follow(self, stream: DemoStream, decision: DecisionRecord, weeks: list[Week]) -> Result:
         self._narrator.step(f"decision {decision.id}: {decision.outcome} {stream.model}")
         self._narrator.tree(tree_lines(from_json(decision.tree)))
         retraining = self._trained(decision)
@@ -210,7 +210,7 @@ class Scenario:
             case _:
                 return
 
-    def _rolled_out(self, stream: Stream, retraining: Retraining) -> Rollout | None:
+    def _rolled_out(self, stream: DemoStream, retraining: Retraining) -> Rollout | None:
         own = [item for item in self._engine.ledger.rollouts(model=stream.model) if item.retraining_id == retraining.id]
         for item in own:
             if item.state in (RolloutState.FAILED, RolloutState.ROLLED_BACK):
@@ -219,13 +219,13 @@ class Scenario:
                 return item
         return None
 
-    def _ask(self, stream: Stream) -> tuple[str | None, str | None]:
+    def _ask(self, stream: DemoStream) -> tuple[str | None, str | None]:
         rule = self._engine.policies.for_model(stream.model).deploy[0]
         deployment, _ = self._engine.endpoints["online"].score(stream.endpoint, rule.sample_request or {})
         view = self._engine.endpoints["online"].view(stream.endpoint)
         return deployment, view.models.get(deployment or "") if view else None
 
-    def _serves(self, stream: Stream) -> str | None:
+    def _serves(self, stream: DemoStream) -> str | None:
         live = self._engine.ledger.rollouts(SERVING_ROLLOUT, model=stream.model)
         return served_version(self._engine.endpoints["online"].view(stream.endpoint), stream.model) if live else None
 
@@ -250,9 +250,9 @@ def flow_runs(flows: PrefectFlows, since: datetime) -> list[dict[str, str]]:
     ]
 
 
-def shipped() -> tuple[Stream, Stream]:
+def shipped() -> tuple[DemoStream, DemoStream]:
     """The two streams of the demo: Elec2, trained by Data Factory, and NOAA weather, trained by Azure ML."""
-    elec2 = Stream(
+    elec2 = DemoStream(
         model="elec2",
         source="elec2",
         batch_rows=336,
@@ -261,7 +261,7 @@ def shipped() -> tuple[Stream, Stream]:
         first=FirstModel("elec2", _data("elec2"), 2688, {"stage": "production", "task": "price-direction"}),
         monitor={"kind": "dataset", "name": "elec2-drift", "threshold": 0.7, "baseline_rows": 672, "silent": False},
     )
-    weather = Stream(
+    weather = DemoStream(
         model="weather",
         source="noaa_weather",
         batch_rows=365,

@@ -13,7 +13,7 @@ from sklearn import metrics as sklearn_metrics
 
 from anew.core.gate import EvaluationResult, GateOutcome, Method, compare, judge_gate
 from anew.core.gate.auc import checked_auc
-from anew.core.gate.metric import Metric
+from anew.core.gate.metric import GateMetric
 from anew.core.gate.paired import Means, paired_errors, paired_f1, standard_error
 from anew.core.gate.resampling import Replicates, resample
 from anew.errors import InvalidTable
@@ -161,7 +161,7 @@ def test_f1_of_more_classes_than_cells_are_kept_for_is_resampled_by_groups() -> 
 def test_the_standard_error_by_expansion_is_the_bootstraps(metric: str) -> None:
     rows = rows_for(metric, rows=2000)
     columns = rows["label"], rows["champion"], rows["challenger"]
-    paired = paired_f1(*columns) if metric == "f1" else paired_errors(Metric(metric), *columns)
+    paired = paired_f1(*columns) if metric == "f1" else paired_errors(GateMetric(metric), *columns)
     assert resample(paired, None, seed=4).standard_error() == pytest.approx(standard_error(paired, None)[0], rel=0.12)
     assert paired.contributions().sum() == pytest.approx(0, abs=1e-12)
 

@@ -18,7 +18,7 @@ from anew.core.gate.evaluation import (
     evaluation_of_metrics,
 )
 from anew.core.gate.judging import at_each_analysis, judge_gate, most_analyses, without_champion
-from anew.core.gate.metric import Metric
+from anew.core.gate.metric import GateMetric
 from anew.core.gate.report import parse_evaluation, parse_gate, report_text
 from anew.core.gate.result import (
     FloorState,
@@ -37,11 +37,11 @@ __all__ = [
     "EvaluationResult",
     "FloorState",
     "FloorVerdict",
+    "GateMetric",
     "GateOutcome",
     "GateResult",
     "Interval",
     "Method",
-    "Metric",
     "PairedCounts",
     "SliceFigure",
     "SliceReport",

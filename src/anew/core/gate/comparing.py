@@ -7,7 +7,7 @@ import numpy as np
 
 from anew.core.gate.auc import Auc, checked_auc
 from anew.core.gate.evaluation import EvaluationResult, Interval, Method, PairedCounts
-from anew.core.gate.metric import Metric, better_sign, metric_named, same_metric
+from anew.core.gate.metric import GateMetric, better_sign, metric_named, same_metric
 from anew.core.gate.paired import Means, Resampled, paired_errors, paired_f1, standard_error
 from anew.core.gate.report import parse_evaluation, report_text
 from anew.core.gate.resampling import resample, seed_of
@@ -60,7 +60,7 @@ def compare(
         result = replace(
             result,
             champion=champion,
-            counts=_counts(metric) if metric_named(gate.metric) is Metric.ACCURACY else None,
+            counts=_counts(metric) if metric_named(gate.metric) is GateMetric.ACCURACY else None,
             interval=_interval(gate, metric, blocks, seed_of(data_hash, gate.metric)),
             slices=report_slices(rows, gate.slices, metric, blocks, told=slices_told) if gate.slices else None,
         )
@@ -70,7 +70,7 @@ def compare(
 def _column(metric: str, model: str) -> str:
     """The column of this model's answers, as the metric needs them."""
     match metric_named(metric):
-        case Metric.AUC:
+        case GateMetric.AUC:
             return f"{model}_score"
         case None:
             return f"{model}_{metric}"
@@ -84,18 +84,18 @@ def _paired(rows: ScoredRows, metric: str, names: Sequence[str], better: int) ->
         case None:
             before, after = (rows.numbers(name) for name in names)
             return Means(before, after, better)
-        case Metric.MAE | Metric.RMSE:
+        case GateMetric.MAE | GateMetric.RMSE:
             label, before, after = (rows.numbers(name) for name in (LABEL, *names))
             return paired_errors(kind, label, before, after)
-        case Metric.AUC:
+        case GateMetric.AUC:
             before, after = (rows.numbers(name) for name in names)
             return checked_auc(_positive(rows), before, after)
-        case Metric.ACCURACY:
+        case GateMetric.ACCURACY:
             label, before, after = (rows.complete(name) for name in (LABEL, *names))
             return Means(
                 (before == label).astype(np.float64), (after == label).astype(np.float64), better, counted=True
             )
-        case Metric.F1:
+        case GateMetric.F1:
             return paired_f1(*(rows.complete(name) for name in (LABEL, *names)))
 
 
@@ -121,7 +121,7 @@ def _counts(metric: Measured) -> PairedCounts:
 
 def _interval(gate: Gate, metric: Measured, blocks: Ints | None, seed: int) -> Interval | None:
     """None for independent right and wrong answers, which are judged from counts."""
-    if blocks is None and metric_named(gate.metric) is Metric.ACCURACY:
+    if blocks is None and metric_named(gate.metric) is GateMetric.ACCURACY:
         return None
     error, units = standard_error(metric, blocks)
     if units < 2:

@@ -7,7 +7,7 @@ from enum import StrEnum
 from statistics import NormalDist
 
 from anew.core.base.metrics import canonical_metric
-from anew.core.gate.metric import Metric, better_sign, metric_named
+from anew.core.gate.metric import GateMetric, better_sign, metric_named
 from anew.core.policies.gate import Gate
 from anew.errors import InvalidEvaluation
 
@@ -133,7 +133,7 @@ def evaluation_of_metrics(metrics: Mapping[str, float], gate: Gate) -> Evaluatio
         raise InvalidEvaluation(f"the training run's metric rows is {rows}")
     counts = interval = None
     if champion is not None:
-        if metric_named(gate.metric) is Metric.ACCURACY:
+        if metric_named(gate.metric) is GateMetric.ACCURACY:
             counts = _most_disagreement(challenger, champion, rows)
         error = known.get(canonical_metric(f"challenger_{gate.metric}_minus_champion_se"), 0.0)
         if 0 < error < math.inf:

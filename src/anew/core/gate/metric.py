@@ -6,7 +6,7 @@ from anew.core.base.metrics import Worse, canonical_metric
 from anew.core.policies.gate import Gate
 
 
-class Metric(StrEnum):
+class GateMetric(StrEnum):
     """The metrics computed from labels and predictions. Any other name is a column that is averaged."""
 
     ACCURACY = "accuracy"
@@ -16,11 +16,11 @@ class Metric(StrEnum):
     RMSE = "rmse"
 
 
-_BY_NAME = {canonical_metric(metric): metric for metric in Metric}
-_SHARES = (Metric.ACCURACY, Metric.F1, Metric.AUC)
+_BY_NAME = {canonical_metric(metric): metric for metric in GateMetric}
+_SHARES = (GateMetric.ACCURACY, GateMetric.F1, GateMetric.AUC)
 
 
-def metric_named(name: str) -> Metric | None:
+def metric_named(name: str) -> GateMetric | None:
     """The metric of this name in any spelling (`RocAuc`, `mean_absolute_error`), or None for a column's."""
     return _BY_NAME.get(canonical_metric(name))
 

@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 
 from anew.core.gate.auc import Auc
-from anew.core.gate.metric import Metric
+from anew.core.gate.metric import GateMetric
 from anew.core.gate.scored import Array, Booleans, Floats, Ints
 
 
@@ -224,10 +224,10 @@ def standard_error(metric: Paired, blocks: Ints | None) -> tuple[float, int]:
     return math.sqrt(units / (units - 1) * float(parts @ parts)), units
 
 
-def paired_errors(metric: Metric, label: Floats, champion: Floats, challenger: Floats) -> Means | RootMeans:
+def paired_errors(metric: GateMetric, label: Floats, champion: Floats, challenger: Floats) -> Means | RootMeans:
     """MAE or RMSE of two predictions."""
     before, after = champion - label, challenger - label
-    if metric is Metric.RMSE:
+    if metric is GateMetric.RMSE:
         return RootMeans(before * before, after * after)
     return Means(np.abs(before), np.abs(after), better=-1)
 

@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, ValidationError
 
 from anew.core.gate.evaluation import EvaluationResult, Interval, Method, PairedCounts, SliceFigure, SliceReport
-from anew.core.gate.metric import Metric, metric_named
+from anew.core.gate.metric import GateMetric, metric_named
 from anew.core.policies.gate import Gate
 from anew.errors import InvalidEvaluation, InvalidPolicy
 
@@ -145,7 +145,7 @@ def _counts_contradiction(report: _Report) -> str | None:
     correct, counts = report.challenger_correct, _counts_with_champion(report)
     if correct is None:
         return "the champion's counts come with challenger_correct" if counts else None
-    if metric_named(report.metric) is not Metric.ACCURACY:
+    if metric_named(report.metric) is not GateMetric.ACCURACY:
         return f"counts of right answers say nothing of {report.metric}"
     if correct > report.rows:
         return f"challenger_correct {correct} of {report.rows} rows"

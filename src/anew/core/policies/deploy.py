@@ -79,11 +79,14 @@ class Analysis(Document):
 EndpointName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{1,30}[a-z0-9]$")]
 
 
+EndpointKind = Literal["online", "batch"]
+
+
 class Deploy(Document):
     """The endpoint of a model version with these tags. A text must be the tag's value exactly."""
 
     match: dict[str, TagValue] = Field(min_length=1)
-    kind: Literal["online", "batch"] = "online"
+    kind: EndpointKind = "online"
     endpoint: EndpointName
     instance_type: str = "Standard_DS3_v2"
     instance_count: int = Field(default=1, ge=1)

@@ -44,6 +44,12 @@ class AzureMLLauncher(Document):
 
 
 Launcher = Annotated[DataFactoryLauncher | AzureMLLauncher, Field(discriminator="kind")]
+LauncherKind = Literal["adf", "aml"]
+
+
+def launcher_kind(launcher: Launcher) -> LauncherKind:
+    """The kind of this launcher. The type checker refuses a launcher whose kind is missing in `LauncherKind`."""
+    return launcher.kind
 
 
 class Adoption(Document):

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from anew.core.decisions.explain import to_json
 from anew.core.evidence.serialization import evidence_json
-from anew.core.policies.policy import LAUNCHER_ADAPTER, Policy
+from anew.core.policies.policy import LAUNCHER_ADAPTER, Policy, launcher_kind
 from anew.core.retrainings.lifecycle import RETRAINING_TRANSITIONS, Retraining, RetrainingMove, StopCause
 from anew.engine.base.context import Engine
 from anew.engine.base.ledger import DecisionRecord, InboxEntry
@@ -115,7 +115,7 @@ def _new_retraining(token: str, policy: Policy, now: datetime) -> Retraining:
         id=f"r-{token}",
         decision_id=f"d-{token}",
         model=policy.model,
-        launcher=policy.retrain.launcher.kind,
+        launcher=launcher_kind(policy.retrain.launcher),
         launcher_spec=LAUNCHER_ADAPTER.dump_python(policy.retrain.launcher, mode="json", by_alias=True),
         job_name=f"anew-{policy.model}-{token}-train",
         evaluation_job=f"anew-{policy.model}-{token}-evaluate",
