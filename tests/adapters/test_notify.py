@@ -34,13 +34,15 @@ class Deaf:
         raise NotificationFailed(f"{self._name} does not listen")
 
 
-def test_every_channel_is_told() -> None:
+def test_every_channel_is_notified() -> None:
+    """Every channel is notified."""
     first, second = MemoryNotifier(), MemoryNotifier()
     Notifiers(first, second).send(LIVE)
     assert first.sent == second.sent == [LIVE]
 
 
-def test_channel_that_fails_keeps_no_other_from_being_told() -> None:
+def test_failed_channel_spares_the_others() -> None:
+    """A channel that fails does not stop the others, and the error names all failed ones."""
     before, after = MemoryNotifier(), MemoryNotifier()
 
     with pytest.raises(NotificationFailed, match="chat does not listen; mail does not listen"):
@@ -49,7 +51,8 @@ def test_channel_that_fails_keeps_no_other_from_being_told() -> None:
     assert before.sent == after.sent == [LIVE]
 
 
-def test_request_for_approval_has_a_link_that_answers_it() -> None:
+def test_approval_request_has_a_link() -> None:
+    """A request for approval gets a link whose token permits its answer."""
     people = MemoryNotifier()
 
     WithApprovalLinks(people, LINKS, lambda: "link-1").send(ASKED)
@@ -63,13 +66,15 @@ def test_request_for_approval_has_a_link_that_answers_it() -> None:
 
 
 @pytest.mark.parametrize("notification", [LIVE, replace(ASKED, kind="retraining.rejected"), replace(ASKED, until=None)])
-def test_other_news_has_no_link(notification: Notification) -> None:
+def test_other_notifications_have_no_link(notification: Notification) -> None:
+    """A notification that asks for no approval is sent unchanged, without a link."""
     people = MemoryNotifier()
     WithApprovalLinks(people, LINKS).send(notification)
     assert people.sent == [notification]
 
 
-def test_two_links_have_two_ids() -> None:
+def test_link_ids_are_unique() -> None:
+    """Two links to the same request have two ids."""
     people = MemoryNotifier()
     telling = WithApprovalLinks(people, LINKS)
     telling.send(ASKED)
@@ -78,7 +83,8 @@ def test_two_links_have_two_ids() -> None:
     assert permits[0].link_id != permits[1].link_id
 
 
-def test_event_is_of_the_model_and_related_to_what_it_is_about() -> None:
+def test_event_names_model_and_subject() -> None:
+    """A notification event is about its model and related to the record it reports."""
     event = notification_event(LIVE, UUID(int=1), NOW)
 
     assert event["event"] == "anew.rollout.live"
@@ -88,7 +94,8 @@ def test_event_is_of_the_model_and_related_to_what_it_is_about() -> None:
     assert event["payload"]["text"] == LIVE.text
 
 
-def test_prefect_that_is_away_is_a_failed_notification() -> None:
+def test_unavailable_prefect_fails_the_notification() -> None:
+    """A Prefect server that is down makes the notification fail."""
     with (
         PrefectFlows(f"http://127.0.0.1:{free_port()}/api") as nobody,
         pytest.raises(NotificationFailed, match="price"),
@@ -96,17 +103,20 @@ def test_prefect_that_is_away_is_a_failed_notification() -> None:
         PrefectNotifier(nobody).send(LIVE)
 
 
-def test_without_addresses_nobody_is_told_and_nothing_fails() -> None:
+def test_no_addresses_is_no_error() -> None:
+    """Without addresses a notification is sent to no channel and nothing fails."""
     AppriseNotifier([]).send(LIVE)
 
 
-def test_address_that_apprise_does_not_know_is_refused_without_showing_it() -> None:
+def test_unknown_address_is_refused_secretly() -> None:
+    """An address that Apprise does not know is refused, and the error does not show it."""
     with pytest.raises(InvalidSettings, match="number 1") as caught:
         AppriseNotifier([SecretStr("nothing://token-that-is-secret")])
     assert "token-that-is-secret" not in str(caught.value)
 
 
-def test_channel_that_does_not_answer_is_a_failed_notification_without_its_address() -> None:
+def test_failed_channel_hides_its_address() -> None:
+    """A channel that does not answer makes the notification fail, and the error hides its address."""
     address = f"json://127.0.0.1:{free_port()}/token-that-is-secret"
     with pytest.raises(NotificationFailed) as caught:
         AppriseNotifier([SecretStr(address)]).send(LIVE)
@@ -126,7 +136,8 @@ class Moody:
             raise NotificationFailed("not now")
 
 
-def test_channel_that_failed_is_left_alone_for_a_minute() -> None:
+def test_failed_channel_pauses_a_minute() -> None:
+    """A channel that failed is not tried again for a minute."""
     clock = [0.0]
     channel = Moody()
     notifier = Resting(channel, lambda: clock[0])
@@ -142,7 +153,8 @@ def test_channel_that_failed_is_left_alone_for_a_minute() -> None:
     assert channel.asked == 2
 
 
-def test_question_is_put_to_a_channel_that_rests_all_the_same() -> None:
+def test_questions_ignore_the_pause() -> None:
+    """A request for approval is sent even to a channel that is paused."""
     channel = Moody()
     notifier = Resting(channel, lambda: 0.0)
     for notification in (LIVE, ASKED):
@@ -152,7 +164,8 @@ def test_question_is_put_to_a_channel_that_rests_all_the_same() -> None:
     assert channel.asked == 2
 
 
-def test_decisions_are_no_prefect_events() -> None:
+def test_decisions_are_not_sent_to_prefect() -> None:
+    """Notifications of decisions are not sent to Prefect as events."""
     nowhere = PrefectFlows(f"http://127.0.0.1:{free_port()}/api", attempts=1)  # it would fail if it were asked
 
     PrefectNotifier(nowhere).send(replace(LIVE, kind="decision.retrain"))

@@ -36,7 +36,8 @@ def every_way(accuracy: Matrix) -> list[tuple[int, ...]]:
 
 
 @given(accuracies(), st.floats(0.001, 1))
-def test_the_oracle_costs_what_the_best_of_all_ways_costs(accuracy: Matrix, cost: float) -> None:
+def test_oracle_cost_is_optimal(accuracy: Matrix, cost: float) -> None:
+    """The oracle costs as little as the best of all choices of retrainings."""
     lowest, retrained = lowest_cost(accuracy, FIRST, cost)
     brute = min(error_of(accuracy, way) + cost * len(way) for way in every_way(accuracy))
     assert lowest == pytest.approx(brute)
@@ -44,7 +45,8 @@ def test_the_oracle_costs_what_the_best_of_all_ways_costs(accuracy: Matrix, cost
 
 
 @given(accuracies())
-def test_the_oracle_with_k_retrainings_is_the_best_of_all_ways_with_at_most_k(accuracy: Matrix) -> None:
+def test_oracle_with_k_retrainings(accuracy: Matrix) -> None:
+    """The oracle with k retrainings equals the best of all choices of at most k."""
     most = len(accuracy) - FIRST - 2
     batches = len(accuracy) - 1 - FIRST
     for count, reached in enumerate(best_retrainings(accuracy, FIRST, most)):

@@ -21,11 +21,13 @@ QUIET = RequestStats()
         ([], RivalOutcome.HOLD),
     ],
 )
-def test_flagger_goes_back_at_the_first_failed_check(intervals: list[RequestStats], outcome: RivalOutcome) -> None:
+def test_flagger_rolls_back_on_failure(intervals: list[RequestStats], outcome: RivalOutcome) -> None:
+    """Flagger rolls back at the first failed check."""
     assert flagger_default(intervals) is outcome
 
 
-def test_flagger_with_a_higher_threshold_holds_after_a_failed_check() -> None:
+def test_flagger_threshold_tolerates_one_failure() -> None:
+    """Flagger with a threshold of two holds after one failed check."""
     assert flagger_default([GOOD, RequestStats(100, 50)], threshold=2) is RivalOutcome.HOLD
 
 
@@ -39,5 +41,6 @@ def test_flagger_with_a_higher_threshold_holds_after_a_failed_check() -> None:
         ([], RivalOutcome.HOLD),
     ],
 )
-def test_argo_aborts_at_the_first_failed_measurement(intervals: list[RequestStats], outcome: RivalOutcome) -> None:
+def test_argo_aborts_on_failure(intervals: list[RequestStats], outcome: RivalOutcome) -> None:
+    """Argo aborts at the first failed measurement, or after five in a row without a result."""
     assert argo_default(intervals) is outcome

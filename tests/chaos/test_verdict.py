@@ -38,6 +38,7 @@ def run_of(play: Play) -> tuple[list[Entry], Told]:
 
 
 def test_run_without_a_fault_counts_nothing() -> None:
+    """A run without faults has a verdict of zeros."""
     play = Play()
     journal, told = run_of(play)
 
@@ -108,7 +109,8 @@ def believed(_: list[Entry], told: Told) -> None:
         (believed, "believed"),
     ],
 )
-def test_each_wrong_is_counted_as_what_it_is(spoil: Callable[[list[Entry], Told], None], counted: str) -> None:
+def test_each_violation_is_counted(spoil: Callable[[list[Entry], Told], None], counted: str) -> None:
+    """Each violation is counted once, under its own kind."""
     play = Play()
     journal, told = run_of(play)
     spoil(journal, told)
@@ -121,7 +123,8 @@ def test_each_wrong_is_counted_as_what_it_is(spoil: Callable[[list[Entry], Told]
     assert counts == {**dict.fromkeys(counts, 0), counted: 1}
 
 
-def test_second_decision_about_one_event_is_a_duplicate_for_the_same_model_only() -> None:
+def test_duplicate_decisions_are_per_model() -> None:
+    """A second decision about an event is a duplicate only for the same model."""
     play = Play()
     journal, told = run_of(play)
     for number, model in enumerate((MODEL, MODEL, "demand")):  # about an event that the ledger cannot guard
@@ -130,7 +133,8 @@ def test_second_decision_about_one_event_is_a_duplicate_for_the_same_model_only(
     assert judge(play.ledger, journal, told).duplicates == (f"{MODEL}: 2 decisions about drift|elsewhere|run",)
 
 
-def test_evaluation_repeated_as_the_ledger_says_is_no_duplicate() -> None:
+def test_recorded_reevaluation_is_no_duplicate() -> None:
+    """A second evaluation that the ledger records is no duplicate."""
     play = Play()
     journal, told = run_of(play)
     evaluated_unasked(journal, told)
@@ -141,7 +145,8 @@ def test_evaluation_repeated_as_the_ledger_says_is_no_duplicate() -> None:
     assert judge(play.ledger, journal, told).ok
 
 
-def test_cancel_of_what_was_given_up_is_not_wrong() -> None:
+def test_requested_cancel_is_correct() -> None:
+    """A cancel of a run whose retraining was stopped is not wrong."""
     play = Play()
     play.azure.endings[PIPELINE] = Ending(RunStatus.RUNNING)
     play.receive(drift_event())
@@ -158,12 +163,14 @@ def test_cancel_of_what_was_given_up_is_not_wrong() -> None:
     assert judge(play.ledger, journal, Told(real={key: frozenset({MODEL})}, acked={key})).ok
 
 
-def test_seed_is_the_same_run_each_time_and_another_seed_another() -> None:
+def test_plan_depends_on_its_seed() -> None:
+    """Equal seeds give equal plans, and different seeds give different plans."""
     assert make_plan(7, 1000) == make_plan(7, 1000)
     assert make_plan(7, 1000) != make_plan(8, 1000)
 
 
-def test_run_is_as_bad_as_it_is_said_to_be() -> None:
+def test_plan_has_the_stated_faults() -> None:
+    """A plan has the stated share of late and repeated events, shared monitors and kills."""
     plan = make_plan(1, 1000)
     copies = [len(each.deliveries) for each in plan.happenings if each.fate == "delivered"]
     assert (min(copies), max(copies)) == (1, 5)
@@ -177,7 +184,8 @@ def test_run_is_as_bad_as_it_is_said_to_be() -> None:
     }
 
 
-def test_every_worker_that_stands_still_goes_on_after_others_have_taken_over() -> None:
+def test_frozen_worker_resumes_late() -> None:
+    """Every frozen worker resumes after more than ten seconds."""
     for seed in range(20):
         freezes = make_plan(seed, 10).freezes
         stopped = [freeze for freeze in freezes if freeze.stops]

@@ -31,7 +31,8 @@ def play(monkeypatch: pytest.MonkeyPatch) -> Play:
     return play
 
 
-def test_approval_names_who_gave_it_and_what_follows(play: Play, capsys: pytest.CaptureFixture[str]) -> None:
+def test_approval_records_who(play: Play, capsys: pytest.CaptureFixture[str]) -> None:
+    """An approval records who gave it and says what follows."""
     approve(MODEL, reason="looks right")
 
     assert (play.retraining.approval, play.retraining.approval_by) == (ApprovalDecision.APPROVED, getpass.getuser())
@@ -40,14 +41,16 @@ def test_approval_names_who_gave_it_and_what_follows(play: Play, capsys: pytest.
     assert out.rstrip().endswith(f"anew explain {play.retraining.id}")
 
 
-def test_rejection_ends_it(play: Play, capsys: pytest.CaptureFixture[str]) -> None:
+def test_rejection_ends_retraining(play: Play, capsys: pytest.CaptureFixture[str]) -> None:
+    """A rejection ends the retraining with its reason."""
     reject(play.retraining.id, reason="too risky", json=True)
 
     said = json.loads(capsys.readouterr().out)
     assert (said["state"], said["approval"], said["reason"]) == ("rejected", "rejected", "too risky")
 
 
-def test_rejected_candidate_can_be_forced_only_with_a_reason(play: Play) -> None:
+def test_forcing_requires_a_reason(play: Play) -> None:
+    """A rejected candidate can be approved only by force and with a reason."""
     reject(MODEL, reason="too risky")
     with pytest.raises(IllegalTransition):
         approve(MODEL, reason="after all")

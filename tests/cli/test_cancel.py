@@ -32,9 +32,8 @@ def running(play: Play) -> bool:
 
 
 @pytest.mark.parametrize("about", [MODEL, "its id"])
-def test_training_is_ended_in_azure_by_its_model_or_its_id(
-    play: Play, about: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_cancel_by_model_or_id(play: Play, about: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A training is canceled in Azure by its model or its id."""
     named = play.retraining.id if about == "its id" else about
 
     assert cancel(named, reason="wrong data") == 0
@@ -44,16 +43,16 @@ def test_training_is_ended_in_azure_by_its_model_or_its_id(
     assert "none of its runs is left in Azure" in capsys.readouterr().out
 
 
-def test_who_and_why_are_in_the_audit_trail(play: Play) -> None:
+def test_reason_is_in_audit_trail(play: Play) -> None:
+    """The reason and the user are in the audit trail."""
     cancel(MODEL, reason="wrong data")
 
     stopped = next(row for row in play.ledger.audit(play.retraining.id) if row.what == "stop")
     assert "wrong data (" in stopped.detail["reason"]
 
 
-def test_azure_that_is_slow_to_end_it_is_said_and_left_to_reconcile(
-    play: Play, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_slow_cancellation_is_reported(play: Play, capsys: pytest.CaptureFixture[str]) -> None:
+    """A cancellation that takes too long is reported and continued by reconcile."""
     play.azure.down.add("launcher.cancel")
 
     assert cancel(MODEL, reason="wrong data", wait=0) == 1
@@ -65,19 +64,22 @@ def test_azure_that_is_slow_to_end_it_is_said_and_left_to_reconcile(
     assert play.retraining.state is RetrainingState.CANCELED
 
 
-def test_json_says_the_same_for_machines(play: Play, capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_output(play: Play, capsys: pytest.CaptureFixture[str]) -> None:
+    """The JSON names the retraining and its state."""
     cancel(MODEL, reason="wrong data", json=True)
 
     said = json.loads(capsys.readouterr().out)
     assert (said["retraining"], said["state"]) == (play.retraining.id, "canceled")
 
 
-def test_nothing_to_cancel_is_an_error_that_names_what_was_asked_for(play: Play) -> None:
+def test_unknown_model_is_named(play: Play) -> None:
+    """Canceling an unknown model is an error that names it."""
     with pytest.raises(NothingKnown, match="another-model"):
         cancel("another-model", reason="why not")
 
 
-def test_what_has_ended_cannot_be_cancelled(play: Play) -> None:
+def test_ended_retraining_is_refused(play: Play) -> None:
+    """A retraining that ended cannot be canceled."""
     cancel(MODEL, reason="wrong data")
 
     with pytest.raises(IllegalTransition):

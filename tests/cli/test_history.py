@@ -38,7 +38,8 @@ def shown(capsys: pytest.CaptureFixture[str]) -> str:
     return capsys.readouterr().out
 
 
-def test_each_change_is_told_with_who_why_and_what_caused_it(play: Play, capsys: pytest.CaptureFixture[str]) -> None:
+def test_change_names_its_causes(play: Play, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each change is shown with who made it, why and what caused it."""
     history(MODEL)
 
     said = shown(capsys)
@@ -49,13 +50,15 @@ def test_each_change_is_told_with_who_why_and_what_caused_it(play: Play, capsys:
 
 
 def test_newest_change_is_last(play: Play, capsys: pytest.CaptureFixture[str]) -> None:
+    """The newest change is last."""
     history(MODEL)
 
     said = shown(capsys)
     assert said.index("price:3 80 %, price:4 20 %") < said.index("price:4 100 %")
 
 
-def test_move_of_somebody_else_is_shown_as_such(play: Play, capsys: pytest.CaptureFixture[str]) -> None:
+def test_outside_change_is_marked(play: Play, capsys: pytest.CaptureFixture[str]) -> None:
+    """A change made outside anew is marked as such."""
     play.azure.endpoints[ENDPOINT].traffic = {deployment_name(MODEL, "4"): 0}
     play.tick()
 
@@ -68,9 +71,8 @@ def test_move_of_somebody_else_is_shown_as_such(play: Play, capsys: pytest.Captu
 
 
 @pytest.mark.parametrize("zone", [None, UTC, timezone(timedelta(hours=2))])
-def test_a_moment_is_answered_whatever_its_zone(
-    play: Play, zone: timezone | None, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_moment_in_any_time_zone(play: Play, zone: timezone | None, capsys: pytest.CaptureFixture[str]) -> None:
+    """A moment is answered in any time zone."""
     shared = next(each for each in play.ledger.traffic() if len(each.shares) == 2)
     moment = shared.at + timedelta(minutes=5)
     at = moment.replace(tzinfo=None) if zone is None else moment.astimezone(zone)
@@ -84,21 +86,22 @@ def test_a_moment_is_answered_whatever_its_zone(
     assert said[-1].startswith(f"  {play.rollout.id} < ")
 
 
-def test_what_still_holds_is_said_to(play: Play, capsys: pytest.CaptureFixture[str]) -> None:
+def test_current_traffic_is_marked(play: Play, capsys: pytest.CaptureFixture[str]) -> None:
+    """Traffic that has not changed since is marked as current."""
     history(MODEL, at=play.now)
 
     assert "and still does" in shown(capsys)
 
 
-def test_before_the_first_change_nothing_is_known_and_that_is_said(
-    play: Play, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_moment_before_first_change(play: Play, capsys: pytest.CaptureFixture[str]) -> None:
+    """For a moment before the first change the output says that nothing is known."""
     history(MODEL, at=START)
 
     assert f"anew knows nothing from before {SEEN:%Y-%m-%d %H:%M:%S}Z" in shown(capsys)
 
 
-def test_json_has_the_periods_with_their_chains(play: Play, capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_has_periods_and_causes(play: Play, capsys: pytest.CaptureFixture[str]) -> None:
+    """The JSON has the periods with what caused them."""
     history(MODEL, json=True)
 
     [endpoint] = json.loads(shown(capsys))["endpoints"]
@@ -110,7 +113,8 @@ def test_json_has_the_periods_with_their_chains(play: Play, capsys: pytest.Captu
     assert (shared["until"], full["until"]) == (full["since"], None)
 
 
-def test_json_of_a_moment_says_whether_anything_is_known(play: Play, capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_of_a_moment(play: Play, capsys: pytest.CaptureFixture[str]) -> None:
+    """The JSON of a moment says whether anything is known."""
     history(MODEL, at=START, json=True)
     [before] = json.loads(shown(capsys))["endpoints"]
     history(MODEL, at=play.now, json=True)
@@ -120,9 +124,8 @@ def test_json_of_a_moment_says_whether_anything_is_known(play: Play, capsys: pyt
     assert (now["known"], now["shares"][0]["model"]) == (True, "price:4")
 
 
-def test_fewer_changes_are_shown_when_asked_for_and_the_rest_is_named(
-    play: Play, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_limit_names_the_rest(play: Play, capsys: pytest.CaptureFixture[str]) -> None:
+    """A limit shows fewer changes and names the rest."""
     history(MODEL, limit=1)
 
     said = shown(capsys)
@@ -130,7 +133,8 @@ def test_fewer_changes_are_shown_when_asked_for_and_the_rest_is_named(
     assert "and 2 earlier changes: --limit 3" in said
 
 
-def test_model_without_traffic_is_named(play: Play) -> None:
+def test_unknown_model_is_named(play: Play) -> None:
+    """A model without traffic is an error that names it."""
     with pytest.raises(NothingKnown, match="another"):
         history("another")
 
@@ -142,7 +146,8 @@ def drawn(play: Play, *, width: int = 60, encoding: str = "utf-8") -> list[str]:
     return [line.plain for line in picture(console, endpoint.line, play.now)]
 
 
-def test_picture_has_a_named_band_for_each_version_and_fits_the_terminal(play: Play) -> None:
+def test_picture_has_a_band_per_version(play: Play) -> None:
+    """The picture has a named band for each version and fits the terminal."""
     three, four, axis = drawn(play)
 
     assert three.startswith("price:3  █")
@@ -154,12 +159,14 @@ def test_picture_has_a_named_band_for_each_version_and_fits_the_terminal(play: P
     assert axis.strip().startswith(f"{SEEN:%Y-%m-%d %H:%M:%S}Z")
 
 
-def test_picture_needs_no_unicode_where_there_is_none(play: Play) -> None:
+def test_picture_falls_back_to_ascii(play: Play) -> None:
+    """Without Unicode the picture is ASCII."""
     assert all(line.isascii() for line in drawn(play, encoding="ascii"))
     assert drawn(play, encoding="ascii")[1].endswith("#")
 
 
-def test_text_of_others_cannot_change_the_terminal(play: Play, capsys: pytest.CaptureFixture[str]) -> None:
+def test_terminal_escapes_are_removed(play: Play, capsys: pytest.CaptureFixture[str]) -> None:
+    """Terminal escapes in names from Azure are removed."""
     evil = play.azure.endpoints[ENDPOINT].deployments[deployment_name(MODEL, "4")]
     evil.model = "price:\x1b[31m4[bold]"
     play.tick()
@@ -169,7 +176,8 @@ def test_text_of_others_cannot_change_the_terminal(play: Play, capsys: pytest.Ca
     assert "\x1b" not in shown(capsys)
 
 
-def test_moment_without_a_zone_is_utc() -> None:
+def test_moment_without_zone_is_utc() -> None:
+    """A moment without a time zone is UTC."""
     from anew.cli.output import utc
 
     assert utc(datetime(2026, 7, 14, 12)) == START  # noqa: DTZ001 - a moment without an offset

@@ -23,7 +23,8 @@ def play(monkeypatch: pytest.MonkeyPatch) -> Play:
     return play
 
 
-def test_chain_is_drawn_from_the_event_down_to_the_traffic(play: Play, capsys: pytest.CaptureFixture[str]) -> None:
+def test_chain_from_event_to_traffic(play: Play, capsys: pytest.CaptureFixture[str]) -> None:
+    """The chain is drawn from the event down to the traffic."""
     lineage(f"{MODEL}:4")
 
     said = capsys.readouterr().out
@@ -41,7 +42,8 @@ def test_chain_is_drawn_from_the_event_down_to_the_traffic(play: Play, capsys: p
     assert places == sorted(places)
 
 
-def test_second_cause_points_to_what_is_drawn_already(play: Play, capsys: pytest.CaptureFixture[str]) -> None:
+def test_second_cause_refers_to_first(play: Play, capsys: pytest.CaptureFixture[str]) -> None:
+    """A second cause refers to what is already drawn."""
     lineage(MODEL)
 
     said = capsys.readouterr().out
@@ -50,7 +52,8 @@ def test_second_cause_points_to_what_is_drawn_already(play: Play, capsys: pytest
     assert "version price:4" not in after
 
 
-def test_json_has_nodes_and_edges_between_them(play: Play, capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_has_nodes_and_edges(play: Play, capsys: pytest.CaptureFixture[str]) -> None:
+    """The JSON has nodes and the edges between them."""
     lineage(play.rollout.id, json=True)
 
     drawn = json.loads(capsys.readouterr().out)
@@ -60,16 +63,19 @@ def test_json_has_nodes_and_edges_between_them(play: Play, capsys: pytest.Captur
 
 
 def test_mermaid_is_a_flowchart(play: Play, capsys: pytest.CaptureFixture[str]) -> None:
+    """The Mermaid output is a flowchart."""
     lineage(MODEL, mermaid=True)
 
     assert capsys.readouterr().out.startswith("flowchart LR\n")
 
 
-def test_two_ways_to_print_at_once_are_refused(play: Play) -> None:
+def test_two_formats_are_refused(play: Play) -> None:
+    """Two output formats at once are refused."""
     with pytest.raises(InvalidRequest):
         lineage(MODEL, json=True, mermaid=True)
 
 
-def test_what_is_not_known_is_named(play: Play) -> None:
+def test_unknown_name_is_reported(play: Play) -> None:
+    """An unknown name is an error that names it."""
     with pytest.raises(NothingKnown, match="another"):
         lineage("another")

@@ -49,7 +49,8 @@ def traffic(play: Play) -> dict[str, int]:
     return {name: share for name, share in play.azure.endpoints[ENDPOINT].traffic.items() if share}
 
 
-def test_rollout_under_way_is_given_up(play: Play, capsys: pytest.CaptureFixture[str]) -> None:
+def test_open_rollout_is_rolled_back(play: Play, capsys: pytest.CaptureFixture[str]) -> None:
+    """A rollout under way is rolled back with one write of traffic."""
     assert rollback(MODEL, reason="it misprices") == 0
 
     said = capsys.readouterr().out
@@ -58,7 +59,8 @@ def test_rollout_under_way_is_given_up(play: Play, capsys: pytest.CaptureFixture
     assert traffic(play) == {deployment_name(MODEL, "1"): 100}
 
 
-def test_who_and_why_are_in_the_history(play: Play) -> None:
+def test_reason_is_in_history(play: Play) -> None:
+    """The reason and the user are in the history of traffic."""
     rollback(MODEL, reason="it misprices")
 
     [newest] = play.ledger.traffic(f"online/{ENDPOINT}", limit=1)
@@ -66,7 +68,8 @@ def test_who_and_why_are_in_the_history(play: Play) -> None:
 
 
 @pytest.mark.parametrize("to", [None, "1"])
-def test_version_that_bakes_is_left(play: Play, to: str | None, capsys: pytest.CaptureFixture[str]) -> None:
+def test_baking_version_is_rolled_back(play: Play, to: str | None, capsys: pytest.CaptureFixture[str]) -> None:
+    """A version that bakes is rolled back, with and without `--to`."""
     on_to(play, RolloutState.BAKING)
 
     assert rollback(MODEL, to=to) == 0
@@ -74,7 +77,8 @@ def test_version_that_bakes_is_left(play: Play, to: str | None, capsys: pytest.C
     assert "from price:2 100 % to price:1 100 %, in 1 traffic write" in capsys.readouterr().out
 
 
-def test_asking_again_says_that_it_is_done(play: Play, capsys: pytest.CaptureFixture[str]) -> None:
+def test_repeated_rollback_does_nothing(play: Play, capsys: pytest.CaptureFixture[str]) -> None:
+    """A repeated rollback says that there is nothing to do."""
     on_to(play, RolloutState.BAKING)
     rollback(MODEL)
 
@@ -85,9 +89,8 @@ def test_asking_again_says_that_it_is_done(play: Play, capsys: pytest.CaptureFix
     assert "--to VERSION" in said
 
 
-def test_deployment_that_takes_its_time_is_said_and_left_to_reconcile(
-    play: Play, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_slow_rollback_is_reported(play: Play, capsys: pytest.CaptureFixture[str]) -> None:
+    """A rollback that takes too long is reported and continued by reconcile."""
     on_to(play, RolloutState.LIVE)
 
     assert rollback(MODEL, wait=0) == 1
@@ -100,7 +103,8 @@ def test_deployment_that_takes_its_time_is_said_and_left_to_reconcile(
     assert traffic(play) == {deployment_name(MODEL, "1"): 100}
 
 
-def test_azure_that_is_down_is_named(play: Play, capsys: pytest.CaptureFixture[str]) -> None:
+def test_unavailable_azure_is_named(play: Play, capsys: pytest.CaptureFixture[str]) -> None:
+    """The call that fails while Azure is down is named."""
     on_to(play, RolloutState.LIVE)
     play.azure.down.add("endpoints.create_deployment")
 
@@ -109,7 +113,8 @@ def test_azure_that_is_down_is_named(play: Play, capsys: pytest.CaptureFixture[s
     assert "endpoints.create_deployment" in capsys.readouterr().out
 
 
-def test_rollback_that_fails_says_why_and_what_serves(play: Play, capsys: pytest.CaptureFixture[str]) -> None:
+def test_failed_rollback_names_serving_version(play: Play, capsys: pytest.CaptureFixture[str]) -> None:
+    """A failed rollback says why and which version serves."""
     on_to(play, RolloutState.LIVE)
     play.azure.refused.add("endpoints.create_deployment")
 
@@ -121,7 +126,8 @@ def test_rollback_that_fails_says_why_and_what_serves(play: Play, capsys: pytest
     assert "reconcile continues" not in said
 
 
-def test_version_given_up_before_it_took_any_traffic_is_said_so(play: Play, capsys: pytest.CaptureFixture[str]) -> None:
+def test_abort_before_any_traffic(play: Play, capsys: pytest.CaptureFixture[str]) -> None:
+    """A version rolled back before it took traffic is reported as aborted."""
     on_to(play, RolloutState.LIVE)
     bring(play, "3", RolloutState.CREATING)
 
@@ -132,7 +138,8 @@ def test_version_given_up_before_it_took_any_traffic_is_said_so(play: Play, caps
     )
 
 
-def test_json_says_the_same_for_machines(play: Play, capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_output(play: Play, capsys: pytest.CaptureFixture[str]) -> None:
+    """The JSON names the state, both traffic splits and the number of writes."""
     rollback(MODEL, json=True)
 
     said = json.loads(capsys.readouterr().out)
@@ -140,11 +147,13 @@ def test_json_says_the_same_for_machines(play: Play, capsys: pytest.CaptureFixtu
     assert (said["from"], said["traffic_writes"]) == ("price:1 80 %, price:2 20 %", 1)
 
 
-def test_version_nobody_registered_is_bad_input(play: Play) -> None:
+def test_unknown_version_is_refused(play: Play) -> None:
+    """A version that is not registered is refused."""
     with pytest.raises(InvalidRequest, match="price:9"):
         rollback(MODEL, to="9")
 
 
-def test_model_that_is_not_known_is_named(play: Play) -> None:
+def test_unknown_model_is_named(play: Play) -> None:
+    """An unknown model is an error that names it."""
     with pytest.raises(NothingKnown, match="another"):
         rollback("another")

@@ -64,7 +64,8 @@ def version(name: str, number: str = "1", *, job: str = "job", **tags: str) -> M
 # --- TrainingLauncher -------------------------------------------------------------------------------------
 
 
-def test_pipeline_run_is_found_by_the_order_that_launched_it(world: AzureWorld, name: str) -> None:
+def test_pipeline_run_is_found_by_order(world: AzureWorld, name: str) -> None:
+    """A pipeline run is found by the order that launched it and by no other."""
     order = pipeline_order(name)
     assert world.pipelines.find(order) is None
 
@@ -74,15 +75,15 @@ def test_pipeline_run_is_found_by_the_order_that_launched_it(world: AzureWorld, 
     assert world.pipelines.find(pipeline_order(f"{name}-other")) is None
 
 
-def test_launching_a_pipeline_twice_makes_two_runs_which_is_why_it_is_looked_for_first(
-    world: AzureWorld, name: str
-) -> None:
+def test_repeated_launch_makes_two_runs(world: AzureWorld, name: str) -> None:
+    """Two launches of one pipeline order make two runs."""
     order = pipeline_order(name)
 
     assert world.pipelines.launch(order, soon()) != world.pipelines.launch(order, soon())
 
 
-def test_pipeline_run_is_seen_to_its_end(world: AzureWorld, name: str) -> None:
+def test_pipeline_run_completes(world: AzureWorld, name: str) -> None:
+    """The view of a pipeline run shows its completion."""
     order = pipeline_order(name)
     run = world.pipelines.launch(order, soon())
 
@@ -93,11 +94,13 @@ def test_pipeline_run_is_seen_to_its_end(world: AzureWorld, name: str) -> None:
     assert world.until(ended)
 
 
-def test_pipeline_run_that_azure_does_not_know_is_none(world: AzureWorld, name: str) -> None:
+def test_unknown_pipeline_run_is_none(world: AzureWorld, name: str) -> None:
+    """The view of an unknown pipeline run is None."""
     assert world.pipelines.view(pipeline_order(name), str(uuid4())) is None
 
 
-def test_training_job_is_launched_once_for_its_order(world: AzureWorld, name: str) -> None:
+def test_training_job_launches_once(world: AzureWorld, name: str) -> None:
+    """Two launches of one order make one training job, which `find` returns."""
     order = job_order(world, name)
     assert world.training_jobs.find(order) is None
 
@@ -106,7 +109,8 @@ def test_training_job_is_launched_once_for_its_order(world: AzureWorld, name: st
     assert world.training_jobs.launch(order, soon()) == first == world.training_jobs.find(order) == f"{name}-train"
 
 
-def test_training_job_carries_the_retrainings_id_and_ends(world: AzureWorld, name: str) -> None:
+def test_training_job_has_retraining_tag(world: AzureWorld, name: str) -> None:
+    """A completed training job carries the id of its retraining as a tag."""
     order = job_order(world, name)
     run = world.training_jobs.launch(order, soon())
 
@@ -120,7 +124,8 @@ def test_training_job_carries_the_retrainings_id_and_ends(world: AzureWorld, nam
     assert view.tags[RETRAINING_TAG] == name
 
 
-def test_cancelled_pipeline_run_ends_canceled_and_may_be_cancelled_again(world: AzureWorld, name: str) -> None:
+def test_pipeline_run_can_be_cancelled(world: AzureWorld, name: str) -> None:
+    """A cancelled pipeline run ends as canceled, and a second cancel changes nothing."""
     order = pipeline_order(name)
     run = world.pipelines.launch(order, soon())
 
@@ -131,13 +136,15 @@ def test_cancelled_pipeline_run_ends_canceled_and_may_be_cancelled_again(world: 
     assert status(world.pipelines.view(order, run)) is RunStatus.CANCELED
 
 
-def test_cancelling_what_azure_does_not_know_changes_nothing(world: AzureWorld, name: str) -> None:
+def test_cancel_of_unknown_run_is_harmless(world: AzureWorld, name: str) -> None:
+    """A cancel of an unknown run or job raises no error."""
     world.pipelines.cancel(pipeline_order(name), str(uuid4()))
     world.training_jobs.cancel(job_order(world, name), name)
     world.jobs.cancel(name)
 
 
-def test_pipeline_run_is_among_the_ended_when_it_has_ended(world: AzureWorld, name: str) -> None:
+def test_completed_pipeline_run_is_listed(world: AzureWorld, name: str) -> None:
+    """`ended` lists a pipeline run once it has completed, and not before."""
     order, since = pipeline_order(name), datetime.now(UTC) - timedelta(minutes=1)
     run = world.pipelines.launch(order, soon())
     ended = world.pipelines.ended([order.launcher], since, datetime.now(UTC))
@@ -149,7 +156,8 @@ def test_pipeline_run_is_among_the_ended_when_it_has_ended(world: AzureWorld, na
 
 
 @pytest.mark.parametrize("kind", ["adf", "aml"])
-def test_late_launch_makes_nothing_and_may_be_repeated(world: AzureWorld, name: str, kind: str) -> None:
+def test_late_launch_creates_nothing(world: AzureWorld, name: str, kind: str) -> None:
+    """A launch after its deadline creates no run and may be repeated."""
     launcher = {"adf": world.pipelines, "aml": world.training_jobs}[kind]
     order = {"adf": pipeline_order(name), "aml": job_order(world, name)}[kind]
 
@@ -161,7 +169,8 @@ def test_late_launch_makes_nothing_and_may_be_repeated(world: AzureWorld, name: 
     assert launcher.find(order) == run
 
 
-def test_launcher_refuses_an_order_of_the_other_kind(world: AzureWorld, name: str) -> None:
+def test_launcher_refuses_other_order_kind(world: AzureWorld, name: str) -> None:
+    """A launcher refuses an order of the other kind."""
     with pytest.raises(TypeError):
         world.pipelines.launch(job_order(world, name), soon())
     with pytest.raises(TypeError):
@@ -175,7 +184,8 @@ def status(view: RunView | None) -> RunStatus | None:
 # --- Jobs -------------------------------------------------------------------------------------------------
 
 
-def test_job_is_among_the_ended_when_it_has_ended(world: AzureWorld, name: str) -> None:
+def test_completed_job_is_listed(world: AzureWorld, name: str) -> None:
+    """`ended` lists a job that has completed."""
     since = datetime.now(UTC) - timedelta(minutes=1)
     world.jobs.submit(name, world.document, {}, {RETRAINING_TAG: name}, soon())
 
@@ -184,7 +194,8 @@ def test_job_is_among_the_ended_when_it_has_ended(world: AzureWorld, name: str) 
     assert name in world.jobs.ended(since, datetime.now(UTC))
 
 
-def test_job_that_has_ended_stays_as_it_ended_when_it_is_cancelled(world: AzureWorld, name: str) -> None:
+def test_cancel_keeps_a_completed_job(world: AzureWorld, name: str) -> None:
+    """A cancel does not change the status of a completed job."""
     world.jobs.submit(name, world.document, {}, {RETRAINING_TAG: name}, soon())
     assert world.until(lambda: status(world.jobs.get(name)) is RunStatus.COMPLETED)
 
@@ -193,7 +204,8 @@ def test_job_that_has_ended_stays_as_it_ended_when_it_is_cancelled(world: AzureW
     assert status(world.jobs.get(name)) is RunStatus.COMPLETED
 
 
-def test_job_submitted_again_for_the_same_retraining_changes_nothing(world: AzureWorld, name: str) -> None:
+def test_repeated_submission_changes_nothing(world: AzureWorld, name: str) -> None:
+    """A job submitted again for the same retraining changes nothing."""
     tags = {RETRAINING_TAG: name}
     world.jobs.submit(name, world.document, {"train_rows": 150}, tags, soon())
 
@@ -204,20 +216,23 @@ def test_job_submitted_again_for_the_same_retraining_changes_nothing(world: Azur
     assert job.tags[RETRAINING_TAG] == name
 
 
-def test_job_of_the_same_name_for_another_retraining_is_refused(world: AzureWorld, name: str) -> None:
+def test_job_name_conflict_is_refused(world: AzureWorld, name: str) -> None:
+    """A job with the name of the job of another retraining is refused."""
     world.jobs.submit(name, world.document, {}, {RETRAINING_TAG: name}, soon())
 
     with pytest.raises(AzureRefused):
         world.jobs.submit(name, world.document, {}, {RETRAINING_TAG: "somebody-else"}, soon())
 
 
-def test_job_that_azure_does_not_know_is_none_and_has_no_metrics(world: AzureWorld, name: str) -> None:
+def test_unknown_job_is_none(world: AzureWorld, name: str) -> None:
+    """An unknown job is None, and a request for its metrics raises AzureNotFound."""
     assert world.jobs.get(name) is None
     with pytest.raises(AzureNotFound):
         world.jobs.metrics(name)
 
 
-def test_metrics_of_a_job_are_the_last_finite_values_it_logged(world: AzureWorld, name: str) -> None:
+def test_job_metrics_are_finite(world: AzureWorld, name: str) -> None:
+    """The metrics of a job are the last finite values that it logged."""
     world.jobs.submit(name, world.document, {}, {RETRAINING_TAG: name}, soon())
     assert world.until(lambda: status(world.jobs.get(name)) is RunStatus.COMPLETED)
 
@@ -227,13 +242,15 @@ def test_metrics_of_a_job_are_the_last_finite_values_it_logged(world: AzureWorld
     assert 0 < metrics["train_accuracy"] <= 1
 
 
-def test_optional_input_that_nobody_declares_keeps_no_job_from_being_submitted(world: AzureWorld, name: str) -> None:
+def test_undeclared_optional_input_is_ignored(world: AzureWorld, name: str) -> None:
+    """An optional input that the job does not declare does not stop its submission."""
     world.jobs.submit(name, world.document, {}, {RETRAINING_TAG: name}, soon(), optional={"gate": "{}"})
 
     assert world.jobs.get(name) is not None
 
 
 def test_late_job_is_not_submitted(world: AzureWorld, name: str) -> None:
+    """A job after its deadline is not submitted."""
     with pytest.raises(AzureUnavailable, match="late"):
         world.jobs.submit(name, world.document, {}, {RETRAINING_TAG: name}, datetime.now(UTC))
 
@@ -244,6 +261,7 @@ def test_late_job_is_not_submitted(world: AzureWorld, name: str) -> None:
 
 
 def test_registered_version_is_read_back(world: AzureWorld, name: str) -> None:
+    """A registered version is read back with its model, number and tags."""
     wanted = version(name, stage="production")
 
     world.registry.register(wanted, "mlflow_model", "why")
@@ -253,14 +271,16 @@ def test_registered_version_is_read_back(world: AzureWorld, name: str) -> None:
     assert (found.model, found.version, found.tags) == (name, "1", {"stage": "production"})
 
 
-def test_version_registered_again_with_its_path_is_not_another_one(world: AzureWorld, name: str) -> None:
+def test_repeated_registration_changes_nothing(world: AzureWorld, name: str) -> None:
+    """A version registered again with the same path makes no second version."""
     for _ in range(2):
         world.registry.register(version(name), "mlflow_model", "why")
 
     assert [item.version for item in world.registry.versions(name)] == ["1"]
 
 
-def test_version_that_exists_with_another_path_is_refused(world: AzureWorld, name: str) -> None:
+def test_version_conflict_is_refused(world: AzureWorld, name: str) -> None:
+    """A version that exists with another path is refused and stays as it is."""
     world.registry.register(version(name, job="first"), "mlflow_model", "why")
 
     with pytest.raises(AzureRefused):
@@ -271,19 +291,22 @@ def test_version_that_exists_with_another_path_is_refused(world: AzureWorld, nam
     assert "first" in found.path
 
 
-def test_versions_come_newest_first_as_numbers(world: AzureWorld, name: str) -> None:
+def test_versions_are_newest_first(world: AzureWorld, name: str) -> None:
+    """Versions are listed newest first, in numeric order."""
     for number in ("9", "10", "2"):
         world.registry.register(version(name, number, job=f"job-{number}"), "mlflow_model", "why")
 
     assert [item.version for item in world.registry.versions(name)] == ["10", "9", "2"]
 
 
-def test_model_that_azure_does_not_know_has_no_versions(world: AzureWorld, name: str) -> None:
+def test_unknown_model_has_no_versions(world: AzureWorld, name: str) -> None:
+    """An unknown model has no versions."""
     assert world.registry.versions(name) == []
     assert world.registry.get(name, "1") is None
 
 
-def test_tags_are_set_beside_those_there_are_and_all_else_stays(world: AzureWorld, name: str) -> None:
+def test_set_tags_keeps_other_tags(world: AzureWorld, name: str) -> None:
+    """New tags leave the other tags and the path of the version as they are."""
     world.registry.register(version(name, stage="staging", owner="us"), "mlflow_model", "why")
     before = world.registry.get(name, "1")
     assert before is not None
@@ -297,6 +320,7 @@ def test_tags_are_set_beside_those_there_are_and_all_else_stays(world: AzureWorl
     assert (after.path, [item.version for item in world.registry.versions(name)]) == (before.path, ["1"])
 
 
-def test_tags_of_a_version_that_azure_does_not_know_are_not_set(world: AzureWorld, name: str) -> None:
+def test_unknown_version_gets_no_tags(world: AzureWorld, name: str) -> None:
+    """Tags for an unknown version raise AzureNotFound."""
     with pytest.raises(AzureNotFound):
         world.registry.set_tags(name, "1", {"stage": "production"})

@@ -110,7 +110,8 @@ def name() -> str:
 # --- 1, 2: endpoints and deployments ----------------------------------------------------------------------
 
 
-def test_endpoint_is_made_once(place: Place, name: str) -> None:
+def test_endpoint_is_created_once(place: Place, name: str) -> None:
+    """An endpoint is created once, and `ensure` may be repeated."""
     assert place.endpoints.view(name) is None
 
     place.endpoints.ensure(name)
@@ -119,7 +120,8 @@ def test_endpoint_is_made_once(place: Place, name: str) -> None:
     assert place.view(name) == EndpointView(name, {}, {})
 
 
-def test_endpoint_made_again_keeps_its_traffic(place: Place, deployed: str) -> None:
+def test_ensure_keeps_the_traffic(place: Place, deployed: str) -> None:
+    """An `ensure` of an existing endpoint keeps its traffic."""
     place.endpoints.set_traffic(deployed, TO_GREEN)
 
     place.endpoints.ensure(deployed)
@@ -127,18 +129,21 @@ def test_endpoint_made_again_keeps_its_traffic(place: Place, deployed: str) -> N
     assert place.live(deployed) == {"green": 100}
 
 
-def test_deployments_show_the_model_they_serve(place: Place, deployed: str) -> None:
+def test_view_shows_model_versions(place: Place, deployed: str) -> None:
+    """The view of an endpoint shows the model version of each deployment."""
     model = f"{deployed}-{place.kind}"
 
     assert place.view(deployed).models == {"blue": f"{model}:1", "green": f"{model}:2"}
 
 
-def test_deployment_nobody_made_is_absent(place: Place, deployed: str, name: str) -> None:
+def test_unknown_deployment_is_absent(place: Place, deployed: str, name: str) -> None:
+    """A deployment that was never created is absent, also at an unknown endpoint."""
     assert place.state(deployed, "red") is DeploymentState.ABSENT
     assert place.state(name, "blue") is DeploymentState.ABSENT
 
 
-def test_deployment_made_again_is_as_it_was(place: Place, deployed: str) -> None:
+def test_repeated_creation_changes_nothing(place: Place, deployed: str) -> None:
+    """A deployment created again stays ready and keeps its traffic."""
     place.endpoints.set_traffic(deployed, TO_BLUE)
 
     place.endpoints.create_deployment(deployed, "blue", place.version(deployed, "1"), place.rule)
@@ -152,6 +157,7 @@ def test_deployment_made_again_is_as_it_was(place: Place, deployed: str) -> None
 
 @pytest.mark.parametrize("split", [TO_GREEN, {"green": 100}, TO_BLUE, {"green": 100, "red": 0}, {}])
 def test_traffic_is_as_written(place: Place, deployed: str, split: dict[str, int]) -> None:
+    """An endpoint has the traffic that was last written."""
     place.endpoints.set_traffic(deployed, TO_BLUE)
 
     place.endpoints.set_traffic(deployed, split)
@@ -159,7 +165,8 @@ def test_traffic_is_as_written(place: Place, deployed: str, split: dict[str, int
     assert place.live(deployed) == nonzero(split)
 
 
-def test_traffic_shared_and_mirrored_is_as_written_at_once(online: Place, deployed_online: str) -> None:
+def test_online_split_and_mirror(online: Place, deployed_online: str) -> None:
+    """An online endpoint splits and mirrors traffic as written, and a write without a mirror ends it."""
     online.endpoints.set_traffic(deployed_online, {"blue": 90, "green": 10})
     assert online.live(deployed_online) == {"blue": 90, "green": 10}
 
@@ -173,7 +180,8 @@ def test_traffic_shared_and_mirrored_is_as_written_at_once(online: Place, deploy
 
 
 @pytest.mark.parametrize("split", [{"blue": 50}, {"red": 100}])
-def test_impossible_traffic_is_refused_and_changes_nothing(place: Place, deployed: str, split: dict[str, int]) -> None:
+def test_invalid_traffic_is_refused(place: Place, deployed: str, split: dict[str, int]) -> None:
+    """Traffic that does not add up or names no deployment is refused and changes nothing."""
     place.endpoints.set_traffic(deployed, TO_BLUE)
 
     with pytest.raises(AzureRefused):
@@ -183,9 +191,8 @@ def test_impossible_traffic_is_refused_and_changes_nothing(place: Place, deploye
 
 
 @pytest.mark.parametrize("mirror", [{"green": 60}, {"blue": 20}, {"red": 20}])
-def test_impossible_mirror_is_refused_and_changes_nothing(
-    online: Place, deployed_online: str, mirror: dict[str, int]
-) -> None:
+def test_invalid_mirror_is_refused(online: Place, deployed_online: str, mirror: dict[str, int]) -> None:
+    """A mirror above 50 percent, to a live or to an unknown deployment is refused."""
     online.endpoints.set_traffic(deployed_online, TO_BLUE)
 
     with pytest.raises(AzureRefused):
@@ -194,7 +201,8 @@ def test_impossible_mirror_is_refused_and_changes_nothing(
     assert online.view(deployed_online).mirror == {}
 
 
-def test_traffic_is_written_when_it_is_as_expected_whatever_takes_none(place: Place, deployed: str) -> None:
+def test_expected_traffic_ignores_zero_shares(place: Place, deployed: str) -> None:
+    """The comparison with the expected traffic ignores deployments without a share."""
     place.endpoints.set_traffic(deployed, TO_BLUE)
 
     place.endpoints.set_traffic(deployed, TO_GREEN, expected={"blue": 100, "green": 0, "red": 0})
@@ -203,7 +211,8 @@ def test_traffic_is_written_when_it_is_as_expected_whatever_takes_none(place: Pl
 
 
 @pytest.mark.parametrize("expected", [TO_GREEN, {}, {"blue": 99, "green": 1}])
-def test_traffic_that_somebody_moved_is_left_to_them(place: Place, deployed: str, expected: dict[str, int]) -> None:
+def test_moved_traffic_is_not_overwritten(place: Place, deployed: str, expected: dict[str, int]) -> None:
+    """Traffic that differs from the expected traffic is not overwritten."""
     place.endpoints.set_traffic(deployed, TO_BLUE)
 
     with pytest.raises(TrafficMoved):
@@ -212,7 +221,8 @@ def test_traffic_that_somebody_moved_is_left_to_them(place: Place, deployed: str
     assert place.live(deployed) == TO_BLUE
 
 
-def test_first_traffic_is_written_when_none_is_expected(place: Place, name: str) -> None:
+def test_first_traffic_expects_none(place: Place, name: str) -> None:
+    """The first traffic of an endpoint is written if none is expected."""
     endpoint = place.deploy_two(name)
 
     place.endpoints.set_traffic(endpoint, TO_BLUE, expected={})
@@ -223,9 +233,8 @@ def test_first_traffic_is_written_when_none_is_expected(place: Place, name: str)
 # --- 4: scoring -------------------------------------------------------------------------------------------
 
 
-def test_request_goes_to_the_deployment_asked_for_and_else_where_the_traffic_goes(
-    online: Place, deployed_online: str
-) -> None:
+def test_score_follows_deployment_or_traffic(online: Place, deployed_online: str) -> None:
+    """A request goes to the deployment it names, and otherwise follows the traffic."""
     online.endpoints.set_traffic(deployed_online, TO_BLUE)
 
     asked, _ = online.endpoints.score(deployed_online, SCORE_REQUEST, "green")
@@ -245,7 +254,8 @@ WRITES: Mapping[str, Callable[[Place, str], None]] = {
 
 
 @pytest.mark.parametrize("write", WRITES)
-def test_write_waits_until_azure_has_changed_the_endpoint(place: Place, name: str, write: str) -> None:
+def test_busy_endpoint_refuses_writes(place: Place, name: str, write: str) -> None:
+    """While an endpoint changes, a write raises AzureUnavailable and changes nothing. Later it succeeds."""
     endpoint = place.deploy_two(name)
     place.endpoints.set_traffic(endpoint, TO_BLUE)
     place.world.keep_changing(place.kind, endpoint)
@@ -270,6 +280,7 @@ def test_write_waits_until_azure_has_changed_the_endpoint(place: Place, name: st
 
 @pytest.mark.parametrize("write", WRITES)
 def test_late_write_changes_nothing(place: Place, name: str, write: str) -> None:
+    """A write after its deadline changes nothing and may be repeated."""
     endpoint = place.deploy_two(name)
     place.endpoints.set_traffic(endpoint, TO_BLUE)
 
@@ -280,14 +291,16 @@ def test_late_write_changes_nothing(place: Place, name: str, write: str) -> None
     WRITES[write](replace(place, until=soon()), endpoint)
 
 
-def test_endpoint_is_not_made_late(place: Place, name: str) -> None:
+def test_late_endpoint_is_not_created(place: Place, name: str) -> None:
+    """An endpoint is not created after the deadline."""
     with pytest.raises(AzureUnavailable, match="late"):
         replace(place, until=datetime.now(UTC)).endpoints.ensure(name)
 
     assert place.endpoints.view(name) is None
 
 
-def test_late_look_is_as_good_as_any(place: Place, deployed: str) -> None:
+def test_late_reads_are_allowed(place: Place, deployed: str) -> None:
+    """Reads, and an `ensure` of an existing endpoint, have no deadline."""
     late = replace(place, until=datetime.now(UTC))
 
     assert late.view(deployed) == place.view(deployed)
@@ -298,7 +311,8 @@ def test_late_look_is_as_good_as_any(place: Place, deployed: str) -> None:
 # --- 6: deleting ------------------------------------------------------------------------------------------
 
 
-def test_deployment_without_traffic_can_be_deleted_and_again(place: Place, name: str) -> None:
+def test_idle_deployment_can_be_deleted(place: Place, name: str) -> None:
+    """A deployment without traffic can be deleted, and the deletion may be repeated."""
     endpoint = place.deploy_two(name)
     place.endpoints.set_traffic(endpoint, TO_BLUE)
 
@@ -309,13 +323,15 @@ def test_deployment_without_traffic_can_be_deleted_and_again(place: Place, name:
     assert set(place.view(endpoint).models) == {"blue"}
 
 
-def test_deleting_at_an_endpoint_that_azure_does_not_know_changes_nothing(place: Place, name: str) -> None:
+def test_delete_at_unknown_endpoint(place: Place, name: str) -> None:
+    """A deletion at an unknown endpoint changes nothing."""
     place.endpoints.delete_deployment(name, "green")
 
     assert place.endpoints.view(name) is None
 
 
-def test_deployment_with_traffic_cannot_be_deleted(place: Place, deployed: str) -> None:
+def test_live_deployment_is_not_deleted(place: Place, deployed: str) -> None:
+    """A deployment with traffic cannot be deleted."""
     place.endpoints.set_traffic(deployed, TO_BLUE)
 
     with pytest.raises(AzureRefused):
@@ -324,7 +340,8 @@ def test_deployment_with_traffic_cannot_be_deleted(place: Place, deployed: str) 
     assert place.state(deployed, "blue") is DeploymentState.READY
 
 
-def test_endpoint_that_azure_does_not_know_cannot_be_used(place: Place, name: str) -> None:
+def test_unknown_endpoint_cannot_be_used(place: Place, name: str) -> None:
+    """An unknown endpoint takes no traffic, no deployment and no request."""
     with pytest.raises(AzureNotFound):
         place.endpoints.set_traffic(name, TO_BLUE)
     with pytest.raises(AzureNotFound):
@@ -340,9 +357,10 @@ def test_endpoint_that_azure_does_not_know_cannot_be_used(place: Place, name: st
     ("traffic", "mirror"),
     [({"blue": 90, "green": 10}, {}), ({"blue": 100}, {"green": 20}), ({"blue": 50}, {}), ({}, {"green": 20})],
 )
-def test_batch_endpoint_knows_all_or_nothing_and_no_mirror(
+def test_batch_traffic_is_not_split(
     world: AzureWorld, deployed_batch: str, traffic: dict[str, int], mirror: dict[str, int]
 ) -> None:
+    """A batch endpoint gives all traffic to one deployment and refuses shares and mirrors."""
     world.endpoints["batch"].set_traffic(deployed_batch, TO_GREEN)
 
     with pytest.raises(AzureRefused, match="one deployment"):
@@ -351,12 +369,14 @@ def test_batch_endpoint_knows_all_or_nothing_and_no_mirror(
     assert Place(world, "batch").live(deployed_batch) == {"green": 100}
 
 
-def test_batch_endpoint_does_not_answer_requests(world: AzureWorld, deployed_batch: str) -> None:
+def test_batch_endpoint_refuses_requests(world: AzureWorld, deployed_batch: str) -> None:
+    """A batch endpoint refuses a scoring request."""
     with pytest.raises(AzureRefused, match="by jobs"):
         world.endpoints["batch"].score(deployed_batch, SCORE_REQUEST)
 
 
-def test_endpoints_of_two_kinds_with_one_name_know_nothing_of_each_other(world: AzureWorld, name: str) -> None:
+def test_endpoint_kinds_are_separate(world: AzureWorld, name: str) -> None:
+    """A batch endpoint is no online endpoint of the same name."""
     world.endpoints["batch"].ensure(name)
 
     assert world.endpoints["online"].view(name) is None

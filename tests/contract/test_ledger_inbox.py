@@ -25,7 +25,8 @@ SECOND = timedelta(seconds=1)
 # --- 1: what was written survives -------------------------------------------------------------------------
 
 
-def test_everything_written_is_there_after_a_restart(lasting_place: Place) -> None:
+def test_ledger_survives_a_restart(lasting_place: Place) -> None:
+    """A ledger that is opened again returns everything that was written."""
     first = lasting_place.open()
     gate = GateResult(GateOutcome.PROMOTE, "better", 100, "f00d", 0.9, 0.8, 0.1, 0.05, 0.15, 0.01, 100)
     first.receive([drift_event()], Source.WEBHOOK, START)
@@ -56,7 +57,8 @@ def test_everything_written_is_there_after_a_restart(lasting_place: Place) -> No
 # --- 2: one transaction -----------------------------------------------------------------------------------
 
 
-def test_decision_that_cannot_be_recorded_leaves_nothing_behind(ledger: SqlLedger) -> None:
+def test_refused_decision_writes_nothing(ledger: SqlLedger) -> None:
+    """A refused decision leaves no decision, retraining or audit row, and its event stays open."""
     ledger.receive([drift_event("1"), drift_event("2")], Source.WEBHOOK, START)
     ledger.record_decision(record("1", covers=(drift_event("1").key,)), retraining("1"), "me")
     trail = ledger.audit()
@@ -71,7 +73,8 @@ def test_decision_that_cannot_be_recorded_leaves_nothing_behind(ledger: SqlLedge
 # --- 3: one row for a key ---------------------------------------------------------------------------------
 
 
-def test_event_received_again_is_counted_and_not_kept_twice(ledger: SqlLedger) -> None:
+def test_repeated_event_is_counted(ledger: SqlLedger) -> None:
+    """A repeated event only raises the counter and keeps the source and time of the first."""
     first = ledger.receive([drift_event("1"), drift_event("2")], Source.WEBHOOK, START)
     again = ledger.receive([drift_event("1"), drift_event("1"), drift_event("3")], Source.RECONCILE, START + LEASE)
 
@@ -81,7 +84,8 @@ def test_event_received_again_is_counted_and_not_kept_twice(ledger: SqlLedger) -
     assert (entry.deliveries, entry.source, entry.received_at) == (3, Source.WEBHOOK, START)
 
 
-def test_settled_event_received_again_stays_settled(ledger: SqlLedger) -> None:
+def test_repeated_event_stays_settled(ledger: SqlLedger) -> None:
+    """A settled event that is received again stays settled."""
     ledger.receive([drift_event()], Source.WEBHOOK, START)
     ledger.settle([drift_event().key], "done", START)
 
@@ -90,7 +94,8 @@ def test_settled_event_received_again_stays_settled(ledger: SqlLedger) -> None:
     assert ledger.lease([Cause.DRIFT], START, LEASE) == []
 
 
-def test_events_of_any_number_are_kept_with_right_counts(ledger: SqlLedger) -> None:
+def test_large_batch_is_counted(ledger: SqlLedger) -> None:
+    """A batch of 1500 new and repeated events is kept with correct counters."""
     events = [drift_event(str(number)) for number in range(1500)]
     ledger.receive(events[:300:7], Source.WEBHOOK, START)
 
@@ -101,7 +106,8 @@ def test_events_of_any_number_are_kept_with_right_counts(ledger: SqlLedger) -> N
     assert deliveries == {str(n): 1 + (n < 10) + (n < 300 and n % 7 == 0) for n in range(1500)}
 
 
-def test_event_settled_when_received_keeps_its_first_outcome(ledger: SqlLedger) -> None:
+def test_settled_on_receipt_keeps_outcome(ledger: SqlLedger) -> None:
+    """An event that is settled on receipt keeps its first outcome."""
     key = drift_event().key
     ledger.receive([drift_event()], Source.WEBHOOK, START, settled={key: "first"})
     ledger.receive([drift_event()], Source.WEBHOOK, START + LEASE, settled={key: "second"})
@@ -111,7 +117,8 @@ def test_event_settled_when_received_keeps_its_first_outcome(ledger: SqlLedger) 
     assert (entry.outcome, entry.settled_at, entry.deliveries) == ("first", START, 2)
 
 
-def test_backlog_counts_what_waits_since_when_and_what_is_dead(ledger: SqlLedger) -> None:
+def test_backlog_counts_waiting_and_dead(ledger: SqlLedger) -> None:
+    """The backlog counts waiting entries and dead letters, and has the time of the oldest entry."""
     letters = [DeadLetter(f"x-{number}", "bad", "{}", Source.WEBHOOK, START) for number in range(3)]
     ledger.receive([drift_event("1")], Source.WEBHOOK, START - LEASE)
     ledger.receive([drift_event("2"), drift_event("3")], Source.WEBHOOK, START, dead=letters)
@@ -121,7 +128,8 @@ def test_backlog_counts_what_waits_since_when_and_what_is_dead(ledger: SqlLedger
     assert ledger.backlog() == Backlog(waiting=2, oldest=START, dead_letters=2)
 
 
-def test_event_received_by_several_at_once_is_new_to_one_of_them(lasting_place: Place) -> None:
+def test_concurrent_receipt_is_new_once(lasting_place: Place) -> None:
+    """An event that several writers receive at once is new to one of them."""
     ledgers = [lasting_place.open() for _ in range(4)]
     barrier = Barrier(4)
 
@@ -134,7 +142,8 @@ def test_event_received_by_several_at_once_is_new_to_one_of_them(lasting_place: 
     assert {entry.deliveries for entry in ledgers[0].entries()} == {4}
 
 
-def test_something_ignored_is_counted_by_type_and_reason(ledger: SqlLedger) -> None:
+def test_ignored_events_are_counted(ledger: SqlLedger) -> None:
+    """Ignored events are counted by type and reason."""
     for reason in ("not ours", "unknown", "not ours"):
         ledger.receive([], Source.WEBHOOK, START, ignored=[("Some.Type", reason)])
 
@@ -144,7 +153,8 @@ def test_something_ignored_is_counted_by_type_and_reason(ledger: SqlLedger) -> N
 # --- 4: claims --------------------------------------------------------------------------------------------
 
 
-def test_claimed_entry_is_not_given_to_another_until_the_lease_ran_out(ledger: SqlLedger) -> None:
+def test_leased_entry_is_exclusive(ledger: SqlLedger) -> None:
+    """A leased entry is given to one worker only, until its lease expires."""
     ledger.receive([drift_event()], Source.WEBHOOK, START)
 
     assert len(ledger.lease([Cause.DRIFT], START, LEASE)) == 1
@@ -152,7 +162,8 @@ def test_claimed_entry_is_not_given_to_another_until_the_lease_ran_out(ledger: S
     assert len(ledger.lease([Cause.DRIFT], START + LEASE + SECOND, LEASE)) == 1
 
 
-def test_released_entry_can_be_claimed_at_once(ledger: SqlLedger) -> None:
+def test_released_entry_is_free(ledger: SqlLedger) -> None:
+    """A released entry can be leased at once."""
     ledger.receive([drift_event()], Source.WEBHOOK, START)
     ledger.lease([Cause.DRIFT], START, LEASE)
 
@@ -161,7 +172,8 @@ def test_released_entry_can_be_claimed_at_once(ledger: SqlLedger) -> None:
     assert len(ledger.lease([Cause.DRIFT], START, LEASE)) == 1
 
 
-def test_claim_begins_with_what_was_never_tried_and_then_what_was_tried_longest_ago(ledger: SqlLedger) -> None:
+def test_lease_prefers_untried_entries(ledger: SqlLedger) -> None:
+    """A lease takes untried entries first, and then those whose last attempt is oldest."""
     events = [drift_event(str(number)) for number in range(5)]
     ledger.receive(events, Source.WEBHOOK, START - LEASE)
     ledger.lease([Cause.DRIFT], START - LEASE, LEASE)
@@ -174,13 +186,15 @@ def test_claim_begins_with_what_was_never_tried_and_then_what_was_tried_longest_
     assert [[entry.event.run_id for entry in some] for some in claimed] == [["3", "4"], ["2", "0"], ["1"]]
 
 
-def test_claim_without_a_limit_takes_all(ledger: SqlLedger) -> None:
+def test_lease_without_limit_takes_all(ledger: SqlLedger) -> None:
+    """A lease without a limit takes all entries."""
     ledger.receive([drift_event(str(number)) for number in range(1500)], Source.WEBHOOK, START)
 
     assert len(ledger.lease([Cause.DRIFT], START, LEASE)) == 1500
 
 
-def test_unclaimed_tells_of_what_waits_for_a_claimant_by_cause_and_hint(ledger: SqlLedger) -> None:
+def test_unleased_entries_are_grouped(ledger: SqlLedger) -> None:
+    """`unleased` groups the entries without a lease by cause and hint time."""
     events = [registered_event("1"), *(drift_event(str(number)) for number in range(4))]
     ledger.receive(events[:3], Source.WEBHOOK, START)
     ledger.lease([Cause.DRIFT], START, LEASE, limit=1)
@@ -196,7 +210,8 @@ def test_unclaimed_tells_of_what_waits_for_a_claimant_by_cause_and_hint(ledger: 
     assert fresh.received_at == START + SECOND
 
 
-def test_hint_is_not_noted_of_what_was_claimed_or_came_since(ledger: SqlLedger) -> None:
+def test_hint_marks_only_waiting_entries(ledger: SqlLedger) -> None:
+    """A hint does not mark entries that were leased, settled or received since."""
     events = [drift_event(str(number)) for number in range(4)]
     ledger.receive(events[:3], Source.WEBHOOK, START)
     waiting = ledger.unleased([Cause.DRIFT], START)
@@ -209,7 +224,8 @@ def test_hint_is_not_noted_of_what_was_claimed_or_came_since(ledger: SqlLedger) 
     assert [entry.event.run_id for entry in ledger.entries() if entry.hinted_at] == ["2"]
 
 
-def test_claim_takes_the_asked_causes_oldest_first_up_to_its_limit(ledger: SqlLedger) -> None:
+def test_lease_is_filtered_and_limited(ledger: SqlLedger) -> None:
+    """A lease takes only the given causes, oldest first, up to its limit."""
     ledger.receive([registered_event("1"), *(drift_event(str(n)) for n in range(5))], Source.WEBHOOK, START)
 
     claimed = ledger.lease([Cause.DRIFT], START, LEASE, limit=3)
@@ -218,7 +234,8 @@ def test_claim_takes_the_asked_causes_oldest_first_up_to_its_limit(ledger: SqlLe
     assert [entry.cause for entry in ledger.lease([Cause.MODEL_REGISTERED], START, LEASE)] == [Cause.MODEL_REGISTERED]
 
 
-def test_two_that_claim_at_once_never_get_the_same_entry(place: Place) -> None:
+def test_concurrent_leases_do_not_overlap(place: Place) -> None:
+    """Workers that lease at once never get the same entry."""
     ledgers = [place.open() for _ in range(4)]
     ledgers[0].receive([drift_event(str(number)) for number in range(40)], Source.WEBHOOK, START)
     barrier = Barrier(4)
@@ -234,6 +251,7 @@ def test_two_that_claim_at_once_never_get_the_same_entry(place: Place) -> None:
 
 
 def test_settled_entry_keeps_its_first_outcome(ledger: SqlLedger) -> None:
+    """A settled entry keeps its first outcome."""
     ledger.receive([drift_event()], Source.WEBHOOK, START)
     ledger.settle([drift_event().key], "first", START, "d-1")
 
@@ -244,7 +262,8 @@ def test_settled_entry_keeps_its_first_outcome(ledger: SqlLedger) -> None:
     assert (entry.outcome, entry.settled_at, entry.subject_id) == ("first", START, "d-1")
 
 
-def test_hinted_entry_remembers_when(ledger: SqlLedger) -> None:
+def test_hint_time_is_stored(ledger: SqlLedger) -> None:
+    """A hinted entry stores the time of its hint."""
     ledger.receive([drift_event()], Source.WEBHOOK, START)
 
     ledger.mark_hinted(ledger.unleased([Cause.DRIFT], START), START + LEASE)

@@ -28,7 +28,8 @@ SECOND = timedelta(seconds=1)
 # --- 5: compare and set -----------------------------------------------------------------------------------
 
 
-def test_second_writer_of_one_revision_is_refused(ledger: SqlLedger) -> None:
+def test_stale_revision_is_refused(ledger: SqlLedger) -> None:
+    """A second write of the same revision of a retraining or rollout is refused."""
     ledger.record_decision(record(), retraining(), "me")
     ledger.add_rollout(rollout(), "me")
     ledger.save_retraining(retraining(), "first", "me", START, {})
@@ -42,7 +43,8 @@ def test_second_writer_of_one_revision_is_refused(ledger: SqlLedger) -> None:
     assert "second" not in {row.what for row in ledger.audit()}
 
 
-def test_of_many_writers_of_one_revision_exactly_one_wins(lasting_place: Place) -> None:
+def test_concurrent_writes_have_one_winner(lasting_place: Place) -> None:
+    """Of many concurrent writes of one revision exactly one succeeds."""
     ledgers = [lasting_place.open() for _ in range(4)]
     ledgers[0].record_decision(record(), retraining(), "me")
     barrier = Barrier(4)
@@ -62,7 +64,8 @@ def test_of_many_writers_of_one_revision_exactly_one_wins(lasting_place: Place) 
 # --- 6: leases of endpoints -------------------------------------------------------------------------------
 
 
-def test_held_endpoint_is_nobody_elses_until_freed_or_the_lease_ran_out(ledger: SqlLedger) -> None:
+def test_leased_endpoint_is_exclusive(ledger: SqlLedger) -> None:
+    """A leased endpoint stays with its holder until it is freed or the lease expires."""
     assert ledger.lease_endpoint(ENDPOINT, "one", START, LEASE)
     assert not ledger.lease_endpoint(ENDPOINT, "other", START + LEASE - SECOND, LEASE)
     assert ledger.lease_endpoint(ENDPOINT, "other", START + LEASE + SECOND, LEASE)
@@ -72,7 +75,8 @@ def test_held_endpoint_is_nobody_elses_until_freed_or_the_lease_ran_out(ledger: 
     assert ledger.lease_endpoint(ENDPOINT, "one", START + LEASE + SECOND, LEASE)
 
 
-def test_holder_of_an_endpoint_may_lengthen_the_lease(ledger: SqlLedger) -> None:
+def test_endpoint_lease_can_be_renewed(ledger: SqlLedger) -> None:
+    """The holder of the lease of an endpoint may renew it."""
     ledger.lease_endpoint(ENDPOINT, "one", START, LEASE)
 
     assert ledger.lease_endpoint(ENDPOINT, "one", START + LEASE / 2, LEASE)
@@ -80,7 +84,8 @@ def test_holder_of_an_endpoint_may_lengthen_the_lease(ledger: SqlLedger) -> None
     assert not ledger.lease_endpoint(ENDPOINT, "other", START + LEASE + SECOND, LEASE)
 
 
-def test_endpoint_is_freed_by_its_holder_only(ledger: SqlLedger) -> None:
+def test_only_the_holder_frees(ledger: SqlLedger) -> None:
+    """Only the holder of the lease frees an endpoint."""
     ledger.lease_endpoint(ENDPOINT, "one", START, LEASE)
 
     ledger.free_endpoint(ENDPOINT, "other")
@@ -88,13 +93,15 @@ def test_endpoint_is_freed_by_its_holder_only(ledger: SqlLedger) -> None:
     assert not ledger.lease_endpoint(ENDPOINT, "other", START, LEASE)
 
 
-def test_endpoints_are_held_apart(ledger: SqlLedger) -> None:
+def test_endpoint_leases_are_independent(ledger: SqlLedger) -> None:
+    """The lease of one endpoint does not affect another endpoint."""
     ledger.lease_endpoint(ENDPOINT, "one", START, LEASE)
 
     assert ledger.lease_endpoint("another", "other", START, LEASE)
 
 
-def test_endpoint_is_given_to_one_of_many_that_ask_at_once(lasting_place: Place) -> None:
+def test_concurrent_endpoint_leases(lasting_place: Place) -> None:
+    """Of many concurrent requests for the lease of an endpoint exactly one succeeds."""
     ledgers = [lasting_place.open() for _ in range(4)]
     barrier = Barrier(4)
 
@@ -114,7 +121,8 @@ def change(percent: int, at: datetime = START, endpoint: str = ENDPOINT) -> Traf
     return TrafficChange(at, endpoint, shares, "me", "rollout of price:2", (Share("price-3", 20, None),), "o-1")
 
 
-def test_change_of_traffic_comes_with_the_rollout_that_made_it(ledger: SqlLedger) -> None:
+def test_rollout_saves_traffic_change(ledger: SqlLedger) -> None:
+    """A traffic change is saved with the rollout that made it."""
     ledger.add_rollout(rollout(), "me")
 
     ledger.save_rollout(rollout(), "stepped", "me", START, {}, change(20))
@@ -122,7 +130,8 @@ def test_change_of_traffic_comes_with_the_rollout_that_made_it(ledger: SqlLedger
     assert ledger.traffic(ENDPOINT) == [change(20)]
 
 
-def test_change_of_traffic_by_a_stale_writer_is_not_kept(ledger: SqlLedger) -> None:
+def test_stale_traffic_change_is_dropped(ledger: SqlLedger) -> None:
+    """A refused write of a rollout saves no traffic change."""
     ledger.add_rollout(rollout(), "me")
     ledger.save_rollout(rollout(), "stepped", "me", START, {}, change(20))
 
@@ -132,7 +141,8 @@ def test_change_of_traffic_by_a_stale_writer_is_not_kept(ledger: SqlLedger) -> N
     assert ledger.traffic(ENDPOINT) == [change(20)]
 
 
-def test_traffic_is_told_oldest_first_up_to_a_moment_and_cut_off_keeps_the_newest(ledger: SqlLedger) -> None:
+def test_traffic_is_listed_oldest_first(ledger: SqlLedger) -> None:
+    """Traffic changes are listed oldest first up to a moment, and a limit keeps the newest."""
     for number, percent in enumerate((5, 20, 50)):
         ledger.note_traffic(change(percent, START + number * SECOND))
     ledger.note_traffic(change(99, endpoint="another"))
@@ -143,7 +153,8 @@ def test_traffic_is_told_oldest_first_up_to_a_moment_and_cut_off_keeps_the_newes
     assert len(ledger.traffic()) == 4
 
 
-def test_traffic_that_was_seen_before_is_not_noted_again(ledger: SqlLedger) -> None:
+def test_unchanged_traffic_is_noted_once(ledger: SqlLedger) -> None:
+    """Traffic equal to the last change is not noted again."""
     assert ledger.note_traffic(change(5))
     assert not ledger.note_traffic(change(5, START + SECOND))
     assert ledger.note_traffic(change(20, START + SECOND))
@@ -152,6 +163,7 @@ def test_traffic_that_was_seen_before_is_not_noted_again(ledger: SqlLedger) -> N
 
 
 def test_rollout_is_added_once(ledger: SqlLedger) -> None:
+    """A rollout is added once, with one audit row."""
     assert ledger.add_rollout(rollout(), "me")
     assert not ledger.add_rollout(replace(rollout(), reason="again"), "me")
 
@@ -162,7 +174,8 @@ def test_rollout_is_added_once(ledger: SqlLedger) -> None:
 # --- 7: the trail -----------------------------------------------------------------------------------------
 
 
-def test_every_change_leaves_a_row_that_says_who_what_and_when(ledger: SqlLedger) -> None:
+def test_every_change_is_audited(ledger: SqlLedger) -> None:
+    """Every change leaves an audit row with its actor, action, time and detail."""
     ledger.record_decision(record(), retraining(), "decider")
     moved = replace(retraining(), state=RetrainingState.TRAINING)
     ledger.save_retraining(moved, "launched", "launcher", START + SECOND, {"at": START, "run": "run-1"})
@@ -177,7 +190,8 @@ def test_every_change_leaves_a_row_that_says_who_what_and_when(ledger: SqlLedger
 
 
 @pytest.mark.parametrize("statement", ["UPDATE audit SET actor = 'forger'", "DELETE FROM audit"])
-def test_database_refuses_to_change_the_trail(lasting_place: Place, statement: str) -> None:
+def test_audit_is_append_only(lasting_place: Place, statement: str) -> None:
+    """The database refuses to update or delete audit rows."""
     ledger = lasting_place.open()
     ledger.record_decision(record(), retraining(), "me")
     before = ledger.audit()
@@ -190,7 +204,8 @@ def test_database_refuses_to_change_the_trail(lasting_place: Place, statement: s
     assert ledger.audit() == before
 
 
-def test_trail_cut_off_by_its_limit_keeps_the_newest_in_order(ledger: SqlLedger) -> None:
+def test_audit_limit_keeps_the_newest(ledger: SqlLedger) -> None:
+    """A limit on the audit keeps the newest rows, in order."""
     for number in range(5):
         ledger.add_rollout(rollout(str(number)), "me")
 
@@ -200,7 +215,8 @@ def test_trail_cut_off_by_its_limit_keeps_the_newest_in_order(ledger: SqlLedger)
 # --- 8 and 9: decisions -----------------------------------------------------------------------------------
 
 
-def test_model_has_one_open_retraining_at_most(ledger: SqlLedger) -> None:
+def test_one_open_retraining_per_model(ledger: SqlLedger) -> None:
+    """A model has at most one open retraining."""
     ledger.record_decision(record("1"), retraining("1"), "me")
 
     with pytest.raises(StaleWrite):
@@ -212,7 +228,8 @@ def test_model_has_one_open_retraining_at_most(ledger: SqlLedger) -> None:
     assert {item.id for item in ledger.retrainings() if item.is_open} == {"r-3", "r-4"}
 
 
-def test_rejected_retraining_is_not_opened_again_beside_another_one(ledger: SqlLedger) -> None:
+def test_rejected_retraining_stays_closed(ledger: SqlLedger) -> None:
+    """A rejected retraining cannot be reopened while another one of the model is open."""
     ledger.record_decision(record("1"), retraining("1"), "me")
     rejected = ledger.save_retraining(
         replace(retraining("1"), state=RetrainingState.REJECTED), "rejected", "me", START, {}
@@ -226,7 +243,8 @@ def test_rejected_retraining_is_not_opened_again_beside_another_one(ledger: SqlL
     assert "forced" not in {row.what for row in ledger.audit("r-1")}
 
 
-def test_retraining_is_read_back_as_it_was_kept(ledger: SqlLedger) -> None:
+def test_retraining_is_read_back(ledger: SqlLedger) -> None:
+    """A retraining is read back with all its fields."""
     kept = replace(
         retraining(),
         state=RetrainingState.AWAITING_APPROVAL,
@@ -246,7 +264,8 @@ def test_retraining_is_read_back_as_it_was_kept(ledger: SqlLedger) -> None:
     assert ledger.retraining("r-1") == kept
 
 
-def test_of_many_that_decide_at_once_about_a_model_exactly_one_retrains(lasting_place: Place) -> None:
+def test_concurrent_decisions_retrain_once(lasting_place: Place) -> None:
+    """Of many concurrent decisions to retrain a model exactly one is recorded."""
     ledgers = [lasting_place.open() for _ in range(4)]
     barrier = Barrier(4)
 
@@ -264,7 +283,8 @@ def test_of_many_that_decide_at_once_about_a_model_exactly_one_retrains(lasting_
     assert len(ledgers[0].retrainings()) == len(ledgers[0].decisions()) == 1
 
 
-def test_decision_settles_what_it_covers(ledger: SqlLedger) -> None:
+def test_decision_settles_its_entries(ledger: SqlLedger) -> None:
+    """A decision settles the entries it covers."""
     keys = (drift_event("1").key, drift_event("2").key)
     ledger.receive([drift_event("1"), drift_event("2")], Source.WEBHOOK, START)
 
@@ -273,7 +293,8 @@ def test_decision_settles_what_it_covers(ledger: SqlLedger) -> None:
     assert [entry.outcome for entry in ledger.entries()] == ["decision d-1: retrain"] * 2
 
 
-def test_decision_settles_only_what_it_is_told_to(ledger: SqlLedger) -> None:
+def test_decision_settles_given_entries_only(ledger: SqlLedger) -> None:
+    """A decision settles only the given part of the entries it covers."""
     keys = (drift_event("1").key, drift_event("2").key)
     ledger.receive([drift_event("1"), drift_event("2")], Source.WEBHOOK, START)
 
@@ -283,7 +304,8 @@ def test_decision_settles_only_what_it_is_told_to(ledger: SqlLedger) -> None:
     assert ledger.decisions()[0].covers == keys
 
 
-def test_decision_about_what_was_settled_since_it_was_claimed_is_refused(ledger: SqlLedger) -> None:
+def test_decision_on_settled_entry_is_refused(ledger: SqlLedger) -> None:
+    """A decision about an entry that another writer has settled is refused whole."""
     keys = (drift_event("1").key, drift_event("2").key)
     ledger.receive([drift_event("1"), drift_event("2")], Source.WEBHOOK, START)
     ledger.record_decision(record("1", covers=keys[1:]), None, "me")
@@ -295,7 +317,8 @@ def test_decision_about_what_was_settled_since_it_was_claimed_is_refused(ledger:
     assert ([each.id for each in ledger.decisions()], ledger.retrainings()) == (["d-1"], [])
 
 
-def test_entry_left_open_for_other_models_is_decided_once_for_each(ledger: SqlLedger) -> None:
+def test_entry_is_decided_once_per_model(ledger: SqlLedger) -> None:
+    """An entry that stays open for other models is decided once for each model."""
     keys = (drift_event("1").key, drift_event("2").key)
     ledger.receive([drift_event("1"), drift_event("2")], Source.WEBHOOK, START)
     ledger.record_decision(record("1", covers=keys[:1]), None, "me", ())
@@ -311,14 +334,16 @@ def test_entry_left_open_for_other_models_is_decided_once_for_each(ledger: SqlLe
 # --- 10: lists --------------------------------------------------------------------------------------------
 
 
-def test_list_cut_off_by_its_limit_keeps_the_newest_oldest_first(ledger: SqlLedger) -> None:
+def test_list_limit_keeps_the_newest(ledger: SqlLedger) -> None:
+    """A limit on a list keeps the newest rows, oldest first."""
     for number in range(4):
         ledger.add_rollout(replace(rollout(str(number)), created_at=START + number * SECOND), "me")
 
     assert [item.id for item in ledger.rollouts(limit=2)] == ["o-2", "o-3"]
 
 
-def test_lists_are_narrowed_by_state_and_model(ledger: SqlLedger) -> None:
+def test_lists_filter_by_state_and_model(ledger: SqlLedger) -> None:
+    """Lists can be filtered by state and by model."""
     ledger.record_decision(record("1"), retraining("1"), "me")
     ledger.record_decision(record("2", model="demand"), retraining("2", model="demand"), "me")
     ledger.add_rollout(rollout(), "me")
@@ -330,7 +355,8 @@ def test_lists_are_narrowed_by_state_and_model(ledger: SqlLedger) -> None:
 
 
 @pytest.mark.parametrize("run", ["job-1", "evaluation-1", "run-1"])
-def test_retraining_is_found_by_any_of_its_runs(ledger: SqlLedger, run: str) -> None:
+def test_retraining_is_found_by_run(ledger: SqlLedger, run: str) -> None:
+    """A retraining is found by its training job, evaluation job or external run."""
     ledger.record_decision(record(), replace(retraining(), external_run_id="run-1"), "me")
 
     found = ledger.retraining_by_job(run)
@@ -339,7 +365,8 @@ def test_retraining_is_found_by_any_of_its_runs(ledger: SqlLedger, run: str) -> 
     assert found.id == "r-1"
 
 
-def test_watermark_moves(ledger: SqlLedger) -> None:
+def test_watermark_is_overwritten(ledger: SqlLedger) -> None:
+    """A watermark is None until it is set, and then has the last value."""
     assert ledger.watermark("here") is None
 
     ledger.set_watermark("here", START)
@@ -348,6 +375,7 @@ def test_watermark_moves(ledger: SqlLedger) -> None:
     assert ledger.watermark("here") == START + SECOND
 
 
-def test_time_without_a_zone_is_refused(ledger: SqlLedger) -> None:
+def test_naive_time_is_refused(ledger: SqlLedger) -> None:
+    """A time without a time zone is refused."""
     with pytest.raises(StatementError, match="aware"):
         ledger.set_watermark("here", START.replace(tzinfo=None))

@@ -34,7 +34,8 @@ while claimed := ledger.lease([Cause.DRIFT], START, timedelta(minutes=5), limit=
 """
 
 
-def test_migrated_schema_is_the_one_in_the_tables(bare_place: Place) -> None:
+def test_migrations_match_the_tables(bare_place: Place) -> None:
+    """The migrated schema equals the tables in the code."""
     engine = create_engine(bare_place.url)
     upgrade(engine)
 
@@ -45,7 +46,8 @@ def test_migrated_schema_is_the_one_in_the_tables(bare_place: Place) -> None:
     assert differences == []
 
 
-def test_only_open_states_count_as_an_open_retraining(bare_place: Place) -> None:
+def test_open_index_lists_open_states(bare_place: Place) -> None:
+    """The index `one_open_retraining` lists exactly the open states."""
     engine = create_engine(bare_place.url)
     upgrade(engine)
     query = {
@@ -61,7 +63,8 @@ def test_only_open_states_count_as_an_open_retraining(bare_place: Place) -> None
     assert quoted == {str(state) for state in OPEN_RETRAINING}
 
 
-def test_migrating_again_changes_nothing(bare_place: Place) -> None:
+def test_repeated_migration_changes_nothing(bare_place: Place) -> None:
+    """A second migration keeps the data."""
     ledger = bare_place.open()
     ledger.receive([drift_event()], Source.WEBHOOK, START)
 
@@ -95,7 +98,8 @@ def test_first_ledger_keeps_its_data(bare_place: Place) -> None:
     assert ledger.open_retraining_of("price") is not None
 
 
-def test_many_that_migrate_at_once_all_find_the_schema(bare_place: Place) -> None:
+def test_concurrent_migrations_succeed(bare_place: Place) -> None:
+    """Several ledgers can migrate one database at the same time."""
     with ThreadPoolExecutor(4) as pool:
         futures = [pool.submit(bare_place.open) for _ in range(4)]
     ledgers = [future.result() for future in futures]
@@ -103,7 +107,8 @@ def test_many_that_migrate_at_once_all_find_the_schema(bare_place: Place) -> Non
     assert all(ledger.entries() == [] for ledger in ledgers)
 
 
-def test_processes_that_open_and_claim_at_once_share_the_work_without_overlap(bare_place: Place) -> None:
+def test_concurrent_processes_share_entries(bare_place: Place) -> None:
+    """Two processes that lease at once take all entries, and none twice."""
     commands = [[sys.executable, "-c", _CLAIM, bare_place.url] for _ in range(2)]
     bare_place.open().receive([drift_event(str(number)) for number in range(20)], Source.WEBHOOK, START)
 
@@ -114,7 +119,8 @@ def test_processes_that_open_and_claim_at_once_share_the_work_without_overlap(ba
     assert len(claimed) == len(set(claimed)) == 20
 
 
-def test_ledger_without_a_schema_says_how_to_get_one(tmp_path: Path) -> None:
+def test_missing_schema_gives_advice(tmp_path: Path) -> None:
+    """A ledger without a schema raises an error that names the command to run."""
     ledger = SqlLedger.open(f"sqlite:///{tmp_path / 'empty.db'}", migrate=False)
 
     with pytest.raises(LedgerMissing) as missing:
@@ -124,14 +130,16 @@ def test_ledger_without_a_schema_says_how_to_get_one(tmp_path: Path) -> None:
     ledger.close()
 
 
-def test_file_that_is_no_database_is_unavailable(tmp_path: Path) -> None:
+def test_unreadable_database_is_unavailable(tmp_path: Path) -> None:
+    """A path that is no database raises LedgerUnavailable."""
     (tmp_path / "ledger.db").mkdir()
 
     with pytest.raises(LedgerUnavailable):
         SqlLedger.open(f"sqlite:///{tmp_path / 'ledger.db'}")
 
 
-def test_folder_of_a_new_ledger_is_made(tmp_path: Path) -> None:
+def test_ledger_folder_is_created(tmp_path: Path) -> None:
+    """A new ledger creates its missing folders."""
     ledger = SqlLedger.open(f"sqlite:///{tmp_path / 'a 100%' / 'b' / 'ledger.db'}")
 
     assert ledger.entries() == []

@@ -84,21 +84,24 @@ def read(world: World, endpoint: str, *deployments: str, scores: bool = False) -
     return dict(world.log.read(endpoint, deployments, SINCE, UNTIL, scores=scores))
 
 
-def test_window_takes_its_start_and_leaves_its_end(world: World, name: str) -> None:
+def test_window_is_half_open(world: World, name: str) -> None:
+    """A window includes its start and excludes its end."""
     for at in (SINCE - timedelta(milliseconds=1), SINCE, UNTIL - timedelta(milliseconds=1), UNTIL):
         world.answer(AnsweredRequest(name, "blue", at, 40))
 
     assert read(world, name, "blue")["blue"].requests == 2
 
 
-def test_deployment_that_answered_nothing_has_zero_requests(world: World, name: str) -> None:
+def test_silent_deployment_has_zero_requests(world: World, name: str) -> None:
+    """A deployment without traffic has zero requests."""
     world.answer(AnsweredRequest(name, "blue", SINCE, 40))
 
     assert read(world, name, "blue", "green")["green"] == RequestStats()
     assert read(world, name) == {}
 
 
-def test_other_deployments_and_endpoints_are_not_counted(world: World, name: str) -> None:
+def test_other_deployments_are_not_counted(world: World, name: str) -> None:
+    """Requests to other deployments and endpoints are not counted."""
     world.answer(AnsweredRequest(name, "blue", SINCE, 40, scores=(1.0,)))
     world.answer(AnsweredRequest(name, "red", SINCE, 40, scores=(1.0,)))
     world.answer(AnsweredRequest(f"{name}-other", "blue", SINCE, 40, scores=(1.0,)))
@@ -113,7 +116,8 @@ def test_other_deployments_and_endpoints_are_not_counted(world: World, name: str
 @pytest.mark.parametrize(
     ("code", "errors"), [(200, 0), (400, 0), (401, 0), (408, 1), (424, 1), (429, 1), (500, 1), (503, 1)]
 )
-def test_errors_are_what_the_deployment_is_to_blame_for(world: World, name: str, code: int, errors: int) -> None:
+def test_errors_are_deployment_faults(world: World, name: str, code: int, errors: int) -> None:
+    """The codes 408, 424, 429 and 5xx count as errors, and only a success has a latency."""
     world.answer(AnsweredRequest(name, "blue", SINCE, 40, code))
 
     found = read(world, name, "blue")["blue"]
@@ -122,7 +126,8 @@ def test_errors_are_what_the_deployment_is_to_blame_for(world: World, name: str,
     assert sum(found.latencies.values()) == (1 if code == 200 else 0)
 
 
-def test_latencies_are_counted_by_the_bound_of_their_bucket(world: World, name: str) -> None:
+def test_latencies_are_counted_by_bucket(world: World, name: str) -> None:
+    """Latencies are counted under the bound of their bucket."""
     times = [0, 1, 2, 19, 20, 21, 40, 40, 41, 100, 105, 999, 1000, 60_000]
     for milliseconds in times:
         world.answer(AnsweredRequest(name, "blue", SINCE, milliseconds))
@@ -136,7 +141,8 @@ def test_latencies_are_counted_by_the_bound_of_their_bucket(world: World, name: 
     assert dict(found) == expected
 
 
-def test_scores_are_counted_when_asked_for_by_the_bound_of_their_bucket(world: World, name: str) -> None:
+def test_scores_are_counted_by_bucket(world: World, name: str) -> None:
+    """Scores are counted under the bound of their bucket, and only on request."""
     scores = [0.0, 1.0, 0.07, 0.071, 0.5, -0.5, -1.0, 1.04, 7.5, -3.0, 250_000.0, -1e-7]
     for score in scores[:4]:
         world.answer(AnsweredRequest(name, "blue", SINCE, 40, scores=(score,)))
@@ -153,7 +159,8 @@ def test_scores_are_counted_when_asked_for_by_the_bound_of_their_bucket(world: W
     assert read(world, name, "blue")["blue"].scores == {}
 
 
-def test_log_that_cannot_be_asked_raises_a_temporary_error(world: World, name: str) -> None:
+def test_unavailable_log_raises_temporary_error(world: World, name: str) -> None:
+    """A log that is unavailable raises a TemporaryError."""
     world.answer(AnsweredRequest(name, "blue", SINCE, 40))
     world.silence(True)
     try:
@@ -166,7 +173,8 @@ def test_log_that_cannot_be_asked_raises_a_temporary_error(world: World, name: s
 # --- the query itself -------------------------------------------------------------------------------------
 
 
-def test_scores_are_found_after_what_a_logger_puts_before_them(tmp_path: Path) -> None:
+def test_score_follows_a_log_prefix(tmp_path: Path) -> None:
+    """A score is found after the prefix of a logger, and other lines are ignored."""
     with real_clients(tmp_path) as clients:
         endpoint = {"id": endpoint_key(WORKSPACE_ID, "fraud"), "name": "fraud"}
         clients.azure.cloud.log(TRAFFIC_LOG, answered(endpoint, "blue", 200, milliseconds=40, at=SINCE))
@@ -179,7 +187,8 @@ def test_scores_are_found_after_what_a_logger_puts_before_them(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("bad", ['blue"', "blue) | take 1", "", "a b"])
-def test_name_that_is_no_name_never_reaches_a_query(bad: str) -> None:
+def test_invalid_name_reaches_no_query(bad: str) -> None:
+    """A name with characters that a name cannot have is refused before any query."""
     log = LogAnalyticsTraffic(LogAnalytics(lambda: pytest.fail("asked"), "workspace"))
 
     with pytest.raises(AzureRefused):

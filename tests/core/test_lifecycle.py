@@ -45,22 +45,23 @@ def reachable(table: Table, start: StrEnum) -> set[StrEnum]:
 
 
 @pytest.mark.parametrize(("table", "states", "first"), TABLES)
-def test_table_has_a_row_for_every_state_and_each_can_be_reached(
-    table: Table, states: type[StrEnum], first: StrEnum
-) -> None:
+def test_every_state_is_reachable(table: Table, states: type[StrEnum], first: StrEnum) -> None:
+    """The table has a row for every state, and every state can be reached."""
     assert set(table) == set(states) == reachable(table, first)
 
 
 @pytest.mark.parametrize(
     ("table", "is_open"), [(RETRAINING_TRANSITIONS, OPEN_RETRAINING), (ROLLOUT_TRANSITIONS, OPEN_ROLLOUT)]
 )
-def test_every_open_state_can_reach_a_good_end_and_failure(table: Table, is_open: Collection[StrEnum]) -> None:
+def test_open_states_can_end(table: Table, is_open: Collection[StrEnum]) -> None:
+    """Every open state can end in failure and in another final state."""
     for state in is_open:
         ends = {str(end) for end in reachable(table, state) if end not in is_open}
         assert ends > {"failed"}
 
 
-def test_only_a_rejected_retraining_leaves_its_end_and_only_by_force() -> None:
+def test_only_force_leaves_rejected() -> None:
+    """Only a rejected retraining leaves its final state, and only by force."""
     leaving = {state: set(moves) for state, moves in RETRAINING_TRANSITIONS.items() if state not in OPEN_RETRAINING}
 
     assert {state: moves for state, moves in leaving.items() if moves} == {
@@ -69,12 +70,14 @@ def test_only_a_rejected_retraining_leaves_its_end_and_only_by_force() -> None:
 
 
 @given(st.sampled_from(RetrainingState), st.sampled_from(RetrainingMove))
-def test_retraining_makes_exactly_the_moves_of_the_table(state: RetrainingState, move: RetrainingMove) -> None:
+def test_retraining_follows_its_table(state: RetrainingState, move: RetrainingMove) -> None:
+    """A retraining makes exactly the moves of its table."""
     check(state, move, RETRAINING_TRANSITIONS[state].get(move), next_retraining_state)
 
 
 @given(st.sampled_from(RolloutState), st.sampled_from(RolloutMove))
-def test_rollout_makes_exactly_the_moves_of_the_table(state: RolloutState, move: RolloutMove) -> None:
+def test_rollout_follows_its_table(state: RolloutState, move: RolloutMove) -> None:
+    """A rollout makes exactly the moves of its table."""
     check(state, move, ROLLOUT_TRANSITIONS[state].get(move), next_rollout_state)
 
 
@@ -87,7 +90,8 @@ def check(state: StateT, move: MoveT, expected: StateT | None, following: Callab
 
 
 @given(st.lists(st.sampled_from(RetrainingMove), max_size=20))
-def test_retraining_that_ended_never_moves_again_unless_forced(moves: list[RetrainingMove]) -> None:
+def test_ended_retraining_stays_ended(moves: list[RetrainingMove]) -> None:
+    """A retraining that ended never moves again, unless forced."""
     state, ended = RetrainingState.LAUNCHING, False
     for move in moves:
         try:
@@ -99,7 +103,8 @@ def test_retraining_that_ended_never_moves_again_unless_forced(moves: list[Retra
 
 
 @given(st.lists(st.sampled_from(RolloutMove), max_size=20))
-def test_rollout_that_ended_never_moves_again(moves: list[RolloutMove]) -> None:
+def test_ended_rollout_stays_ended(moves: list[RolloutMove]) -> None:
+    """A rollout that ended never moves again."""
     state, ended = RolloutState.PENDING, False
     for move in moves:
         try:

@@ -106,6 +106,7 @@ def _until(look: Callable[[], Value | None], seconds: float = 120) -> Value:
 
 
 def test_demo_json_has_the_documented_keys(demo: KeptDemo) -> None:
+    """The JSON of the demo has the documented keys."""
     documented = {
         "event_id", "decision", "launcher", "external_run_id", "model", "champion_version", "new_version",
         "accuracy_before", "accuracy_after", "gate", "endpoint", "traffic", "prefect_flow_runs", "seconds",
@@ -114,7 +115,8 @@ def test_demo_json_has_the_documented_keys(demo: KeptDemo) -> None:
     assert documented <= demo.outcome.keys()
 
 
-def test_an_event_leads_to_a_better_model_in_production(demo: KeptDemo) -> None:
+def test_event_leads_to_better_model(demo: KeptDemo) -> None:
+    """An event leads to a better model in production."""
     outcome = demo.outcome
 
     assert (outcome["decision"], outcome["launcher"], outcome["gate"]) == ("retrain", "adf", "promote")
@@ -124,7 +126,8 @@ def test_an_event_leads_to_a_better_model_in_production(demo: KeptDemo) -> None:
     assert {"retrain/default", "promote/default", "deploy/default"} <= started
 
 
-def test_one_decision_creates_exactly_one_pipeline_run(demo: KeptDemo, azure: LocalAzure, ledger: SqlLedger) -> None:
+def test_one_decision_makes_one_run(demo: KeptDemo, azure: LocalAzure, ledger: SqlLedger) -> None:
+    """Each decision to retrain creates exactly one pipeline run."""
     launched = [item for item in ledger.retrainings() if item.launcher == "adf" and item.model == "elec2"]
 
     created = azure.journal("pipeline_run.created")
@@ -133,7 +136,8 @@ def test_one_decision_creates_exactly_one_pipeline_run(demo: KeptDemo, azure: Lo
     assert len(created) == len(launched)
 
 
-def test_a_lost_event_is_found_by_the_schedule_with_the_webhook_off(demo: KeptDemo) -> None:
+def test_lost_event_is_found_by_schedule(demo: KeptDemo) -> None:
+    """A lost event is found by the schedule while the webhook is off."""
     polled = demo.outcome["polling"]
 
     assert "webhook" not in demo.outcome["processes"]
@@ -142,11 +146,13 @@ def test_a_lost_event_is_found_by_the_schedule_with_the_webhook_off(demo: KeptDe
     assert polled["traffic"] == {f"weather-{polled['new_version']}": 100}
 
 
-def test_the_picture_is_a_png(demo: KeptDemo) -> None:
+def test_picture_is_a_png(demo: KeptDemo) -> None:
+    """The picture of the demo is a PNG file."""
     assert Path(demo.outcome["picture"]).read_bytes().startswith(b"\x89PNG")
 
 
-def test_explain_tells_the_values_compared(demo: KeptDemo) -> None:
+def test_explain_shows_compared_values(demo: KeptDemo) -> None:
+    """The command `explain` shows the values that the decision compared."""
     explained = demo.anew("explain", demo.outcome["event_id"], "--json")
 
     story = json.loads(explained.stdout)
@@ -155,14 +161,16 @@ def test_explain_tells_the_values_compared(demo: KeptDemo) -> None:
     assert story["audit"][0]["subject"] == "decision"
 
 
-def test_status_shows_what_was_decided(demo: KeptDemo) -> None:
+def test_status_shows_the_decision(demo: KeptDemo) -> None:
+    """The command `status` shows the decision and its retrainings."""
     shown = json.loads(demo.anew("status", "--json").stdout)
 
     assert demo.outcome["decision_id"] in {decision["id"] for decision in shown["decisions"]}
     assert shown["retrainings"]
 
 
-def test_a_person_asks_by_prefect_deployment_run_and_the_new_version_serves(demo: KeptDemo, ledger: SqlLedger) -> None:
+def test_prefect_run_retrains_and_serves(demo: KeptDemo, ledger: SqlLedger) -> None:
+    """A retraining requested through Prefect is made once, and a registered version is served."""
     before = {item.id for item in ledger.retrainings(model="elec2")}
 
     parameters = ("-p", "model=elec2", "-p", "force=true", "-p", "reason=second door")
@@ -182,7 +190,8 @@ def test_a_person_asks_by_prefect_deployment_run_and_the_new_version_serves(demo
     assert len([item for item in ledger.retrainings(model="elec2") if item.id not in before]) == 1
 
 
-def test_deploying_the_flows_twice_changes_nothing(demo: KeptDemo) -> None:
+def test_redeployed_flows_change_nothing(demo: KeptDemo) -> None:
+    """Deploying the flows twice changes nothing."""
     # Last: the schedule of a few seconds, which the demo gave `reconcile`, is not in prefect.yaml and goes.
     again = demo.prefect("--no-prompt", "deploy", "--all")
 

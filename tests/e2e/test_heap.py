@@ -15,7 +15,8 @@ print(asyncio.run(run(lambda engine, now: gc.get_freeze_count())), len(gc.get_ob
 """
 
 
-def test_flows_keep_what_the_engine_is_made_of_out_of_collections(tmp_path: Path) -> None:
+def test_engine_is_frozen_in_the_heap(tmp_path: Path) -> None:
+    """Flows freeze the objects of the engine, so that garbage collections skip them."""
     settings = tmp_path / "anew.toml"
     settings.write_text(f"""\
 ledger = "sqlite:///{tmp_path}/ledger.db"

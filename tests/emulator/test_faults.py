@@ -46,9 +46,8 @@ def get(azure: RunningAzure, path: str = f"{WORKSPACE_ID}/jobs", **options: Any)
 
 
 @pytest.mark.parametrize(("when", "runs"), [("before", 0), ("after", 1)])
-def test_reset_call_fails_in_the_sdk_and_made_a_run_only_if_it_came_after_the_effect(
-    local_azure: RunningAzure, when: Any, runs: int
-) -> None:
+def test_reset_after_effect_creates_run(local_azure: RunningAzure, when: Any, runs: int) -> None:
+    """A reset fails the call, and the run exists only if the reset came after the effect."""
     client = factory_client(local_azure)
     publish_pipeline(client)
     local_azure.control.set_faults({**CREATE_RUN, "when": when})
@@ -59,7 +58,8 @@ def test_reset_call_fails_in_the_sdk_and_made_a_run_only_if_it_came_after_the_ef
     assert created(local_azure) == runs
 
 
-def test_reset_connection_is_seen_by_httpx_as_reset_by_the_peer(local_azure: RunningAzure) -> None:
+def test_reset_is_a_connection_reset(local_azure: RunningAzure) -> None:
+    """A reset reaches the client as a connection reset by the peer."""
     local_azure.control.set_faults({"kind": "reset"})
     with pytest.raises(httpx.ReadError) as raised:
         get(local_azure)
@@ -67,7 +67,8 @@ def test_reset_connection_is_seen_by_httpx_as_reset_by_the_peer(local_azure: Run
 
 
 @pytest.mark.parametrize(("when", "runs"), [("before", 0), ("after", 1)])
-def test_status_replaces_the_answer_and_carries_retry_after(local_azure: RunningAzure, when: Any, runs: int) -> None:
+def test_status_fault_replaces_the_answer(local_azure: RunningAzure, when: Any, runs: int) -> None:
+    """A status fault replaces the answer, has `Retry-After` and acts before or after the effect."""
     client = factory_client(local_azure)
     publish_pipeline(client)
     local_azure.control.set_faults(
@@ -83,7 +84,8 @@ def test_status_replaces_the_answer_and_carries_retry_after(local_azure: Running
     assert created(local_azure) == runs
 
 
-def test_sdk_that_retries_a_lost_answer_starts_a_second_run(local_azure: RunningAzure) -> None:
+def test_sdk_retry_starts_second_run(local_azure: RunningAzure) -> None:
+    """An SDK that retries after a lost answer starts a second run."""
     client = factory_client(local_azure, retry_total=3, retry_backoff_factor=0)
     publish_pipeline(client)
     local_azure.control.set_faults({"kind": "status", "status": 503, "path": "createRun", "when": "after", "times": 1})
@@ -91,14 +93,16 @@ def test_sdk_that_retries_a_lost_answer_starts_a_second_run(local_azure: Running
     assert created(local_azure) == 2
 
 
-def test_slow_answer_comes_late_and_whole(local_azure: RunningAzure) -> None:
+def test_slow_answer_is_complete(local_azure: RunningAzure) -> None:
+    """A slow answer arrives late and complete."""
     local_azure.control.set_faults({"kind": "slow", "seconds": 0.2, "when": "after"})
     began = time.monotonic()
     assert get(local_azure).json() == {"value": []}
     assert time.monotonic() - began >= 0.2
 
 
-def test_slow_request_takes_effect_although_its_client_gave_up(local_azure: RunningAzure) -> None:
+def test_abandoned_slow_request_takes_effect(local_azure: RunningAzure) -> None:
+    """A slow request takes effect although its client gave up."""
     publish_pipeline(factory_client(local_azure))
     local_azure.control.set_faults({"kind": "slow", "seconds": 1.5, "path": "createRun"})
 
@@ -110,7 +114,8 @@ def test_slow_request_takes_effect_although_its_client_gave_up(local_azure: Runn
 
 
 @pytest.mark.parametrize(("when", "runs"), [("before", 0), ("after", 1)])
-def test_hanging_request_is_never_answered(local_azure: RunningAzure, when: Any, runs: int) -> None:
+def test_hanging_request_gets_no_answer(local_azure: RunningAzure, when: Any, runs: int) -> None:
+    """A hanging request gets no answer, and takes effect only if the fault comes after it."""
     publish_pipeline(factory_client(local_azure))
     local_azure.control.set_faults({"kind": "hang", "path": "createRun", "when": when})
 
@@ -120,13 +125,15 @@ def test_hanging_request_is_never_answered(local_azure: RunningAzure, when: Any,
     wait_until(lambda: created(local_azure) == runs)
 
 
-def test_hanging_connection_is_reset_after_its_seconds(local_azure: RunningAzure) -> None:
+def test_hanging_connection_is_finally_reset(local_azure: RunningAzure) -> None:
+    """A hanging connection is reset after its seconds."""
     local_azure.control.set_faults({"kind": "hang", "seconds": 0.1})
     with pytest.raises(httpx.ReadError):
         get(local_azure, timeout=10)
 
 
-def test_local_azure_stops_although_a_request_hangs(tmp_path: Path) -> None:
+def test_shutdown_ignores_hanging_requests(tmp_path: Path) -> None:
+    """Local Azure stops although a request hangs."""
     with run_local_azure(tmp_path) as azure:
         azure.control.set_faults({"kind": "hang"})
         outcome: list[str] = []
@@ -144,7 +151,8 @@ def test_local_azure_stops_although_a_request_hangs(tmp_path: Path) -> None:
     assert outcome == ["ReadError"]
 
 
-def test_rule_strikes_only_its_methods_and_paths_and_never_the_control_routes(local_azure: RunningAzure) -> None:
+def test_rule_matches_method_and_path(local_azure: RunningAzure) -> None:
+    """A rule affects only its methods and paths, and never the control routes."""
     local_azure.control.set_faults({"kind": "status", "status": 500, "methods": ["GET"], "path": "/jobs$"})
     assert get(local_azure).status_code == 500
     assert get(local_azure, f"{WORKSPACE_ID}/models").status_code == 200
@@ -152,14 +160,16 @@ def test_rule_strikes_only_its_methods_and_paths_and_never_the_control_routes(lo
     assert local_azure.control.health()["status"] == "ok"
 
 
-def test_rule_strikes_at_most_its_times_and_then_the_next_one_does(local_azure: RunningAzure) -> None:
+def test_rule_stops_after_its_times(local_azure: RunningAzure) -> None:
+    """A rule affects at most its number of requests, and then the next rule applies."""
     local_azure.control.set_faults(
         {"kind": "status", "status": 500, "times": 2}, {"kind": "status", "status": 409, "times": 1}
     )
     assert [get(local_azure).status_code for _ in range(4)] == [500, 500, 409, 200]
 
 
-def test_each_fault_is_noted_in_the_journal(local_azure: RunningAzure) -> None:
+def test_faults_are_journaled(local_azure: RunningAzure) -> None:
+    """Each injected fault is recorded in the journal."""
     local_azure.control.set_faults({"kind": "status", "status": 500, "when": "after", "times": 1})
     get(local_azure)
     [entry] = local_azure.control.journal("fault.injected")
@@ -171,7 +181,8 @@ def test_each_fault_is_noted_in_the_journal(local_azure: RunningAzure) -> None:
     }
 
 
-def test_cleared_faults_strike_no_more(local_azure: RunningAzure) -> None:
+def test_cleared_faults_stop(local_azure: RunningAzure) -> None:
+    """Cleared faults affect no more requests."""
     local_azure.control.set_faults({"kind": "status", "status": 500})
     local_azure.control.clear_faults()
     assert get(local_azure).status_code == 200
@@ -188,7 +199,8 @@ def test_cleared_faults_strike_no_more(local_azure: RunningAzure) -> None:
         {"kind": "reset", "oops": 1},
     ],
 )
-def test_rule_that_makes_no_sense_is_refused(local_azure: RunningAzure, rule: Any) -> None:
+def test_invalid_rule_is_refused(local_azure: RunningAzure, rule: Any) -> None:
+    """A rule that makes no sense is refused with 400."""
     with pytest.raises(httpx.HTTPStatusError) as refused:
         local_azure.control.set_faults(rule)
     assert refused.value.response.status_code == 400
@@ -202,7 +214,8 @@ def plan(*, seed: int, **rule: Any) -> FaultPlan:
     return FaultPlan.model_validate({"seed": seed, "rules": [{"kind": "reset", **rule}]})
 
 
-def test_same_seed_strikes_the_same_requests_and_another_seed_others(tmp_path: Path) -> None:
+def test_faults_follow_the_seed(tmp_path: Path) -> None:
+    """The same seed affects the same requests, and another seed affects others."""
     faults = Faults(Cloud.open(tmp_path, "http://127.0.0.1:1"))
     patterns: list[list[bool]] = []
     for seed in (1, 1, 2):
@@ -212,7 +225,8 @@ def test_same_seed_strikes_the_same_requests_and_another_seed_others(tmp_path: P
     assert 30 < sum(patterns[0]) < 90
 
 
-def test_restart_keeps_the_rules_their_count_and_their_chance(tmp_path: Path) -> None:
+def test_restart_keeps_the_fault_plan(tmp_path: Path) -> None:
+    """A restart keeps the rules, their counts and their random sequence."""
     cloud = Cloud.open(tmp_path, "http://127.0.0.1:1")
     undisturbed = Faults(Cloud.open(tmp_path / "other", "http://127.0.0.1:1"))
     undisturbed.replace(plan(seed=5, probability=0.5, times=3))

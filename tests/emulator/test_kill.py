@@ -99,7 +99,8 @@ def ended(url: str, accepted: set[str]) -> bool:
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-def test_accepted_runs_end_once_and_their_jobs_are_made_once_although_it_is_killed(tmp_path: Path, seed: int) -> None:
+def test_killed_azure_loses_no_runs(tmp_path: Path, seed: int) -> None:
+    """After kills every accepted run ends once and its job is created once."""
     moments, accepted = random.Random(seed), set[str]()
     with running(tmp_path) as azure:
         with LocalAzure(azure.url) as control:

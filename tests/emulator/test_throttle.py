@@ -40,7 +40,8 @@ def limit_reads(azure: RunningAzure, burst: int, per_second: float = 0.01) -> No
         ("POST", FACTORY + "/pipelineruns/r/queryActivityruns", "queries"),
     ],
 )
-def test_request_counts_against_the_limit_of_its_class(method: str, path: str, expected: str) -> None:
+def test_request_class_is_known(method: str, path: str, expected: str) -> None:
+    """Each request counts against the limit of its class."""
     assert request_class(method, path) == expected
 
 
@@ -49,9 +50,8 @@ def test_request_counts_against_the_limit_of_its_class(method: str, path: str, e
     burst=st.integers(1, 20),
     per_second=st.floats(min_value=0.1, max_value=10),
 )
-def test_bucket_never_lets_more_through_than_its_burst_and_what_came_back(
-    gaps: list[float], burst: int, per_second: float
-) -> None:
+def test_bucket_respects_its_rate(gaps: list[float], burst: int, per_second: float) -> None:
+    """A bucket never passes more than its burst and its refill."""
     limit, now, bucket, passed = Limit(burst, per_second), 0.0, Bucket(burst, 0.0), 0
     for gap in gaps:
         now += gap
@@ -61,19 +61,22 @@ def test_bucket_never_lets_more_through_than_its_burst_and_what_came_back(
 
 
 @given(st.floats(min_value=0, max_value=0.99), st.floats(min_value=0.1, max_value=100))
-def test_request_that_waits_as_told_is_let_through(tokens: float, per_second: float) -> None:
+def test_advised_wait_is_sufficient(tokens: float, per_second: float) -> None:
+    """A request that waits as advised is passed."""
     limit = Limit(10, per_second)
     bucket, wait = Bucket(tokens, 0.0).take(limit, 0.0)
     assert wait > 0
     assert bucket.take(limit, wait + 1e-6)[1] == 0.0
 
 
-def test_nothing_is_refused_unless_throttling_is_on(local_azure: RunningAzure) -> None:
+def test_throttling_is_off_by_default(local_azure: RunningAzure) -> None:
+    """Without throttling no request is refused."""
     local_azure.control.set_modes(arm_reads_burst=1, arm_reads_per_second=0.01)
     assert [call(local_azure).status_code for _ in range(3)] == [200] * 3
 
 
-def test_request_beyond_the_burst_is_answered_429_with_retry_after(local_azure: RunningAzure) -> None:
+def test_excess_request_gets_429(local_azure: RunningAzure) -> None:
+    """A request beyond the burst gets 429 with `Retry-After`."""
     limit_reads(local_azure, burst=2, per_second=0.1)
     answers = [call(local_azure) for _ in range(3)]
     assert [answer.status_code for answer in answers] == [200, 200, 429]
@@ -81,7 +84,8 @@ def test_request_beyond_the_burst_is_answered_429_with_retry_after(local_azure: 
     assert 1 <= int(answers[2].headers["Retry-After"]) <= 10
 
 
-def test_each_answer_says_how_many_of_its_class_remain(local_azure: RunningAzure) -> None:
+def test_answer_states_remaining_requests(local_azure: RunningAzure) -> None:
+    """Each answer states how many requests of its class remain."""
     name = "x-ms-ratelimit-remaining-subscription-"
     limit_reads(local_azure, burst=5)
     assert [call(local_azure).headers[name + "reads"] for _ in range(2)] == ["4", "3"]
@@ -90,14 +94,16 @@ def test_each_answer_says_how_many_of_its_class_remain(local_azure: RunningAzure
     assert call(local_azure, "POST", FACTORY + "/queryPipelineRuns").headers[name + "resource-requests"] == "999"
 
 
-def test_principals_and_subscriptions_have_buckets_of_their_own(local_azure: RunningAzure) -> None:
+def test_buckets_are_per_principal(local_azure: RunningAzure) -> None:
+    """Each principal and each subscription has its own bucket."""
     limit_reads(local_azure, burst=1)
     assert [call(local_azure).status_code for _ in range(2)] == [200, 429]
     assert call(local_azure, principal="somebody-else").status_code == 200
     assert call(local_azure, path=JOBS.replace(SUBSCRIPTION, "another")).status_code == 200
 
 
-def test_writes_pass_while_reads_are_throttled(local_azure: RunningAzure) -> None:
+def test_classes_are_throttled_separately(local_azure: RunningAzure) -> None:
+    """Writes pass while reads are throttled."""
     limit_reads(local_azure, burst=1)
     assert [call(local_azure).status_code for _ in range(2)] == [200, 429]
     assert call(local_azure, "DELETE", FACTORY + "/pipelines/p").status_code == 204
@@ -107,11 +113,13 @@ def test_writes_pass_while_reads_are_throttled(local_azure: RunningAzure) -> Non
     ("authorization", "expected"),
     [("", ANYONE), ("Bearer", ANYONE), ("Bearer junk", ANYONE), (bearer("me")["Authorization"], "me")],
 )
-def test_principal_is_read_from_the_token_when_it_has_one(authorization: str, expected: str) -> None:
+def test_principal_comes_from_the_token(authorization: str, expected: str) -> None:
+    """The principal is read from the token, with a default for other headers."""
     assert principal_of(authorization) == expected
 
 
-def test_requests_are_counted_by_class_and_principal_although_nothing_is_throttled(local_azure: RunningAzure) -> None:
+def test_requests_are_always_counted(local_azure: RunningAzure) -> None:
+    """Requests are counted by class and principal even without throttling."""
     for _ in range(3):
         call(local_azure)
     call(local_azure, "POST", FACTORY + "/queryPipelineRuns")
@@ -122,14 +130,16 @@ def test_requests_are_counted_by_class_and_principal_although_nothing_is_throttl
     assert totals(local_azure, "somebody-else")["reads"] == 1
 
 
-def test_requests_are_counted_since_a_moment(local_azure: RunningAzure) -> None:
+def test_counts_start_at_a_time(local_azure: RunningAzure) -> None:
+    """Requests are counted from a given time."""
     call(local_azure)
     later = datetime.now(UTC) + timedelta(seconds=1)
     assert totals(local_azure, "local-azure")["reads"] == 1
     assert local_azure.control.arm_requests(later) == []
 
 
-def test_throttled_request_is_counted_as_such_and_in_its_class(local_azure: RunningAzure) -> None:
+def test_throttled_request_counts_twice(local_azure: RunningAzure) -> None:
+    """A throttled request counts as throttled and in its class."""
     limit_reads(local_azure, burst=1)
     call(local_azure)
     call(local_azure)

@@ -20,7 +20,8 @@ from tests.builders import (
 )
 
 
-def test_drift_that_no_event_told_of_is_found_retrained_and_brought_live() -> None:
+def test_lost_drift_goes_live() -> None:
+    """Drift whose event was lost is found, retrains once, and the new version goes live."""
     play = Play()
     serve(play.azure, "3")
     play.azure.happened.append(drift_event())
@@ -35,7 +36,8 @@ def test_drift_that_no_event_told_of_is_found_retrained_and_brought_live() -> No
     assert play.azure.effects["version", f"{MODEL}:4"] == 1
 
 
-def test_event_that_comes_after_reconciliation_found_its_drift_leads_to_no_second_decision() -> None:
+def test_late_event_repeats_no_decision() -> None:
+    """An event that arrives after reconciliation found its drift leads to no second decision."""
     play = Play()
     play.azure.happened.append(drift_event())
     play.tick()
@@ -48,7 +50,8 @@ def test_event_that_comes_after_reconciliation_found_its_drift_leads_to_no_secon
     assert entry.deliveries >= 2
 
 
-def test_reconciliation_that_finds_what_an_event_told_leads_to_no_second_decision() -> None:
+def test_reconciliation_repeats_no_decision() -> None:
+    """Drift that an event has already reported gets no second decision from reconciliation."""
     play = Play()
     play.receive(drift_event())
     play.tick()
@@ -60,7 +63,8 @@ def test_reconciliation_that_finds_what_an_event_told_leads_to_no_second_decisio
     assert len(play.ledger.decisions()) == 1
 
 
-def test_late_events_of_runs_and_versions_change_nothing() -> None:
+def test_late_events_change_nothing() -> None:
+    """Late events of runs and versions are settled and change nothing in Azure."""
     play = Play()
     play.receive(drift_event())
     play.tick_until(lambda: bool(play.ledger.rollouts([RolloutState.LIVE])))
@@ -73,7 +77,8 @@ def test_late_events_of_runs_and_versions_change_nothing() -> None:
     assert all(entry.settled_at for entry in play.ledger.entries())
 
 
-def test_drift_of_a_long_outage_is_found_when_it_is_over() -> None:
+def test_drift_of_long_outage_is_found() -> None:
+    """Drift during an outage of five days is found at its end."""
     play = Play()
     play.tick()
     play.azure.happened.append(drift_event(at=play.now + timedelta(hours=1)))
@@ -83,7 +88,8 @@ def test_drift_of_a_long_outage_is_found_when_it_is_over() -> None:
     assert report.found == 1
 
 
-def test_drift_is_looked_for_again_after_the_logs_did_not_answer() -> None:
+def test_failed_search_is_repeated() -> None:
+    """A failed search for missed drift is a problem of its tick, and the next tick repeats it."""
     play = Play()
     play.tick()
     play.azure.happened.append(drift_event(at=play.now + timedelta(hours=1)))
@@ -95,7 +101,8 @@ def test_drift_is_looked_for_again_after_the_logs_did_not_answer() -> None:
     assert play.tick().found == 1
 
 
-def test_part_that_fails_does_not_keep_the_others_from_running() -> None:
+def test_failed_part_stops_no_other() -> None:
+    """A part of the tick that fails is reported, and the other parts run."""
     play = Play()
     serve(play.azure, "3")
     play.receive(drift_event())
@@ -109,7 +116,8 @@ def test_part_that_fails_does_not_keep_the_others_from_running() -> None:
     assert play.rollout.version == "4"
 
 
-def test_endpoint_that_cannot_be_read_hides_no_moves_at_the_others() -> None:
+def test_unreadable_endpoint_hides_no_other() -> None:
+    """An endpoint that cannot be read hides no traffic changes of other endpoints."""
     play = Play().with_policies(policy(deploy=[deploy_rule("first"), deploy_rule("second")]))
     serve(play.azure, "3", endpoint="first")
     serve(play.azure, "3", endpoint="second")
@@ -121,7 +129,8 @@ def test_endpoint_that_cannot_be_read_hides_no_moves_at_the_others() -> None:
     assert any(problem.startswith("traffic of online/first") for problem in report.problems)
 
 
-def test_only_the_newest_of_several_undeployed_versions_is_rolled_out() -> None:
+def test_newest_version_is_rolled_out() -> None:
+    """Of several undeployed versions only the newest is rolled out."""
     play = Play()
     for version in ("1", "2", "10"):
         play.azure.models[MODEL, version] = ModelVersion(MODEL, version, PRODUCTION, "somewhere")
@@ -131,7 +140,8 @@ def test_only_the_newest_of_several_undeployed_versions_is_rolled_out() -> None:
     assert play.rollout.version == "10"
 
 
-def test_policy_without_a_deploy_rule_deploys_nothing() -> None:
+def test_no_deploy_rule_deploys_nothing() -> None:
+    """A policy without a deploy rule deploys nothing."""
     play = Play().with_policies(policy(deploy=[]))
     play.azure.models[MODEL, "1"] = ModelVersion(MODEL, "1", PRODUCTION, "somewhere")
 
@@ -140,7 +150,8 @@ def test_policy_without_a_deploy_rule_deploys_nothing() -> None:
     assert play.ledger.rollouts() == []
 
 
-def test_failed_rollout_is_not_tried_again_for_ever() -> None:
+def test_failed_rollout_is_not_repeated() -> None:
+    """A failed rollout is not tried again."""
     play = Play()
     play.azure.models[MODEL, "1"] = ModelVersion(MODEL, "1", PRODUCTION, "somewhere")
     play.azure.broken.add(f"{MODEL}:1")
@@ -152,7 +163,8 @@ def test_failed_rollout_is_not_tried_again_for_ever() -> None:
     assert (report.found, play.azure.effects) == (0, effects)
 
 
-def test_tick_over_nothing_does_nothing() -> None:
+def test_idle_tick_does_nothing() -> None:
+    """A tick with nothing to do has no effect and no problem."""
     play = Play()
 
     report = play.tick()

@@ -62,9 +62,8 @@ def bad(outcomes: Sequence[Outcome]) -> str:
     return "\n\n".join(f"{each.case}: {each.verdict}\n{each.story}" for each in outcomes if not each.verdict.is_good)
 
 
-def test_process_killed_in_any_state_of_the_world_loses_and_repeats_nothing(
-    stage: Stage, rehearsals: dict[str, tuple[Call, ...]]
-) -> None:
+def test_kill_in_any_state(stage: Stage, rehearsals: dict[str, tuple[Call, ...]]) -> None:
+    """A process killed in any state of the first story loses nothing and repeats nothing."""
     calls = rehearsals[FIRST]
 
     outcomes = play(stage, [Case(FIRST, gap, calls) for gap in distinct_gaps(calls)])
@@ -73,9 +72,8 @@ def test_process_killed_in_any_state_of_the_world_loses_and_repeats_nothing(
     assert not bad(outcomes)
 
 
-def test_process_killed_around_any_other_kind_of_write_loses_and_repeats_nothing(
-    stage: Stage, rehearsals: dict[str, tuple[Call, ...]]
-) -> None:
+def test_kill_around_any_write(stage: Stage, rehearsals: dict[str, tuple[Call, ...]]) -> None:
+    """A process killed around any other kind of write loses nothing and repeats nothing."""
     seen = {call.name for call in rehearsals[FIRST] if call.wrote}
     cases: list[Case] = []
     for story in OTHERS:
@@ -89,9 +87,8 @@ def test_process_killed_around_any_other_kind_of_write_loses_and_repeats_nothing
     assert not bad(outcomes)
 
 
-def test_process_killed_around_a_write_of_traffic_leaves_the_traffic_that_was_meant(
-    stage: Stage, rehearsals: dict[str, tuple[Call, ...]]
-) -> None:
+def test_kill_around_traffic_writes(stage: Stage, rehearsals: dict[str, tuple[Call, ...]]) -> None:
+    """A process killed around a traffic write leaves the intended traffic."""
     going, *others = ROLLOUT_STORIES
     around = {story: gaps_around(rehearsals[story], TRAFFIC) for story in ROLLOUT_STORIES}
     cases = [Case(going, gap, rehearsals[going]) for gap in around[going]]
@@ -104,7 +101,8 @@ def test_process_killed_around_a_write_of_traffic_leaves_the_traffic_that_was_me
     assert not bad(outcomes)
 
 
-def test_local_azure_killed_in_between_repeats_nothing(stage: Stage) -> None:
+def test_kill_of_local_azure(stage: Stage) -> None:
+    """A kill of the local Azure at any point loses nothing and repeats nothing."""
     entries = stage.journal_growth(FIRST)
 
     lifetimes = range(1, entries, max(1, entries // AZURE_DEATHS))
@@ -113,10 +111,12 @@ def test_local_azure_killed_in_between_repeats_nothing(stage: Stage) -> None:
     assert not bad(outcomes)
 
 
-def test_every_port_of_the_engine_is_watched() -> None:
+def test_every_port_is_watched() -> None:
+    """Every port of an `Engine` is watched for calls; the two of Prefect are not among them."""
     all_ports = {port for module in (ports, ledger) for port in vars(module).values() if is_port(port)}
 
     watched = {port for _, port in ports_of_engine()}
 
-    assert all_ports - watched == {ports.Flows}, "the relay's port is watched in test_kill_nine_intake"
+    # The relay's port is watched in test_kill_nine_intake, and a form is opened by its key however often it is asked for.
+    assert all_ports - watched == {ports.Flows, ports.Forms}
     assert all(methods_of(port) for port in watched)

@@ -50,7 +50,8 @@ def deliveries(world: World, event_id: str) -> list[int]:
 
 
 @pytest.mark.parametrize("gap", [0, 1], ids=["before it is kept", "after it is kept, before the answer"])
-def test_webhook_killed_in_a_delivery_keeps_the_event_once(stage: Stage, gap: int) -> None:
+def test_killed_webhook_keeps_event_once(stage: Stage, gap: int) -> None:
+    """A webhook killed during a delivery keeps the event once and answers only after that."""
     port = lasting_port()
     with stage.world(STORY) as world, running_azure(world):
         dying = start(serve_webhook, world, port, gap)
@@ -76,7 +77,8 @@ def test_webhook_killed_in_a_delivery_keeps_the_event_once(stage: Stage, gap: in
 # --- the relay --------------------------------------------------------------------------------------------
 
 
-def test_relay_killed_anywhere_hints_and_starts_one_flow_run(stage: Stage) -> None:
+def test_killed_relay_starts_one_run(stage: Stage) -> None:
+    """A relay killed at any point still sends a hint and starts one flow run."""
     began = datetime.now(UTC)
     with waiting(stage, began) as world:
         finish(start(rehearse_relay, world, began), 0)

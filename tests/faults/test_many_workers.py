@@ -134,7 +134,8 @@ def raise_first(futures: Sequence[Future[None]]) -> None:
     assert not late, f"not over after {AT_MOST} seconds"
 
 
-def test_webhooks_that_get_the_same_events_in_other_orders_refuse_none(lasting_place: Place) -> None:
+def test_concurrent_webhooks_accept_all_events(lasting_place: Place) -> None:
+    """Webhooks that receive the same events in different orders accept and count all of them."""
     events, times = made_drift(datetime.now(UTC)), 10
     ledger = lasting_place.open()
     batches = [shuffled_batches(events, times, seed) for seed in range(2)]
@@ -147,7 +148,8 @@ def test_webhooks_that_get_the_same_events_in_other_orders_refuse_none(lasting_p
     }
 
 
-def test_many_workers_decide_and_launch_each_thing_once(lasting_place: Place) -> None:
+def test_concurrent_workers_repeat_nothing(lasting_place: Place) -> None:
+    """Several workers decide, launch, register and deploy each model once."""
     events = made_drift(datetime.now(UTC))
     azure = made_azure()
 

@@ -82,7 +82,8 @@ def faults_of(name: str) -> tuple[Fault, ...]:
 
 
 @pytest.mark.parametrize(("index", "fault"), tuple(points()))
-def test_single_fault_changes_nothing_about_the_end(index: int, fault: Fault) -> None:
+def test_single_fault_keeps_the_result(index: int, fault: Fault) -> None:
+    """A single fault at any call leads to the same result, with each effect once."""
     play = prepared()
     play.azure.plan(index, fault)
 
@@ -103,7 +104,8 @@ def test_single_fault_changes_nothing_about_the_end(index: int, fault: Fault) ->
     assert all(entry.settled_at for entry in play.ledger.entries())
 
 
-def test_every_effect_is_among_the_points() -> None:
+def test_points_include_every_effect() -> None:
+    """The fault points include every write to Azure and to the ledger."""
     writes = {
         "ledger.receive",
         "ledger.lease",

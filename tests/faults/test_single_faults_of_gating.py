@@ -84,7 +84,8 @@ def points() -> Iterator[Any]:
 
 
 @pytest.mark.parametrize(("index", "fault"), tuple(points()))
-def test_single_fault_registers_no_less_and_no_more(index: int, fault: Any) -> None:
+def test_single_fault_registers_once(index: int, fault: Any) -> None:
+    """A single fault at any call still leads to one approval and one registered version."""
     play = prepared()
     play.azure.plan(index, fault)
 

@@ -318,5 +318,6 @@ def _settings() -> settings:
     return settings(stateful_step_count=50, suppress_health_check=unhurried, database=None, **chosen)
 
 
-def test_ledger_answers_as_its_model_does(new_lasting_place: NewPlace) -> None:
+def test_ledger_matches_its_model(new_lasting_place: NewPlace) -> None:
+    """Any sequence of calls gives the same answers from the ledger and from its model."""
     run_state_machine_as_test(partial(LedgerBesideItsModel, new_lasting_place), settings=_settings())

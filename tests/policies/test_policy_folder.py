@@ -51,7 +51,8 @@ def problems(folder: Path) -> str:
 # --- shipped ----------------------------------------------------------------------------------------------
 
 
-def test_shipped_policies_load_and_deploy_what_they_register() -> None:
+def test_shipped_policies_load() -> None:
+    """The shipped policies load, and each deploys what it registers."""
     policies = load_policies(SHIPPED)
     assert [policy.model for policy in policies.all] == ["elec2", "weather"]
     assert all(matching_rules(policy, policy.register_.tags) == policy.deploy[:1] for policy in policies.all)
@@ -59,7 +60,8 @@ def test_shipped_policies_load_and_deploy_what_they_register() -> None:
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the SDK's own dependencies, while it is imported
 @pytest.mark.parametrize("job", sorted(SHIPPED.glob("jobs/*.yml")), ids=lambda job: job.name)
-def test_shipped_jobs_are_jobs_to_the_azure_sdk_and_use_all_their_inputs(job: Path) -> None:
+def test_shipped_jobs_are_valid(job: Path) -> None:
+    """The shipped jobs load in the Azure SDK and use all their inputs."""
     from azure.ai.ml import load_job
 
     loaded: Any = load_job(job)
@@ -68,17 +70,20 @@ def test_shipped_jobs_are_jobs_to_the_azure_sdk_and_use_all_their_inputs(job: Pa
 
 
 @pytest.mark.parametrize("policy", ["elec2.yaml", "weather.yaml"])
-def test_shipped_policies_name_the_schema_and_satisfy_it(policy: str) -> None:
+def test_shipped_policies_satisfy_schema(policy: str) -> None:
+    """The shipped policies name the schema and satisfy it."""
     text = (SHIPPED / policy).read_text()
     assert text.startswith("# yaml-language-server: $schema=policy.schema.json\n")
     jsonschema.validate(yaml.safe_load(text), policy_schema())
 
 
-def test_the_schema_file_is_current() -> None:
+def test_schema_file_is_current() -> None:
+    """The schema file is current."""
     assert (SHIPPED / "policy.schema.json").read_text() == schema_text()
 
 
-def test_the_schema_is_valid_and_refuses_what_the_parser_refuses() -> None:
+def test_schema_refuses_bad_policies() -> None:
+    """The schema is valid and refuses what the parser refuses."""
     schema = json.loads(schema_text())
     jsonschema.Draft202012Validator.check_schema(schema)
     document = yaml.safe_load((SHIPPED / "elec2.yaml").read_text())
@@ -95,7 +100,8 @@ def test_the_schema_is_valid_and_refuses_what_the_parser_refuses() -> None:
 # --- any folder -------------------------------------------------------------------------------------------
 
 
-def test_policies_are_found_by_model_and_monitor_with_absolute_paths(folder: Path) -> None:
+def test_policies_by_model_and_monitor(folder: Path) -> None:
+    """Policies are found by model and by monitor, and their paths are absolute."""
     write(folder, "one.yaml", "a")
     write(folder, "two.yml", "b")
     (folder / "README.md").write_text("not a policy")
@@ -110,13 +116,15 @@ def test_policies_are_found_by_model_and_monitor_with_absolute_paths(folder: Pat
     assert policies.hash_of("a") == hashlib.sha256((folder / "one.yaml").read_bytes()).hexdigest()
 
 
-def test_an_unknown_model_names_the_known_ones(folder: Path) -> None:
+def test_unknown_model_names_known_ones(folder: Path) -> None:
+    """An unknown model is an error that names the known models."""
     write(folder, "one.yaml", "a")
     with pytest.raises(UnknownModel, match="'zz'; models with a policy: a"):
         load_policies(folder).for_model("zz")
 
 
-def test_problems_of_all_files_come_together(folder: Path) -> None:
+def test_problems_of_all_files(folder: Path) -> None:
+    """The problems of all files are reported together."""
     write(folder, "one.yaml", "a", "monitor_breach", "monitor_breech")
     write(folder, "two.yaml", "b", "jobs/evaluate.yml", "jobs/nowhere.yml")
     (folder / "three.yaml").write_bytes(b"\xff\xfe\x00")
@@ -126,7 +134,8 @@ def test_problems_of_all_files_come_together(folder: Path) -> None:
     assert f"{folder}/three.yaml:1: is not UTF-8" in said
 
 
-def test_two_policies_for_one_model_are_a_problem_that_names_both(folder: Path) -> None:
+def test_two_policies_for_one_model(folder: Path) -> None:
+    """Two policies for one model are a problem that names both files."""
     write(folder, "one.yaml", "a")
     write(folder, "two.yaml", "a")
     said = problems(folder)
@@ -135,12 +144,14 @@ def test_two_policies_for_one_model_are_a_problem_that_names_both(folder: Path) 
 
 
 @pytest.mark.parametrize("job", ['"jobs\\0x"', "x" * 5000, "jobs", "/"])
-def test_a_path_no_file_can_have_is_a_problem_not_a_crash(folder: Path, job: str) -> None:
+def test_impossible_path_is_a_problem(folder: Path, job: str) -> None:
+    """A path that is not a file is a problem and not a crash."""
     write(folder, "one.yaml", "a", "jobs/evaluate.yml", job)
     assert "one.yaml:8: evaluate.job: there is no file" in problems(folder)
 
 
-def test_scoring_code_is_resolved_and_its_script_must_be_there(folder: Path) -> None:
+def test_scoring_code_must_exist(folder: Path) -> None:
+    """The folder of the scoring code and its script must exist, and the path becomes absolute."""
     write(folder, "one.yaml")
     rule = "deploy:\n  - {match: {a: b}, endpoint: abc, code: score, scoring_script: main.py}\n"
     (folder / "one.yaml").write_text((folder / "one.yaml").read_text() + rule)
@@ -151,12 +162,14 @@ def test_scoring_code_is_resolved_and_its_script_must_be_there(folder: Path) -> 
     assert load_policies(folder).for_model("a").deploy[0].code == str(folder / "score")
 
 
-def test_a_folder_without_policies_is_a_problem(tmp_path: Path) -> None:
+def test_folder_without_policies(tmp_path: Path) -> None:
+    """A folder that is missing or has no policies is a problem."""
     assert "no policy" in problems(tmp_path)
     assert "no such folder" in problems(tmp_path / "nowhere")
 
 
-def test_policies_are_read_again_when_a_file_changed_and_only_then(folder: Path) -> None:
+def test_policies_reload_after_change(folder: Path) -> None:
+    """Policies are read again when a file changed, and only then."""
     write(folder, "a.yaml")
     policies = PolicyFolder(folder)
     first = policies.current()
@@ -167,7 +180,8 @@ def test_policies_are_read_again_when_a_file_changed_and_only_then(folder: Path)
     assert [policy.model for policy in policies.current().all] == ["a", "b"]
 
 
-def test_folder_that_is_gone_is_an_error_and_not_the_policies_of_before(folder: Path) -> None:
+def test_removed_folder_is_an_error(folder: Path) -> None:
+    """A removed folder is an error; the earlier policies are not used."""
     write(folder, "a.yaml")
     policies = PolicyFolder(folder)
     policies.current()

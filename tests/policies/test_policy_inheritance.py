@@ -39,23 +39,27 @@ evaluate: {job: e.yml}
 _OWN = "model: elec2\nmonitors: [m]\n"
 
 
-def test_a_policy_inherits_what_it_does_not_say() -> None:
+def test_policy_inherits_defaults() -> None:
+    """A policy inherits what it does not set."""
     [policy] = policies(_OWN + "limits: {cooldown: 1h}\nwhen: {above: 0.5}\n", _DEFAULTS)
     assert (policy.limits.cooldown, policy.limits.max_concurrent) == (timedelta(hours=1), 2)
     assert policy.when == Threshold(kind="threshold", metric="drift_coefficient", above=0.5)
 
 
-def test_another_kind_replaces_the_inherited_rule_instead_of_merging() -> None:
+def test_other_kind_replaces_rule() -> None:
+    """A rule or launcher of another kind replaces the inherited one."""
     [policy] = policies(_OWN + "when: {kind: monitor_breach}\nretrain: {launcher: {kind: aml, job: j.yml}}", _DEFAULTS)
     assert (policy.when.kind, policy.retrain.launcher.kind) == ("monitor_breach", "aml")
 
 
-def test_null_takes_back_what_was_inherited() -> None:
+def test_null_removes_inherited_value() -> None:
+    """A null removes an inherited value."""
     [policy] = policies(_OWN + "limits: {max_concurrent: null}\n", _DEFAULTS)
     assert (policy.limits.max_concurrent, policy.limits.cooldown) == (None, timedelta(hours=48))
 
 
-def test_an_inherited_mistake_is_named_in_the_file_it_stands_in() -> None:
+def test_inherited_mistake_names_its_file() -> None:
+    """An inherited mistake is named in the file of the defaults."""
     wrong = _DEFAULTS.replace("max_concurrent: 2", "max_concurent: 2").replace("48h", "48")
     assert problems(_OWN, wrong) == (
         "default.yaml:3: limits.cooldown: must be a duration with its unit, such as 90s, 30m, 24h, 7d, PT1H or P30D",
@@ -68,12 +72,14 @@ def test_an_inherited_mistake_is_named_in_the_file_it_stands_in() -> None:
     assert policies(_OWN + "limits: {cooldown: 1h}", wrong.replace("  max_concurent: 2\n", ""))
 
 
-def test_what_default_and_policy_only_together_get_wrong_is_named_in_the_policy() -> None:
+def test_combined_mistake_names_policy() -> None:
+    """A mistake of defaults and policy together is named in the policy."""
     said = problems(_OWN + "when: {below: 0.1}", _DEFAULTS)
     assert said == ("p.yaml:3: when: give exactly one of 'above', 'below' and 'worse_than'",)
 
 
-def test_what_neither_says_is_required_of_the_policy() -> None:
+def test_missing_key_names_policy() -> None:
+    """A required key that neither sets is reported for the policy."""
     assert problems("model: elec2\n", _DEFAULTS) == ("p.yaml:1: monitors: is required",)
 
 
@@ -89,7 +95,8 @@ def test_what_neither_says_is_required_of_the_policy() -> None:
         ("a: 1\na: 2", "default.yaml:2: a: given twice, first on line 1"),
     ],
 )
-def test_defaults_that_cannot_lie_under_all_policies_are_refused(text: str, expected: str) -> None:
+def test_invalid_defaults_are_refused(text: str, expected: str) -> None:
+    """Defaults that cannot apply to all policies are refused."""
     with pytest.raises(InvalidPolicy) as caught:
         read_defaults(text, "default.yaml")
     assert caught.value.problems[0].startswith(expected)
@@ -114,7 +121,8 @@ models:
 )
 
 
-def test_each_model_of_a_file_gets_what_is_shared_and_its_own() -> None:
+def test_models_share_a_file() -> None:
+    """Each model of a file gets the shared values and its own."""
     a, b, c = policies(_MANY)
     assert [each.model for each in (a, b, c)] == ["a", "b", "c"]
     assert [each.mode for each in (a, b, c)] == ["active", "shadow", "active"]
@@ -122,14 +130,16 @@ def test_each_model_of_a_file_gets_what_is_shared_and_its_own() -> None:
     assert [each.when.kind for each in (a, b, c)] == ["monitor_breach", "monitor_breach", "monitor_failed"]
 
 
-def test_models_lie_over_what_is_shared_which_lies_over_the_defaults() -> None:
+def test_three_layers_apply_in_order() -> None:
+    """The values of a model override those shared in its file, which override the defaults."""
     [policy] = policies(
         "limits: {max_concurrent: 3}\nmodels: [{model: a, monitors: [m], limits: {cooldown: 1h}}]", _DEFAULTS
     )
     assert (policy.limits.cooldown, policy.limits.max_concurrent) == (timedelta(hours=1), 3)
 
 
-def test_a_mistake_of_one_model_is_named_where_it_stands_and_a_shared_one_once() -> None:
+def test_mistake_is_reported_once() -> None:
+    """A mistake of one model is named at its place, and a shared one only once."""
     own = _MANY.replace("cooldown: 1h", "cooldown: 1")
     assert [each.split(": must")[0] for each in problems(own)] == ["p.yaml:11: models[1].limits.cooldown"]
     shared = _MANY.replace("cooldown: 48h", "cooldwn: 48h")
@@ -147,7 +157,8 @@ def test_a_mistake_of_one_model_is_named_where_it_stands_and_a_shared_one_once()
         ("[{monitors: [m]}]", "p.yaml:4: models[0].model: is required"),
     ],
 )
-def test_models_must_be_a_list_of_policies(models: str, expected: str) -> None:
+def test_models_must_be_a_list(models: str, expected: str) -> None:
+    """`models` must be a list of policies."""
     assert any(problem.startswith(expected) for problem in problems(f"{_SHARED}models: {models}\n"))
 
 
@@ -162,14 +173,16 @@ def folder_problems(folder: Path, **files: str) -> tuple[str, ...]:
     return caught.value.problems
 
 
-def test_a_mistake_in_the_defaults_of_a_folder_is_told_once_with_its_line(tmp_path: Path) -> None:
+def test_default_mistake_is_reported_once(tmp_path: Path) -> None:
+    """A mistake in the defaults of a folder is reported once, with its line."""
     wrong = _DEFAULTS.replace("above: 0.3", "abov: 0.3")
     said = folder_problems(tmp_path, default=wrong, a=_OWN, b=_OWN.replace("elec2", "b"))
     assert len({each for each in said if "abov" in each}) == len([each for each in said if "abov" in each]) == 1
     assert said[0].startswith(f"{tmp_path}/default.yaml:5: when")
 
 
-def test_two_policies_for_a_model_are_told_with_the_line_of_the_second(tmp_path: Path) -> None:
+def test_duplicate_model_names_its_line(tmp_path: Path) -> None:
+    """A second policy for a model is reported with its line."""
     (tmp_path / "jobs").mkdir()
     (tmp_path / "jobs" / "evaluate.yml").touch()
     shared = _MANY.replace("e.yml", "jobs/evaluate.yml").replace("model: c", "model: a")
@@ -180,7 +193,8 @@ def test_two_policies_for_a_model_are_told_with_the_line_of_the_second(tmp_path:
     )
 
 
-def test_the_defaults_count_towards_what_a_decision_was_made_by(tmp_path: Path) -> None:
+def test_hash_includes_the_defaults(tmp_path: Path) -> None:
+    """The hash of a policy includes the defaults."""
     (tmp_path / "jobs").mkdir()
     (tmp_path / "jobs" / "e.yml").touch()
     text = _DEFAULTS.replace("e.yml", "jobs/e.yml")

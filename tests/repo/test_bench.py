@@ -13,10 +13,12 @@ _NAMED = re.compile(r"`python -m bench ([a-z -]+)")
 
 @pytest.mark.parametrize("name", [*BENCHES, *RIVALS])
 def test_listed_bench_exists(name: str) -> None:
+    """Every listed benchmark has its module."""
     assert find_spec(f"bench.{(BENCHES | RIVALS)[name].module}")
 
 
 def test_documented_benches_exist() -> None:
+    """Every benchmark that a document names exists."""
     documents = (path.read_text(encoding="utf-8") for path in markdown_files())
     named = {word for text in documents for match in _NAMED.finditer(text) for word in match[1].split()}
 

@@ -32,10 +32,13 @@ def _missing(names: set[str], text: str) -> list[str]:
 
 
 def test_lifecycle_page_is_current() -> None:
+    """The page `lifecycle.md` equals the page generated from the code."""
     assert _reference("lifecycle.md") == lifecycle_page()
 
 
 def test_diagram_has_each_move_once() -> None:
+    """The diagram of a lifecycle has its start, each move once and its end."""
+
     class State(StrEnum):
         OPEN = "open"
         DONE = "done"
@@ -56,6 +59,7 @@ def _setting_keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
 
 
 def test_every_setting_is_documented() -> None:
+    """The reference names every setting."""
     assert _missing(set(_setting_keys(Settings)), _reference("settings.md")) == []
 
 
@@ -68,6 +72,7 @@ def _commands(of: App, path: str = "anew") -> Iterator[str]:
 
 
 def test_every_command_is_documented() -> None:
+    """The reference has a section for every command and for no other."""
     documented = set(re.findall(r"^## `(anew [a-z ]+)`", _reference("cli.md"), re.MULTILINE))
     assert documented == set(_commands(app))
 
@@ -139,30 +144,36 @@ def _kinds(schema: Any) -> Iterator[str]:
 
 
 def test_every_policy_kind_is_documented() -> None:
+    """The reference names every `kind` of a policy."""
     assert _missing(set(_kinds(policy_schema())), _reference("policy.md")) == []
 
 
-def test_every_event_type_and_cause_is_documented() -> None:
+def test_every_event_type_is_documented() -> None:
+    """The reference names every event type and cause."""
     types = {str(kind).rpartition(".")[2] for kind in EventType}
     assert _missing(types | {str(cause) for cause in Cause}, _reference("events.md")) == []
 
 
-def test_every_ledger_table_and_state_is_documented() -> None:
+def test_every_ledger_table_is_documented() -> None:
+    """The reference names every table of the ledger and every state."""
     names = set(metadata.tables) | {str(state) for state in (*RetrainingState, *RolloutState)}
     assert _missing(names, _reference("ledger.md")) == []
 
 
 def test_every_gate_outcome_is_documented() -> None:
+    """The reference names every outcome of the gate."""
     assert _missing({str(outcome) for outcome in GateOutcome}, _reference("policy.md")) == []
 
 
 @pytest.mark.parametrize("folder", ["how-to", "reference", "adr"])
 def test_every_page_is_in_the_index(folder: str) -> None:
+    """The index of the documents links every page."""
     index = (DOCS / "README.md").read_text(encoding="utf-8")
     pages = [f"{folder}/{page.name}" for page in (DOCS / folder).glob("*.md")]
     assert [page for page in pages if f"({page})" not in index] == []
 
 
-def test_decision_records_are_numbered_without_gaps() -> None:
+def test_decision_records_have_no_gaps() -> None:
+    """Decision records are numbered from 1 without gaps."""
     numbers = sorted(int(page.name[:4]) for page in (DOCS / "adr").glob("*.md"))
     assert numbers == list(range(1, len(numbers) + 1))

@@ -40,21 +40,25 @@ def _commands(program: str) -> list[str]:
 
 @pytest.mark.parametrize("command", _commands("anew"))
 def test_anew_command_exists(command: str) -> None:
+    """Every `anew` command in the README exists."""
     function, *_ = app.parse_args(shlex.split(command), print_error=False, exit_on_error=False)
     assert function is not app.help_print
 
 
 @pytest.mark.parametrize("target", _commands("make"))
 def test_make_target_exists(target: str) -> None:
+    """Every `make` target in the README exists."""
     assert re.search(rf"^{re.escape(target)}:", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
 
 
-def test_readme_shows_both_commands() -> None:
+def test_readme_shows_main_commands() -> None:
+    """The README shows `make demo`, `make test` and `anew events subscribe`."""
     assert {"demo", "test"} <= set(_commands("make"))
     assert any(each.startswith("events subscribe") for each in _commands("anew"))
 
 
-def test_readme_policy_is_the_shipped_one() -> None:
+def test_readme_policy_is_shipped() -> None:
+    """The policy in the README equals `policies/weather.yaml` and is valid."""
     shown = next(match["body"] for match in _FENCE.finditer(README) if match["language"] == "yaml")
     assert shown == (ROOT / "policies" / "weather.yaml").read_text(encoding="utf-8")
     assert parse_policy(shown, "README.md").model == "weather"
@@ -73,6 +77,7 @@ def _anchors(file: Path) -> set[str]:
 
 @pytest.mark.parametrize("file", markdown_files(), ids=lambda file: str(file.relative_to(ROOT)))
 def test_relative_links_resolve(file: Path) -> None:
+    """Every relative link in the documents leads to a file and a heading that exist."""
     broken: list[str] = []
     for match in _LINK.finditer(_FENCE.sub("", file.read_text(encoding="utf-8"))):
         link = match["target"] or match["image"]

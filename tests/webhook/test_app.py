@@ -50,22 +50,23 @@ def webhook(ledger: SqlLedger) -> Iterator[Webhook]:
 
 
 @pytest.mark.parametrize("name", [path.name for path in sorted(DATA.glob("*.json")) if "validation" not in path.name])
-def test_every_documented_payload_is_accepted(webhook: Webhook, name: str) -> None:
+def test_documented_payloads_are_accepted(webhook: Webhook, name: str) -> None:
+    """Every documented payload is accepted."""
     answer = webhook.public.post(URL, content=(DATA / name).read_bytes())
 
     assert (answer.status_code, answer.json()["rejected"]) == (200, 0)
 
 
-def test_accepted_event_is_in_the_ledger(webhook: Webhook, ledger: SqlLedger) -> None:
+def test_accepted_event_is_stored(webhook: Webhook, ledger: SqlLedger) -> None:
+    """An accepted event is stored in the ledger with the time of its receipt."""
     webhook.public.post(URL, content=DRIFT)
 
     (entry,) = ledger.entries()
     assert (entry.event.run_id, entry.received_at) == ("01d29aa4-e6a4-470a-9ef3-66660d21f8ef_1571590300380", NOW)
 
 
-def test_batch_with_one_bad_element_keeps_the_good_ones_and_the_bad_one_as_a_dead_letter(
-    webhook: Webhook, ledger: SqlLedger
-) -> None:
+def test_bad_element_is_dead_lettered(webhook: Webhook, ledger: SqlLedger) -> None:
+    """A bad element of a batch becomes a dead letter, and the good ones are stored."""
     answer = webhook.public.post(URL, json=[load("drift.cloud.json"), {"specversion": "1.0"}])
 
     assert answer.status_code == 200
@@ -74,23 +75,27 @@ def test_batch_with_one_bad_element_keeps_the_good_ones_and_the_bad_one_as_a_dea
     assert [letter.reason for letter in ledger.dead_letters()] == ["type is missing"]
 
 
-def test_body_with_nothing_good_is_400_and_its_elements_are_dead_letters(webhook: Webhook, ledger: SqlLedger) -> None:
+def test_batch_without_good_elements_is_400(webhook: Webhook, ledger: SqlLedger) -> None:
+    """A batch without any good element gets 400, and each element becomes a dead letter."""
     assert webhook.public.post(URL, json=[{}, 1]).status_code == 400
     assert len(ledger.dead_letters()) == 2
 
 
-def test_body_that_is_no_json_is_400(webhook: Webhook) -> None:
+def test_invalid_json_is_400(webhook: Webhook) -> None:
+    """A body that is no JSON gets 400."""
     assert webhook.public.post(URL, content=b"{").status_code == 400
 
 
-def test_batch_of_five_thousand_events_is_kept(webhook: Webhook, ledger: SqlLedger) -> None:
+def test_huge_batch_is_stored(webhook: Webhook, ledger: SqlLedger) -> None:
+    """A batch of five thousand events is stored whole."""
     batch = [load("run-failed.cloud.json") | {"data": {"runId": str(number)}} for number in range(5000)]
 
     assert webhook.public.post(URL, json=batch).json() == {"stored": 5000, "ignored": 0, "rejected": 0}
     assert len(ledger.entries(limit=6000)) == 5000
 
 
-def test_lone_surrogate_in_one_event_does_not_cost_the_others_of_its_batch(webhook: Webhook) -> None:
+def test_lone_surrogate_spares_the_batch(webhook: Webhook) -> None:
+    """A lone surrogate in one event does not harm the batch."""
     odd = json.dumps(load("run-completed.cloud.json")).replace('"runTags": {}', '"runTags": {"a": "\\ud800"}')
 
     answer = webhook.public.post(URL, content=f"[{odd}, {DRIFT.decode()}]")
@@ -98,7 +103,8 @@ def test_lone_surrogate_in_one_event_does_not_cost_the_others_of_its_batch(webho
     assert (answer.status_code, answer.json()["stored"]) == (200, 2)
 
 
-def test_event_of_another_workspace_is_200_and_counted(webhook: Webhook, ledger: SqlLedger) -> None:
+def test_foreign_workspace_is_ignored(webhook: Webhook, ledger: SqlLedger) -> None:
+    """An event of another workspace gets 200 and is counted as ignored."""
     answer = webhook.public.post(URL, json=load("drift.cloud.json") | {"source": WORKSPACE.arm_id + "x"})
 
     assert (answer.status_code, answer.json()["ignored"]) == (200, 1)
@@ -106,7 +112,8 @@ def test_event_of_another_workspace_is_200_and_counted(webhook: Webhook, ledger:
 
 
 @pytest.mark.parametrize("chunked", [True, False])
-def test_body_over_the_cap_is_413_whether_or_not_it_tells_its_length(ledger: SqlLedger, *, chunked: bool) -> None:
+def test_oversized_body_is_413(ledger: SqlLedger, *, chunked: bool) -> None:
+    """A body over the size limit gets 413, with or without a declared length."""
     config = WebhookConfig(port=0, max_body=100_000)
 
     with webhook_of(ledger, config=config) as webhook:
@@ -115,7 +122,8 @@ def test_body_over_the_cap_is_413_whether_or_not_it_tells_its_length(ledger: Sql
     assert (answer.status_code, answer.headers["Connection"]) == (413, "close")
 
 
-def test_body_of_sixteen_megabytes_is_read(webhook: Webhook) -> None:
+def test_large_body_is_read(webhook: Webhook) -> None:
+    """A body of almost sixteen megabytes is read."""
     padded = json.dumps(load("drift.cloud.json") | {"padding": "x" * 15_990_000})
 
     assert webhook.public.post(URL, content=padded).status_code == 200
@@ -124,14 +132,16 @@ def test_body_of_sixteen_megabytes_is_read(webhook: Webhook) -> None:
 # --- passing faults ---------------------------------------------------------------------------------------
 
 
-def test_ledger_that_is_away_is_503_so_that_event_grid_tries_again() -> None:
+def test_unavailable_ledger_is_503() -> None:
+    """While the ledger is unavailable a request gets 503, so that Event Grid retries."""
     with webhook_of(LedgerAway.in_memory()) as webhook:
         answer = webhook.public.post(URL, content=DRIFT)
 
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "30")
 
 
-def test_mistake_of_our_own_is_503_and_logged(caplog: pytest.LogCaptureFixture) -> None:
+def test_internal_error_is_503_and_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """An internal error gets 503 and is logged."""
     with webhook_of(LedgerBroken.in_memory()) as webhook:
         answer = webhook.public.post(URL, content=DRIFT)
 
@@ -139,7 +149,8 @@ def test_mistake_of_our_own_is_503_and_logged(caplog: pytest.LogCaptureFixture) 
     assert "ZeroDivisionError" in caplog.text
 
 
-def test_more_requests_than_the_rate_are_503_with_the_time_to_wait(ledger: SqlLedger) -> None:
+def test_excess_requests_are_503(ledger: SqlLedger) -> None:
+    """Requests beyond the rate get 503 with the time to wait."""
     config = WebhookConfig(port=0, rate=TokenBucket(burst=2, per_second=0.1))
 
     with webhook_of(ledger, config=config) as webhook:
@@ -149,7 +160,8 @@ def test_more_requests_than_the_rate_are_503_with_the_time_to_wait(ledger: SqlLe
     assert answers[2].headers["Retry-After"] == "10"
 
 
-def test_request_that_is_not_let_in_does_not_count_towards_the_rate(ledger: SqlLedger) -> None:
+def test_refused_requests_use_no_rate(ledger: SqlLedger) -> None:
+    """A request that is not authenticated does not count towards the rate."""
     config = WebhookConfig(port=0, rate=TokenBucket(burst=1, per_second=0.1))
 
     with webhook_of(ledger, config=config) as webhook:
@@ -161,12 +173,14 @@ def test_request_that_is_not_let_in_does_not_count_towards_the_rate(ledger: SqlL
 
 
 def test_wrong_secret_stores_nothing(webhook: Webhook, ledger: SqlLedger) -> None:
+    """A request with a wrong secret stores neither an event nor a dead letter."""
     assert webhook.public.post("/events?code=wrong", content=DRIFT).status_code == 401
     assert webhook.public.post("/events?code=wrong", json=[{}]).status_code == 401
     assert (ledger.entries(), ledger.dead_letters()) == ([], [])
 
 
 def test_secret_is_never_logged(webhook: Webhook, caplog: pytest.LogCaptureFixture) -> None:
+    """The secret of a request is never logged."""
     with caplog.at_level(logging.DEBUG, logger="anew"):
         webhook.public.post(URL, content=DRIFT)
         webhook.public.post(URL + "x", content=b"{")
@@ -180,6 +194,7 @@ def test_secret_is_never_logged(webhook: Webhook, caplog: pytest.LogCaptureFixtu
 
 
 def test_validation_is_echoed(webhook: Webhook) -> None:
+    """The validation code of a subscription is echoed."""
     headers = {"aeg-event-type": "SubscriptionValidation", "aeg-subscription-name": "ANEW"}
 
     answer = webhook.public.post(URL, json=load("validation.grid.batch.json"), headers=headers)
@@ -188,7 +203,8 @@ def test_validation_is_echoed(webhook: Webhook) -> None:
     assert answer.json() == {"validationResponse": "512d38b6-c7b8-40c8-89fe-f46f9e9622b6"}
 
 
-def test_cloud_events_consent_is_given(webhook: Webhook) -> None:
+def test_cloud_events_handshake_is_answered(webhook: Webhook) -> None:
+    """The handshake of CloudEvents is answered with the allowed origin and rate."""
     answer = webhook.public.options(URL, headers={"WebHook-Request-Origin": "eventgrid.azure.net"})
 
     assert answer.status_code == 200
@@ -197,7 +213,8 @@ def test_cloud_events_consent_is_given(webhook: Webhook) -> None:
     assert answer.headers["Allow"] == "POST"
 
 
-def test_consent_without_the_secret_is_not_given(webhook: Webhook) -> None:
+def test_handshake_needs_the_secret(webhook: Webhook) -> None:
+    """A handshake without the secret is refused and allows no origin."""
     answer = webhook.public.options("/events", headers={"WebHook-Request-Origin": "eventgrid.azure.net"})
 
     assert answer.status_code == 401
@@ -208,14 +225,16 @@ def test_consent_without_the_secret_is_not_given(webhook: Webhook) -> None:
 
 
 @pytest.mark.parametrize("path", ["/", "/events/", "/healthz", "/readyz", "/status", "/docs", "/Events"])
-def test_public_port_knows_one_path_only(webhook: Webhook, path: str) -> None:
+def test_public_port_has_one_path(webhook: Webhook, path: str) -> None:
+    """The public port answers any other path with a plain 404."""
     answer = webhook.public.get(path)
 
     assert (answer.status_code, answer.text) == (404, "Not Found")
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE", "PATCH"])
-def test_other_methods_are_405_for_whomever(webhook: Webhook, method: str) -> None:
+def test_other_methods_are_405(webhook: Webhook, method: str) -> None:
+    """Other methods get 405, even without authentication."""
     answer = webhook.public.request(method, "/events")
 
     assert (answer.status_code, answer.headers["Allow"]) == (405, "POST, OPTIONS")
@@ -224,7 +243,8 @@ def test_other_methods_are_405_for_whomever(webhook: Webhook, method: str) -> No
 # --- relay ------------------------------------------------------------------------------------------------
 
 
-def test_stored_event_is_hinted_without_waiting_for_the_interval(ledger: SqlLedger) -> None:
+def test_stored_event_is_hinted_immediately(ledger: SqlLedger) -> None:
+    """A stored event is hinted to Prefect without waiting for the next interval."""
     flows = MemoryFlows()
     config = WebhookConfig(port=0, relay_interval=timedelta(hours=1))
 
@@ -235,7 +255,8 @@ def test_stored_event_is_hinted_without_waiting_for_the_interval(ledger: SqlLedg
     assert [event.cause for event in flows.hints] == ["drift"]
 
 
-def test_prefect_that_is_away_does_not_touch_the_answer(ledger: SqlLedger) -> None:
+def test_unavailable_prefect_delays_only_hints(ledger: SqlLedger) -> None:
+    """An unavailable Prefect does not change the answer, and the hint follows later."""
     flows = MemoryFlows(down=True)
     config = WebhookConfig(port=0, relay_interval=timedelta(milliseconds=10))
 
@@ -245,7 +266,8 @@ def test_prefect_that_is_away_does_not_touch_the_answer(ledger: SqlLedger) -> No
         until(lambda: flows.hints)
 
 
-def test_storm_of_requests_is_not_a_storm_of_hints(ledger: SqlLedger) -> None:
+def test_hints_are_rate_limited(ledger: SqlLedger) -> None:
+    """Many requests lead to few hints, and every event is still hinted."""
     flows, apart = MemoryFlows(), 0.2
     config = WebhookConfig(port=0, relay_interval=timedelta(hours=1), hints_apart=timedelta(seconds=apart))
     began = time.monotonic()

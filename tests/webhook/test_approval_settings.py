@@ -22,12 +22,14 @@ def given(monkeypatch: pytest.MonkeyPatch, url: str = "", secrets: str = "[]") -
     monkeypatch.setenv("ANEW_APPROVAL__LINK_SECRETS", secrets)
 
 
-def test_without_settings_there_are_no_links() -> None:
+def test_links_are_off_by_default() -> None:
+    """Without settings there are no approval links."""
     assert approval_links(load_settings()) is None
 
 
 @pytest.mark.parametrize("url", ["https://anew.example", "http://127.0.0.1:8710", "http://localhost:8710/"])
-def test_links_begin_with_the_public_address(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+def test_links_use_the_public_address(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    """Approval links start with the configured public address."""
     given(monkeypatch, url, f'["{SECRET}"]')
     links = approval_links(load_settings())
     assert links is not None
@@ -44,9 +46,8 @@ def test_links_begin_with_the_public_address(monkeypatch: pytest.MonkeyPatch, ur
         ("https://anew.example", '["too-short-to-be-safe"]'),
     ],
 )
-def test_half_or_unsafe_settings_are_refused_without_showing_the_secret(
-    monkeypatch: pytest.MonkeyPatch, url: str, secrets: str
-) -> None:
+def test_unsafe_settings_are_refused(monkeypatch: pytest.MonkeyPatch, url: str, secrets: str) -> None:
+    """Incomplete or unsafe settings are refused, and the error does not show the secret."""
     given(monkeypatch, url, secrets)
     with pytest.raises(InvalidSettings, match="approval") as caught:
         approval_links(load_settings())

@@ -83,7 +83,8 @@ def text_of(response: httpx.Response) -> str:
     return html.unescape(re.sub(r"<[^>]*>", " ", response.text))
 
 
-def test_link_shows_what_the_gate_found(person: Person) -> None:
+def test_link_shows_the_gate_result(person: Person) -> None:
+    """A link shows the result of the gate and the deadline of the approval."""
     shown = person.look(token())
     assert shown.status_code == 200
     assert SENTENCE in text_of(shown)
@@ -91,7 +92,8 @@ def test_link_shows_what_the_gate_found(person: Person) -> None:
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
-def test_looking_changes_nothing_however_often(person: Person, method: str) -> None:
+def test_viewing_changes_nothing(person: Person, method: str) -> None:
+    """Viewing a link changes neither the retraining nor the audit trail, however often."""
     before = person.retraining, person.ledger.audit()
     for _ in range(5):
         assert person.ask(method, token()).status_code == 200
@@ -101,7 +103,8 @@ def test_looking_changes_nothing_however_often(person: Person, method: str) -> N
 @pytest.mark.parametrize(
     ("said", "state"), [("approve", RetrainingState.REGISTERING), ("reject", RetrainingState.REJECTED)]
 )
-def test_form_answers_with_name_and_reason_in_the_trail(person: Person, said: str, state: RetrainingState) -> None:
+def test_answer_is_audited(person: Person, said: str, state: RetrainingState) -> None:
+    """An answer decides the approval and records name and reason in the audit trail."""
     answered = person.say(token(), said)
 
     assert answered.status_code == 200
@@ -113,7 +116,8 @@ def test_form_answers_with_name_and_reason_in_the_trail(person: Person, said: st
 
 
 @pytest.mark.parametrize("again", ["approve", "reject"])
-def test_second_use_shows_what_was_decided_and_changes_nothing(person: Person, again: str) -> None:
+def test_second_use_changes_nothing(person: Person, again: str) -> None:
+    """A second use of a link shows the earlier decision and changes nothing."""
     person.say(token(), "reject", reason="not today")
     before = person.retraining
 
@@ -125,9 +129,8 @@ def test_second_use_shows_what_was_decided_and_changes_nothing(person: Person, a
     assert person.retraining == before
 
 
-def test_answer_by_another_door_in_the_same_moment_counts_first(
-    person: Person, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_concurrent_answer_wins(person: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An answer that came first through another door stands, and the later one gets 409."""
     decide_approval(person.ledger, "r-1", False, "Grace", "seen worse", NOW)
     stale = replace(person.retraining, state=RetrainingState.AWAITING_APPROVAL, approval=None)
     looks = iter([stale])
@@ -145,7 +148,8 @@ def test_answer_by_another_door_in_the_same_moment_counts_first(
     assert person.retraining.state is RetrainingState.REJECTED
 
 
-def test_form_of_what_has_changed_since_answers_nothing(person: Person) -> None:
+def test_stale_form_is_refused(person: Person) -> None:
+    """A form whose question has changed since gets 409 and answers nothing."""
     seen = person.revision
     gate = GateResult(GateOutcome.PROMOTE, "another champion", 10, "beef")
     person.ledger.save_retraining(replace(person.retraining, gate=gate), "asked", "test", NOW, {})
@@ -158,14 +162,16 @@ def test_form_of_what_has_changed_since_answers_nothing(person: Person) -> None:
 
 
 @pytest.mark.parametrize("missing", [{"name": ""}, {"name": "  "}, {"reason": ""}, {"answer": "maybe"}])
-def test_form_that_is_not_filled_in_is_shown_again(person: Person, missing: dict[str, str]) -> None:
+def test_incomplete_form_is_shown_again(person: Person, missing: dict[str, str]) -> None:
+    """An incomplete form gets 400, is shown again and answers nothing."""
     said = person.say(token(), **missing)
     assert said.status_code == 400
     assert "<form" in said.text
     assert person.retraining.state is RetrainingState.AWAITING_APPROVAL
 
 
-def test_link_for_one_retraining_never_answers_another(person: Person) -> None:
+def test_link_is_bound_to_its_retraining(person: Person) -> None:
+    """A link for one retraining never answers another."""
     awaiting(person.ledger, "2", model="other")
     other = person.ledger.retraining("r-2")
 
@@ -175,7 +181,8 @@ def test_link_for_one_retraining_never_answers_another(person: Person) -> None:
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_link_out_of_date_is_gone(person: Person, method: str) -> None:
+def test_expired_link_is_gone(person: Person, method: str) -> None:
+    """An expired link gets 410 and answers nothing."""
     person.now = NOW + WAIT
     assert person.ask(method, token()).status_code == 410
     assert person.retraining.state is RetrainingState.AWAITING_APPROVAL
@@ -183,15 +190,18 @@ def test_link_out_of_date_is_gone(person: Person, method: str) -> None:
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_forged_link_is_refused(person: Person, method: str) -> None:
+    """A forged link gets 403 and answers nothing."""
     assert person.ask(method, token()[:-1]).status_code == 403
     assert person.retraining.state is RetrainingState.AWAITING_APPROVAL
 
 
-def test_genuine_link_about_nothing_we_know_is_gone(person: Person) -> None:
+def test_link_without_record_is_gone(person: Person) -> None:
+    """A genuine link for an unknown retraining gets 410."""
     assert person.look(token("r-none")).status_code == 410
 
 
-def test_guessing_is_slowed_down_and_genuine_links_are_not(person: Person) -> None:
+def test_guesses_are_rate_limited(person: Person) -> None:
+    """Guessed links are rate limited, and genuine links are not."""
     answers = [person.look(f"{token()[:-1]}").status_code for _ in range(5)]
     assert answers == [403, 403, 403, 429, 429]
     assert int(person.look("guess").headers["Retry-After"]) > 0
@@ -201,12 +211,14 @@ def test_guessing_is_slowed_down_and_genuine_links_are_not(person: Person) -> No
     assert person.look("guess").status_code == 403
 
 
-def test_link_out_of_date_counts_as_no_guess(person: Person) -> None:
+def test_expired_link_is_no_guess(person: Person) -> None:
+    """An expired link does not count as a guess."""
     person.now = NOW + WAIT
     assert {person.look(token()).status_code for _ in range(10)} == {410}
 
 
-def test_page_runs_nothing_and_tells_nobody_its_address(person: Person) -> None:
+def test_page_is_inert_and_private(person: Person) -> None:
+    """The page runs no script, is not cached and sends no referrer."""
     for shown in (person.look(token()), person.look("guess"), person.say(token())):
         assert shown.headers["Content-Security-Policy"].startswith("default-src 'none'")
         assert "frame-ancestors 'none'" in shown.headers["Content-Security-Policy"]
@@ -215,7 +227,8 @@ def test_page_runs_nothing_and_tells_nobody_its_address(person: Person) -> None:
         assert not re.search(r"<script|<link|<img|<style|\bon\w+=|https?:", shown.text)
 
 
-def test_whatever_is_shown_is_escaped() -> None:
+def test_output_is_escaped() -> None:
+    """All text on the page is escaped."""
     ledger = SqlLedger.in_memory()
     awaiting(ledger, sentence="<script>alert('slice')</script>")
     person = Person(ledger)
@@ -229,29 +242,35 @@ def test_whatever_is_shown_is_escaped() -> None:
     assert "&lt;script&gt;alert(1)" in said.text
 
 
-def test_what_is_said_becomes_one_printable_line(person: Person) -> None:
+def test_input_is_one_printable_line(person: Person) -> None:
+    """Name and reason are reduced to one printable line."""
     person.say(token(), name="Ada\x1b[31m\r\nLovelace", reason="a\nb\u202ec")
     assert person.retraining.approval_by == "Ada [31m Lovelace (link link-1)"
     assert person.retraining.approval_reason == "a b c"
 
 
-def test_long_form_is_refused_unread(person: Person) -> None:
+def test_oversized_form_is_refused(person: Person) -> None:
+    """A form over the size limit gets 413."""
     assert person.say(token(), reason="x" * 40_000).status_code == 413
 
 
-def test_other_content_than_a_form_is_refused(person: Person) -> None:
+def test_other_content_types_are_refused(person: Person) -> None:
+    """A body that is no form gets 415 and answers nothing."""
     assert person.ask("POST", token(), json={"answer": "approve"}).status_code == 415
     assert person.retraining.state is RetrainingState.AWAITING_APPROVAL
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "OPTIONS", "PATCH"])
 def test_other_methods_are_refused(person: Person, method: str) -> None:
+    """Other methods get 405 with the allowed ones."""
     refused = person.ask(method, token())
     assert refused.status_code == 405
     assert refused.headers["Allow"] == "GET, HEAD, POST"
 
 
-def test_ledger_that_is_away_asks_to_come_again(person: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unavailable_ledger_is_503(person: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the ledger is unavailable a link gets 503 without internal details."""
+
     def away(*_: object) -> Any:
         raise LedgerUnavailable("the database is away")
 
@@ -263,6 +282,7 @@ def test_ledger_that_is_away_asks_to_come_again(person: Person, monkeypatch: pyt
 
 
 def test_token_is_in_no_log(person: Person, caplog: pytest.LogCaptureFixture) -> None:
+    """The token of a link appears in no log."""
     caplog.set_level(logging.DEBUG, logger="anew")
     for act in _every_way(person):
         act()
@@ -270,12 +290,14 @@ def test_token_is_in_no_log(person: Person, caplog: pytest.LogCaptureFixture) ->
     assert all(token() not in record.getMessage() for record in caplog.records)
 
 
-def test_without_links_there_is_no_such_address() -> None:
+def test_without_links_path_is_404() -> None:
+    """Without configured links their path gets 404."""
     with in_process(SqlLedger.in_memory()) as asked:
         assert asked.request("GET", f"{PATH}/{token()}").status_code == 404
 
 
-def test_links_are_answered_on_the_public_port_only() -> None:
+def test_links_are_public_only() -> None:
+    """Links are answered on the public port and not on that of the operators."""
     ledger = SqlLedger.in_memory()
     awaiting(ledger)
     apps = apps_of(ledger, links=LINKS)

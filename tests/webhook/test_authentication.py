@@ -70,7 +70,8 @@ class Door:
 # --- secrets ----------------------------------------------------------------------------------------------
 
 
-def test_secret_lets_in_by_query_or_header() -> None:
+def test_secret_works_by_query_or_header() -> None:
+    """The secret is accepted in the query or in a header."""
     door = Door(SECRET)
     assert door.knock(SECRET) is None
     assert door.knock(headers={"x-anew-secret": SECRET}) is None
@@ -78,6 +79,7 @@ def test_secret_lets_in_by_query_or_header() -> None:
 
 @pytest.mark.parametrize("code", [None, "", "wrong", SECRET[:-1], SECRET + "x", SECRET.upper(), "\udc80"])
 def test_wrong_secret_is_refused(code: str | None) -> None:
+    """A wrong or missing secret gets 401."""
     headers = {} if code is None else {"x-anew-secret": code}
     refusal = Door(SECRET).knock(headers=headers)
     assert refusal is not None
@@ -85,32 +87,37 @@ def test_wrong_secret_is_refused(code: str | None) -> None:
 
 
 @given(st.text(min_size=16).filter(lambda text: len(text.strip()) >= 16), st.text())
-def test_a_secret_of_any_letters_lets_in_and_another_does_not(secret: str, other: str) -> None:
+def test_any_text_can_be_a_secret(secret: str, other: str) -> None:
+    """A secret of any characters is accepted, and another text is not."""
     assert Door(secret).knock(secret) is None
     if other != secret:
         assert Door(secret).status(other) == 401
 
 
-def test_old_and_new_secret_both_let_in_during_a_rotation() -> None:
+def test_rotation_accepts_both_secrets() -> None:
+    """During a rotation both the old and the new secret are accepted."""
     door = Door(NEXT, SECRET)
     assert (door.status(SECRET), door.status(NEXT)) == (200, 200)
     assert (Door(NEXT).status(SECRET), Door(NEXT).status(NEXT)) == (401, 200)
 
 
-def test_a_request_cannot_try_many_secrets_at_once() -> None:
+def test_one_secret_per_request() -> None:
+    """A request cannot try many secrets at once."""
     guesses = "&".join(f"code=guess-{number}" for number in range(100))
     refusal = asyncio.run(Door(SECRET).authenticator.refuse({}, f"{guesses}&code={SECRET}", CLIENT))
     assert refusal is not None
 
 
 @pytest.mark.parametrize("secret", ["", "x" * 15, " " * 20])
-def test_secret_that_could_be_guessed_is_a_settings_error_that_does_not_show_it(secret: str) -> None:
+def test_weak_secret_is_refused(secret: str) -> None:
+    """A weak secret is a settings error, and the error does not show it."""
     with pytest.raises(InvalidSettings) as error:
         Door(SECRET, secret)
     assert not secret.strip() or secret not in str(error.value)
 
 
-def test_a_webhook_without_credentials_is_open_only_when_it_is_said_so() -> None:
+def test_open_webhook_must_be_explicit() -> None:
+    """A webhook without credentials is open only when that is configured."""
     with pytest.raises(InvalidSettings):
         Authenticator()
     assert asyncio.run(Authenticator(open_to_all=True).refuse({}, "", CLIENT)) is None
@@ -127,7 +134,8 @@ def test_a_webhook_without_credentials_is_open_only_when_it_is_said_so() -> None
         (SigningKeysUnavailable("away", delay=timedelta(seconds=9.5)), 503),
     ],
 )
-def test_what_is_wrong_with_a_token_decides_whether_event_grid_tries_again(error: Exception, status: int) -> None:
+def test_token_error_decides_the_status(error: Exception, status: int) -> None:
+    """The kind of a token error decides the status, and with it whether Event Grid retries."""
     refusal = Door(bearer=Verifier(error)).knock(token="another")
     assert refusal is not None
     assert (refusal.status, refusal.reason) == (status, str(error))
@@ -135,13 +143,15 @@ def test_what_is_wrong_with_a_token_decides_whether_event_grid_tries_again(error
 
 
 @pytest.mark.parametrize("header", ["Basic x", "Bearer", TOKEN, "", f"Bearer{TOKEN}"])
-def test_without_a_bearer_token_nobody_is_let_in(header: str) -> None:
+def test_missing_bearer_token_is_refused(header: str) -> None:
+    """A request without a bearer token gets 401."""
     refusal = Door(bearer=Verifier()).knock(headers={"authorization": header})
     assert refusal is not None
     assert refusal.status == 401
 
 
-def test_a_fault_of_the_verifier_lets_nobody_in() -> None:
+def test_verifier_fault_admits_no_request() -> None:
+    """A fault of the verifier admits no request."""
     with pytest.raises(ZeroDivisionError):
         Door(bearer=Verifier(ZeroDivisionError())).knock(token="another")
 
@@ -154,25 +164,29 @@ ADMITTED: dict[Require, set[tuple[bool, bool]]] = {
 
 @pytest.mark.parametrize("require", ["all", "any"])
 @pytest.mark.parametrize(("knows", "has"), list(itertools.product([True, False], repeat=2)))
-def test_with_both_kinds_configured_require_decides(require: Require, knows: bool, has: bool) -> None:
+def test_require_combines_both_credentials(require: Require, knows: bool, has: bool) -> None:
+    """With both kinds of credentials `require` decides whether one or both are needed."""
     status = Door(SECRET, bearer=Verifier(), require=require).status(SECRET if knows else "x", TOKEN if has else "y")
     assert (status == 200) is ((knows, has) in ADMITTED[require])
 
 
 @pytest.mark.parametrize("require", ["all", "any"])
-def test_with_one_kind_configured_require_changes_nothing(require: Require) -> None:
+def test_require_is_irrelevant_for_one(require: Require) -> None:
+    """With one kind of credentials `require` changes nothing."""
     assert Door(SECRET, require=require).status("wrong", TOKEN) == 401
     assert Door(bearer=Verifier(), require=require).status(SECRET) == 401
 
 
-def test_keys_that_are_away_do_not_hold_up_who_needs_no_token() -> None:
+def test_missing_keys_delay_only_tokens() -> None:
+    """Unavailable signing keys affect only requests that need a token."""
     away = Verifier(SigningKeysUnavailable("away"))
     assert Door(SECRET, bearer=away, require="any").status(SECRET, "unknown") == 200
     assert Door(SECRET, bearer=away).status("wrong", "unknown") == 401
     assert Door(SECRET, bearer=away).status(SECRET, "unknown") == 503
 
 
-def test_handshake_needs_the_secret_and_no_token_but_not_a_wrong_one() -> None:
+def test_handshake_needs_only_the_secret() -> None:
+    """A handshake needs the secret and no token, but a wrong token is refused."""
     door = Door(SECRET, bearer=Verifier())
     assert door.knock(SECRET, handshake=True) is None
     assert door.knock("wrong", handshake=True) is not None
@@ -183,7 +197,8 @@ def test_handshake_needs_the_secret_and_no_token_but_not_a_wrong_one() -> None:
 # --- limits -----------------------------------------------------------------------------------------------
 
 
-def test_failures_of_an_address_are_limited_and_forgiven_one_by_one() -> None:
+def test_failures_are_limited_and_forgiven() -> None:
+    """The failures of an address are limited and forgiven one by one."""
     door = Door(SECRET)
     assert [door.status("wrong") for _ in range(4)] == [401, 401, 401, 429]
     refusal = door.knock("wrong")
@@ -195,7 +210,8 @@ def test_failures_of_an_address_are_limited_and_forgiven_one_by_one() -> None:
     assert [door.status("wrong") for _ in range(4)] == [401, 401, 401, 429]
 
 
-def test_beyond_the_limit_nothing_is_looked_at() -> None:
+def test_limited_requests_are_not_verified() -> None:
+    """Beyond the limit no credential is verified."""
     verifier = Verifier()
     door = Door(bearer=verifier)
     for number in range(100):
@@ -203,21 +219,24 @@ def test_beyond_the_limit_nothing_is_looked_at() -> None:
     assert verifier.asked == LIMIT.burst
 
 
-def test_beyond_the_limit_a_right_guess_is_not_told_from_a_wrong_one() -> None:
+def test_limit_hides_right_guesses() -> None:
+    """Beyond the limit a right guess gets the same answer as a wrong one."""
     door = Door(SECRET)
     for _ in range(LIMIT.burst):
         door.knock("wrong")
     assert (door.status("wrong"), door.status(SECRET)) == (429, 429)
 
 
-def test_failures_of_others_do_not_lock_anybody_out() -> None:
+def test_failures_of_others_are_irrelevant() -> None:
+    """The failures of other addresses lock out no caller."""
     door = Door(SECRET)
     for number in range(1000):
         door.knock("wrong", client=f"198.51.100.{number % 250}")
     assert door.status(SECRET) == 200
 
 
-def test_who_was_let_in_stays_in_although_an_attacker_shares_the_address() -> None:
+def test_known_caller_survives_attacks() -> None:
+    """A caller accepted before stays accepted although an attacker shares its address."""
     door = Door(SECRET, bearer=Verifier())
     assert door.status(SECRET, TOKEN) == 200
     for _ in range(100):
@@ -226,7 +245,8 @@ def test_who_was_let_in_stays_in_although_an_attacker_shares_the_address() -> No
     assert door.status(SECRET, TOKEN) == 200
 
 
-def test_a_credential_that_stopped_being_good_is_limited_like_any_other() -> None:
+def test_revoked_credential_is_limited() -> None:
+    """A credential that is no longer valid is limited like any other."""
     verifier = Verifier()
     door = Door(bearer=verifier)
     door.knock(token=TOKEN)
@@ -240,12 +260,14 @@ def test_a_credential_that_stopped_being_good_is_limited_like_any_other() -> Non
     assert [door.status(token=TOKEN) for _ in range(2)] == [401, 429]
 
 
-def test_what_cannot_be_told_is_no_failed_attempt() -> None:
+def test_inconclusive_check_is_no_failure() -> None:
+    """An inconclusive check does not count as a failed attempt."""
     door = Door(bearer=Verifier(SigningKeysUnavailable("away")))
     assert {door.status(token="perhaps") for _ in range(100)} == {503}
 
 
-def test_a_handshake_without_a_token_proves_nothing() -> None:
+def test_handshake_resets_no_limit() -> None:
+    """A handshake without a token does not help to guess the secret."""
     door = Door(SECRET, bearer=Verifier(), require="any")
     statuses: list[int] = []
     for number in range(100):
@@ -265,12 +287,14 @@ def test_a_handshake_without_a_token_proves_nothing() -> None:
         (None, "no address", True),
     ],
 )
-def test_addresses_of_one_host_count_as_one(one: str | None, other: str | None, same: bool) -> None:
+def test_one_host_is_one_address(one: str | None, other: str | None, same: bool) -> None:
+    """The addresses of one host share one limit."""
     assert (bucket_of(one) == bucket_of(other)) is same
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.floats(0, 30)), max_size=60))
-def test_no_address_is_looked_at_more_often_than_the_limit_says(attempts: list[tuple[int, float]]) -> None:
+def test_attempts_stay_within_the_limit(attempts: list[tuple[int, float]]) -> None:
+    """No address gets more verified attempts than the limit allows."""
     limit = FailureLimit(burst=3, seconds_each=10.0, addresses=100)
     failures, now, measured_at = FailedAttempts(limit), 0.0, dict.fromkeys(range(10), 0)
     for number, pause in attempts:
@@ -282,14 +306,16 @@ def test_no_address_is_looked_at_more_often_than_the_limit_says(attempts: list[t
 
 
 @given(st.lists(st.integers(0, 50), max_size=200))
-def test_memory_is_bounded_and_the_newest_are_kept(numbers: list[int]) -> None:
+def test_failure_memory_is_bounded(numbers: list[int]) -> None:
+    """The memory of failed attempts is bounded."""
     failures = FailedAttempts(LIMIT)
     for at, number in enumerate(numbers):
         failures.count(str(number), float(at) / 1000)
     assert len(failures) <= LIMIT.addresses
 
 
-def test_failures_under_way_together_count_as_the_burst_at_most() -> None:
+def test_concurrent_failures_are_capped() -> None:
+    """Concurrent failures count at most as much as the burst."""
     failures = FailedAttempts(LIMIT)
     for _ in range(1000):
         failures.count("a", 0.0)
@@ -299,7 +325,8 @@ def test_failures_under_way_together_count_as_the_burst_at_most() -> None:
 # --- what is told -----------------------------------------------------------------------------------------
 
 
-def test_no_secret_is_in_a_refusal_a_repr_or_a_log_record(caplog: pytest.LogCaptureFixture) -> None:
+def test_secrets_are_never_shown(caplog: pytest.LogCaptureFixture) -> None:
+    """No secret appears in a refusal, a representation or a log record."""
     caplog.set_level(logging.DEBUG)
     door = Door(SECRET, NEXT, bearer=Verifier(), limit=FailureLimit(burst=1000))
     codes, tokens = [SECRET, "offered-in-vain"], [TOKEN, "forged-in-vain", None]

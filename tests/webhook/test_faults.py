@@ -90,7 +90,8 @@ def send(url: str, run: str) -> str | None:
     return None
 
 
-def test_crash_between_commit_and_answer_makes_no_second_entry_when_it_comes_again(file: Path) -> None:
+def test_crash_before_answer_is_deduplicated(file: Path) -> None:
+    """A delivery repeated after a crash before the answer only raises the counter."""
     with process(file, commits=1) as (server, url):
         assert send(url, "a") is None
         assert server.wait(20) == 9
@@ -102,7 +103,8 @@ def test_crash_between_commit_and_answer_makes_no_second_entry_when_it_comes_aga
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
-def test_process_that_is_ended_under_load_has_kept_all_it_acknowledged(file: Path, how: signal.Signals) -> None:
+def test_ended_process_kept_acknowledged_events(file: Path, how: signal.Signals) -> None:
+    """A process that is ended under load has stored every event it acknowledged."""
     with process(file) as (server, url), ThreadPoolExecutor(8) as pool:
         sent = [pool.submit(send, url, str(number)) for number in range(200)]
         until(lambda: sum(each.done() for each in sent) > 50)
@@ -135,9 +137,8 @@ def locked(file: Path) -> Generator[None]:
     other.close()
 
 
-def test_ledger_locked_by_another_process_is_503_until_it_is_free(
-    engine: sa.Engine, ledger: SqlLedger, file: Path
-) -> None:
+def test_locked_ledger_is_503(engine: sa.Engine, ledger: SqlLedger, file: Path) -> None:
+    """A ledger that another process has locked means 503 until it is free."""
     on_each_connection(engine, "PRAGMA busy_timeout=50")
     with webhook_of(ledger) as webhook:
         with locked(file):
@@ -147,7 +148,8 @@ def test_ledger_locked_by_another_process_is_503_until_it_is_free(
     assert runs(ledger) == {"a": 1}
 
 
-def test_ledger_that_takes_too_long_is_503_before_event_grid_gives_up(ledger: SqlLedger, file: Path) -> None:
+def test_slow_ledger_is_503_in_time(ledger: SqlLedger, file: Path) -> None:
+    """A ledger that is too slow means 503 before Event Grid gives up."""
     config = WebhookConfig(port=0, answer_within=timedelta(milliseconds=200))
     with webhook_of(ledger, config=config) as webhook:
         with locked(file):
@@ -157,7 +159,8 @@ def test_ledger_that_takes_too_long_is_503_before_event_grid_gives_up(ledger: Sq
     assert set(runs(ledger)) == {"a"}
 
 
-def test_full_disk_is_503_and_nothing_is_lost_once_there_is_room(engine: sa.Engine, ledger: SqlLedger) -> None:
+def test_full_disk_loses_nothing(engine: sa.Engine, ledger: SqlLedger) -> None:
+    """A full disk means 503, and nothing is lost once there is space again."""
     room = ["PRAGMA max_page_count=1000000"]
 
     @listens_for(engine, "checkout")
@@ -193,7 +196,8 @@ def head(length: int) -> bytes:
     return f"POST {URL} HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n".encode()
 
 
-def test_sender_that_goes_away_in_the_middle_of_a_body_leaves_nothing(ledger: SqlLedger) -> None:
+def test_aborted_body_stores_nothing(ledger: SqlLedger) -> None:
+    """A sender that disconnects in the middle of a body leaves nothing in the ledger."""
     with webhook_of(ledger) as webhook:
         with connection(webhook) as sender:
             sender.sendall(head(1000) + event("a").encode()[:100])
@@ -202,7 +206,8 @@ def test_sender_that_goes_away_in_the_middle_of_a_body_leaves_nothing(ledger: Sq
     assert runs(ledger) == {"b": 1}
 
 
-def test_body_that_comes_too_slowly_is_503_and_the_connection_is_closed(ledger: SqlLedger) -> None:
+def test_slow_body_is_503_and_closed(ledger: SqlLedger) -> None:
+    """A body that arrives too slowly gets 503 and its connection is closed."""
     config = WebhookConfig(port=0, answer_within=timedelta(milliseconds=200))
     with webhook_of(ledger, config=config) as webhook, connection(webhook) as sender:
         sender.sendall(head(1000) + b"[")
@@ -213,16 +218,18 @@ def test_body_that_comes_too_slowly_is_503_and_the_connection_is_closed(ledger: 
 
 
 @pytest.mark.parametrize("beginning", [b"", b"POST /events HTTP/1.1\r\nHost: a\r\n"], ids=["silent", "no end"])
-def test_connection_without_a_whole_head_is_closed(
+def test_incomplete_head_closes_connection(
     ledger: SqlLedger, beginning: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A connection without a complete head is closed."""
     monkeypatch.setattr(head_limits, "HEAD_SECONDS", 0.1)
     with webhook_of(ledger) as webhook, connection(webhook) as sender:
         sender.sendall(beginning)
         assert sender.recv(100) == b""
 
 
-def test_connection_with_too_long_a_head_is_closed(ledger: SqlLedger) -> None:
+def test_oversized_head_closes_connection(ledger: SqlLedger) -> None:
+    """A connection whose head is too long is closed."""
     with webhook_of(ledger) as webhook, connection(webhook) as sender:
         with suppress(OSError):
             sender.sendall(b"POST /events HTTP/1.1\r\nX: " + b"x" * 1_000_000)
@@ -230,9 +237,8 @@ def test_connection_with_too_long_a_head_is_closed(ledger: SqlLedger) -> None:
             assert sender.recv(100) == b""
 
 
-def test_connection_stays_open_though_its_heads_together_are_long(
-    ledger: SqlLedger, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_head_limit_is_per_request(ledger: SqlLedger, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The limit on the head is per request, so that a connection may stay open."""
     monkeypatch.setattr(head_limits, "MOST_HEAD", 1000)
     with webhook_of(ledger) as webhook, connection(webhook) as sender:
         for number in range(12):

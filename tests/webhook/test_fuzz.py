@@ -75,9 +75,10 @@ def check(world: World, method: str, url: str, **terms: Any) -> httpx.Response:
 
 @SETTINGS
 @given(data=st.data(), name=st.sampled_from(EXAMPLES), headers=HEADERS)
-def test_real_payload_with_changes_is_answered_as_it_was_kept(
+def test_changed_payload_is_counted_correctly(
     world: World, data: st.DataObject, name: str, headers: dict[str, str]
 ) -> None:
+    """The answer to a changed payload states exactly what the ledger has stored."""
     raw = load(name)
     elements = raw if isinstance(raw, list) else [raw]
     for _ in range(data.draw(st.integers(0, 3))):
@@ -94,7 +95,8 @@ def test_real_payload_with_changes_is_answered_as_it_was_kept(
 
 @SETTINGS
 @given(body=st.binary(max_size=300), headers=HEADERS, method=st.sampled_from(["POST", "OPTIONS", "GET", "PUT", "X"]))
-def test_any_bytes_are_answered(world: World, body: bytes, headers: dict[str, str], method: str) -> None:
+def test_arbitrary_bytes_are_answered(world: World, body: bytes, headers: dict[str, str], method: str) -> None:
+    """Arbitrary bytes get a documented answer."""
     check(world, method, URL, content=body, headers=headers)
 
 
@@ -104,9 +106,8 @@ def test_any_bytes_are_answered(world: World, body: bytes, headers: dict[str, st
     cut=st.tuples(st.floats(0, 1), st.floats(0, 1)),
     noise=st.binary(max_size=8),
 )
-def test_real_bytes_with_a_piece_replaced_are_answered(
-    world: World, body: bytes, cut: tuple[float, float], noise: bytes
-) -> None:
+def test_corrupted_payload_is_answered(world: World, body: bytes, cut: tuple[float, float], noise: bytes) -> None:
+    """A real payload with corrupted bytes gets a documented answer."""
     begin, end = sorted(int(share * len(body)) for share in cut)
 
     check(world, "POST", URL, content=body[:begin] + noise + body[end:])
@@ -117,9 +118,8 @@ def test_real_bytes_with_a_piece_replaced_are_answered(
     path=st.text(st.characters(min_codepoint=33, max_codepoint=126, exclude_characters="?#%\\")).map("/".__add__),
     headers=HEADERS,
 )
-def test_nothing_comes_in_by_another_path_or_without_the_secret(
-    world: World, path: str, headers: dict[str, str]
-) -> None:
+def test_unauthenticated_request_stores_nothing(world: World, path: str, headers: dict[str, str]) -> None:
+    """A request to any path with a wrong secret stores nothing, and no answer shows the secret."""
     headers = headers | {"x-anew-secret": "wrong"}
     body = (DATA / "drift.cloud.json").read_bytes()
 
@@ -153,4 +153,5 @@ def test_nothing_comes_in_by_another_path_or_without_the_secret(
     ],
 )
 def test_extreme_body_is_answered(world: World, body: str) -> None:
+    """An extreme body gets a documented answer."""
     check(world, "POST", URL, content=body.encode())

@@ -56,7 +56,9 @@ async def all_of(commits: GroupCommit, *requests: Sequence[Parsed]) -> list[Base
     return await asyncio.gather(*(commits.keep(request) for request in requests), return_exceptions=True)
 
 
-def test_requests_that_come_while_one_is_stored_are_one_transaction() -> None:
+def test_waiting_requests_share_a_transaction() -> None:
+    """Requests that arrive during a commit share the next transaction."""
+
     async def use(commits: GroupCommit, ledger: SqlLedger) -> None:
         gate.clear()
         first = asyncio.create_task(commits.keep([drift("first")]))
@@ -72,7 +74,9 @@ def test_requests_that_come_while_one_is_stored_are_one_transaction() -> None:
     run(use)
 
 
-def test_request_is_answered_after_its_commit_only() -> None:
+def test_answer_follows_the_commit() -> None:
+    """A request is answered only after its commit."""
+
     async def use(commits: GroupCommit, ledger: SqlLedger) -> None:
         gate.clear()
         kept = asyncio.create_task(commits.keep([drift()]))
@@ -86,6 +90,8 @@ def test_request_is_answered_after_its_commit_only() -> None:
 
 
 def test_poisoned_request_fails_alone() -> None:
+    """A poisoned request fails alone, and the others of its transaction are stored."""
+
     async def use(commits: GroupCommit, ledger: SqlLedger) -> None:
         outcomes = await all_of(commits, [drift("a")], [drift("poison")], [drift("b")])
         assert [type(outcome) for outcome in outcomes] == [type(None), ValueError, type(None)]
@@ -94,7 +100,9 @@ def test_poisoned_request_fails_alone() -> None:
     run(use)
 
 
-def test_ledger_that_is_locked_fails_all_of_a_transaction_at_once_and_not_one_by_one() -> None:
+def test_locked_ledger_fails_whole_transaction() -> None:
+    """A locked ledger fails a whole transaction at once, without single retries."""
+
     async def use(commits: GroupCommit, ledger: SqlLedger) -> None:
         outcomes = await all_of(commits, [drift("a")], [drift("locked")])
         assert [type(outcome) for outcome in outcomes] == [LedgerUnavailable] * 2
@@ -105,7 +113,9 @@ def test_ledger_that_is_locked_fails_all_of_a_transaction_at_once_and_not_one_by
     run(use)
 
 
-def test_more_than_may_wait_is_refused_and_taken_when_there_is_room_again() -> None:
+def test_full_queue_refuses_requests() -> None:
+    """A full queue refuses further requests until there is space again."""
+
     async def use(commits: GroupCommit, ledger: SqlLedger) -> None:
         gate.clear()
         waiting = [asyncio.create_task(commits.keep([drift(str(number))])) for number in range(3)]
@@ -120,7 +130,9 @@ def test_more_than_may_wait_is_refused_and_taken_when_there_is_room_again() -> N
     run(use, most_waiting=3)
 
 
-def test_request_larger_than_may_wait_is_taken_when_nothing_waits() -> None:
+def test_oversized_request_needs_empty_queue() -> None:
+    """A request larger than the queue is accepted when the queue is empty."""
+
     async def use(commits: GroupCommit, ledger: SqlLedger) -> None:
         await commits.keep([drift(str(number)) for number in range(10)])
         assert len(ledger.entries()) == 10
@@ -128,7 +140,9 @@ def test_request_larger_than_may_wait_is_taken_when_nothing_waits() -> None:
     run(use, most_waiting=3)
 
 
-def test_sender_that_gave_up_does_not_stop_the_others() -> None:
+def test_cancelled_sender_spares_the_others() -> None:
+    """A sender that gives up does not stop the others."""
+
     async def use(commits: GroupCommit, ledger: SqlLedger) -> None:
         gate.clear()
         impatient = asyncio.create_task(commits.keep([drift("impatient")]))
@@ -144,7 +158,9 @@ def test_sender_that_gave_up_does_not_stop_the_others() -> None:
     run(use)
 
 
-def test_dead_letters_count_as_kept() -> None:
+def test_dead_letters_are_stored() -> None:
+    """A rejected event is stored as a dead letter."""
+
     async def use(commits: GroupCommit, ledger: SqlLedger) -> None:
         await commits.keep([Rejected("id is missing", {})])
         assert [letter.reason for letter in ledger.dead_letters()] == ["id is missing"]

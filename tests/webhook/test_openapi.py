@@ -32,7 +32,8 @@ def webhook() -> Generator[Webhook]:
 
 @schema.include(path="/events").parametrize()
 @SETTINGS
-def test_public_port_does_what_is_documented(case: schemathesis.Case, webhook: Webhook) -> None:
+def test_public_port_matches_its_document(case: schemathesis.Case, webhook: Webhook) -> None:
+    """The public port answers as its OpenAPI document says."""
     case.call_and_validate(
         base_url=str(webhook.public.base_url), headers={"x-anew-secret": SECRET}, excluded_checks=EXCLUDED
     )
@@ -40,13 +41,15 @@ def test_public_port_does_what_is_documented(case: schemathesis.Case, webhook: W
 
 @schema.include(path=APPROVALS).parametrize()
 @SETTINGS
-def test_wrong_links_are_answered_as_documented(case: schemathesis.Case, webhook: Webhook) -> None:
+def test_wrong_links_match_the_document(case: schemathesis.Case, webhook: Webhook) -> None:
+    """Wrong approval links are answered as the OpenAPI document says."""
     case.call_and_validate(base_url=str(webhook.public.base_url), excluded_checks=EXCLUDED)
 
 
 @schema.include(path=APPROVALS).parametrize()
 @SETTINGS
-def test_right_links_are_answered_as_documented(case: schemathesis.Case, webhook: Webhook) -> None:
+def test_right_links_match_the_document(case: schemathesis.Case, webhook: Webhook) -> None:
+    """Genuine approval links are answered as the OpenAPI document says."""
     link = LINKS.link(Permit("r-1", NOW + WAIT, "link-1"))
     case.path_parameters = {"token": link.rpartition("/")[2]}
     case.call_and_validate(base_url=str(webhook.public.base_url), excluded_checks=EXCLUDED)
@@ -54,11 +57,13 @@ def test_right_links_are_answered_as_documented(case: schemathesis.Case, webhook
 
 @schema.exclude(path=["/events", APPROVALS]).parametrize()
 @SETTINGS
-def test_operators_port_does_what_is_documented(case: schemathesis.Case, webhook: Webhook) -> None:
+def test_operator_port_matches_its_document(case: schemathesis.Case, webhook: Webhook) -> None:
+    """The port of the operators answers as its OpenAPI document says."""
     case.call_and_validate(base_url=str(webhook.operator.base_url))
 
 
 def test_every_route_is_documented(webhook: Webhook) -> None:
+    """Every route is in the OpenAPI document."""
     assert {operation.ok().path for operation in schema.get_all_operations()} == {
         "/events",
         APPROVALS,

@@ -37,14 +37,16 @@ def ledger() -> Faulty:
     return Faulty.in_memory()
 
 
-def test_process_that_runs_is_healthy_whatever_its_ledger(ledger: Faulty) -> None:
+def test_health_ignores_the_ledger(ledger: Faulty) -> None:
+    """A running process is healthy, whatever the state of its ledger."""
     ledger.fault = LedgerUnavailable("locked")
 
     with webhook_of(ledger) as webhook:
         assert webhook.operator.get("/healthz").json() == {"status": "ok"}
 
 
-def test_webhook_with_its_ledger_is_ready(ledger: Faulty) -> None:
+def test_webhook_with_ledger_is_ready(ledger: Faulty) -> None:
+    """A webhook whose ledger answers is ready."""
     with webhook_of(ledger) as webhook:
         answer = webhook.operator.get("/readyz")
 
@@ -53,7 +55,8 @@ def test_webhook_with_its_ledger_is_ready(ledger: Faulty) -> None:
 
 
 @pytest.mark.parametrize("fault", [LedgerUnavailable("locked"), ZeroDivisionError()])
-def test_webhook_without_its_ledger_is_not_ready(ledger: Faulty, fault: Exception) -> None:
+def test_webhook_without_ledger_is_not_ready(ledger: Faulty, fault: Exception) -> None:
+    """A webhook is not ready while its ledger fails, and ready again afterwards."""
     ledger.fault = fault
 
     with webhook_of(ledger) as webhook:
@@ -65,7 +68,8 @@ def test_webhook_without_its_ledger_is_not_ready(ledger: Faulty, fault: Exceptio
     assert (again.status_code, again.json()["ledger"]["status"]) == (200, "up")
 
 
-def test_hanging_ledger_is_told_within_seconds_and_holds_one_thread(ledger: Faulty) -> None:
+def test_hanging_ledger_blocks_one_thread(ledger: Faulty) -> None:
+    """A hanging ledger is reported within seconds and blocks one thread at most."""
     ledger.hang = threading.Event()
     with webhook_of(ledger) as webhook:
         before, began = threading.active_count(), time.monotonic()
@@ -79,7 +83,8 @@ def test_hanging_ledger_is_told_within_seconds_and_holds_one_thread(ledger: Faul
     assert threads <= 1
 
 
-def test_prefect_that_is_away_degrades_and_says_since_when(ledger: Faulty) -> None:
+def test_unavailable_prefect_degrades_readiness(ledger: Faulty) -> None:
+    """An unavailable Prefect degrades the readiness and states since when."""
     times = iter(NOW + timedelta(seconds=second) for second in range(100_000))
 
     def clock() -> datetime:
@@ -98,7 +103,8 @@ def test_prefect_that_is_away_degrades_and_says_since_when(ledger: Faulty) -> No
     assert (answer.status_code, answer.json()["status"], answer.json()["prefect"]["since"]) == (200, "degraded", since)
 
 
-def test_relay_and_commits_say_when_they_last_worked(ledger: Faulty) -> None:
+def test_parts_state_their_last_success(ledger: Faulty) -> None:
+    """The relay, the commits and Prefect state when they last succeeded."""
     with webhook_of(ledger, MemoryFlows(), CONFIG) as webhook:
         assert webhook.operator.get("/readyz").json()["commits"]["last_success"] is None
         webhook.public.post(URL, json=load("drift.cloud.json"))
@@ -108,7 +114,8 @@ def test_relay_and_commits_say_when_they_last_worked(ledger: Faulty) -> None:
     assert {parts[name]["last_success"] for name in ("commits", "relay", "prefect")} == {NOW.isoformat()}
 
 
-def test_status_counts_what_waits_and_how_long(ledger: Faulty) -> None:
+def test_status_counts_waiting_events(ledger: Faulty) -> None:
+    """The status counts waiting events and dead letters and states the longest wait."""
     now = [NOW]
     with webhook_of(ledger, clock=lambda: now[0]) as webhook:
         webhook.public.post(URL, json=[load("drift.cloud.json"), load("run-completed.cloud.json"), {}])
@@ -121,13 +128,15 @@ def test_status_counts_what_waits_and_how_long(ledger: Faulty) -> None:
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz", "/status"])
-def test_operators_port_is_read_only(ledger: Faulty, path: str) -> None:
+def test_operator_port_is_read_only(ledger: Faulty, path: str) -> None:
+    """The port of the operators is read only."""
     with webhook_of(ledger) as webhook:
         assert webhook.operator.post(path).status_code == 405
         assert webhook.operator.head(path).status_code == 200
 
 
-def test_operators_port_takes_no_events(ledger: Faulty) -> None:
+def test_operator_port_takes_no_events(ledger: Faulty) -> None:
+    """The port of the operators takes no events."""
     with webhook_of(ledger) as webhook:
         assert webhook.operator.post(URL, json=load("drift.cloud.json")).status_code == 404
 
@@ -141,9 +150,8 @@ def test_operators_port_takes_no_events(ledger: Faulty) -> None:
         (WebhookConfig(operator_host="10.0.0.4", operator_port=9000), ("10.0.0.4", 9000)),
     ],
 )
-def test_operators_port_is_on_loopback_beside_the_public_one_unless_told_otherwise(
-    config: WebhookConfig, address: tuple[str, int]
-) -> None:
+def test_operator_port_defaults_to_loopback(config: WebhookConfig, address: tuple[str, int]) -> None:
+    """The port of the operators is on loopback, next to the public one, unless configured."""
     assert config.operator_address == address
 
 
@@ -151,5 +159,6 @@ def test_operators_port_is_on_loopback_beside_the_public_one_unless_told_otherwi
     ("host", "on_loopback"),
     [("127.0.0.1", True), ("::1", True), ("localhost", True), ("0.0.0.0", False), ("::", False), ("a.b", False)],
 )
-def test_loopback_is_known_by_its_address(host: str, *, on_loopback: bool) -> None:
+def test_loopback_is_recognised(host: str, *, on_loopback: bool) -> None:
+    """A host is recognised as loopback by its address or name."""
     assert WebhookConfig(host=host).on_loopback is on_loopback

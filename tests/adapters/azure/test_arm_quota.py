@@ -49,7 +49,8 @@ def answered(asked: PipelineRequest[Any], status: int, **headers: str) -> Pipeli
     return PipelineResponse(asked.http_request, ApprovalDecision(), asked.context)
 
 
-def test_burst_is_free_and_what_goes_beyond_it_waits_for_the_refill() -> None:
+def test_reads_beyond_the_burst_wait() -> None:
+    """Reads within the burst are free, and reads beyond it wait for the refill."""
     world, ledger = World(), fresh_ledger()
     quota = world.quota(ledger)
     for _ in range(int(ARM_READS.burst)):
@@ -63,6 +64,7 @@ def test_burst_is_free_and_what_goes_beyond_it_waits_for_the_refill() -> None:
 
 
 def test_two_processes_share_one_burst() -> None:
+    """Two processes on one ledger share one burst."""
     world, ledger = World(), fresh_ledger()
     one, other = world.quota(ledger), world.quota(ledger)
 
@@ -73,7 +75,8 @@ def test_two_processes_share_one_burst() -> None:
     assert world.waited != []
 
 
-def test_writes_and_other_services_take_no_reads() -> None:
+def test_only_arm_reads_are_counted() -> None:
+    """Writes and requests to other services take nothing from the read quota."""
     world, ledger = World(), fresh_ledger()
     quota = world.quota(ledger)
 
@@ -85,7 +88,8 @@ def test_writes_and_other_services_take_no_reads() -> None:
     assert world.waited == []
 
 
-def test_answer_429_pauses_every_process_for_as_long_as_it_says() -> None:
+def test_throttling_pauses_every_process() -> None:
+    """A 429 answer pauses every process for as long as its `Retry-After` says."""
     world, ledger = World(), fresh_ledger()
     one, other = world.quota(ledger), world.quota(ledger)
     asked = request()
@@ -100,7 +104,8 @@ def test_answer_429_pauses_every_process_for_as_long_as_it_says() -> None:
 
 
 @pytest.mark.parametrize("said", ["", "soon", "nan", "-5", "1e300"])
-def test_retry_after_that_makes_no_sense_pauses_for_a_bounded_time(said: str) -> None:
+def test_invalid_retry_after_is_bounded(said: str) -> None:
+    """A `Retry-After` that makes no sense pauses for a bounded time."""
     world, ledger = World(), fresh_ledger()
     asked = request()
 
@@ -110,7 +115,8 @@ def test_retry_after_that_makes_no_sense_pauses_for_a_bounded_time(said: str) ->
     assert timedelta(0) <= thrown.value.delay <= timedelta(minutes=5)
 
 
-def test_pause_that_is_too_long_to_wait_for_is_an_error_and_not_a_sleep() -> None:
+def test_long_pause_is_an_error() -> None:
+    """A pause that is too long to wait for raises `AzureThrottled` instead of sleeping."""
     world, ledger = World(), fresh_ledger()
     ledger.pause_bucket(f"arm-reads/{SUBSCRIPTION}", world.now + timedelta(minutes=4))
 
@@ -134,7 +140,8 @@ def factory_within(quota: ArmQuota, azure: RunningAzure) -> Iterator[DataFactory
         yield client
 
 
-def test_sdk_clients_ask_the_quota_for_each_read(azure: RunningAzure) -> None:
+def test_sdk_reads_use_the_quota(azure: RunningAzure) -> None:
+    """The SDK clients ask the quota for each read."""
     world, ledger = World(), fresh_ledger()
     with factory_within(world.quota(ledger), azure) as client:
         for _ in range(int(ARM_READS.burst) + 20):

@@ -55,7 +55,8 @@ def create_run(client: DataFactoryManagementClient) -> None:
     client.pipelines.create_run(RESOURCE_GROUP, FACTORY, "pipeline")
 
 
-def test_request_whose_sign_in_takes_too_long_is_not_sent(server: FailingServer) -> None:
+def test_slow_sign_in_stops_the_write(server: FailingServer) -> None:
+    """A write is not sent when the sign-in takes so long that it would be late."""
     clock = Clock(sign_in=timedelta(minutes=2))
     client = factory_client(server, clock, raw_request_hook=refuse_late)
 
@@ -65,7 +66,8 @@ def test_request_whose_sign_in_takes_too_long_is_not_sent(server: FailingServer)
     assert server.requests["POST"] == 0
 
 
-def test_late_repeat_is_not_sent_though_its_first_attempt_was(server: FailingServer) -> None:
+def test_late_retry_is_not_sent(server: FailingServer) -> None:
+    """A late retry is not sent, although earlier attempts were."""
     clock = Clock()
 
     def refuse_late_and_wait(request: Any) -> None:
@@ -81,6 +83,7 @@ def test_late_repeat_is_not_sent_though_its_first_attempt_was(server: FailingSer
 
 
 def test_late_read_is_sent(server: FailingServer) -> None:
+    """A late read is sent."""
     clock = Clock(now=UNTIL)
     client = factory_client(server, clock, raw_request_hook=refuse_late, retry_total=0)
 
@@ -100,14 +103,16 @@ def swallow(refused: PipelineRequest[HttpRequest], instead: Exception | None) ->
 
 
 @pytest.mark.parametrize("instead", [ValueError("of the SDK"), HttpResponseError("of the SDK"), None])
-def test_late_request_is_told_of_though_the_sdk_makes_something_else_of_it(instead: Exception | None) -> None:
+def test_late_error_survives_the_sdk(instead: Exception | None) -> None:
+    """A late write raises `AzureUnavailable` even when the SDK replaces or swallows the error."""
     request = PipelineRequest(HttpRequest("PUT", "https://management.azure.com"), PipelineContext(None))
 
     with pytest.raises(AzureUnavailable, match="late"), sent_before(UNTIL, Clock(now=UNTIL)):
         swallow(request, instead)
 
 
-def test_outside_of_a_window_nothing_is_late(server: FailingServer) -> None:
+def test_deadline_ends_with_its_block(server: FailingServer) -> None:
+    """Outside its `sent_before` block a deadline stops no request."""
     clock = Clock(now=UNTIL)
     with pytest.raises(AzureUnavailable), sent_before(UNTIL, clock):
         create_run(factory_client(server, clock, raw_request_hook=refuse_late))
@@ -118,7 +123,8 @@ def test_outside_of_a_window_nothing_is_late(server: FailingServer) -> None:
     assert server.requests["POST"] == 1
 
 
-def test_client_that_lets_late_requests_through_is_found_out(server: FailingServer) -> None:
+def test_unguarded_client_is_detected(server: FailingServer) -> None:
+    """A client without the `refuse_late` hook is detected."""
     server.status, server.body = 200, '{"runId": "r"}'
 
     with pytest.raises(AssertionError, match="refuse_late"), sent_before(UNTIL, Clock()):

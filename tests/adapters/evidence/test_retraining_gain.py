@@ -50,32 +50,38 @@ def trained(batch: int) -> History:
     return History((Attempt("r-1", START + batch * WEEK + timedelta(hours=1), AttemptState.REGISTERED),))
 
 
-def test_gain_is_nothing_before_the_turn_and_large_after_it(data: Path) -> None:
+def test_gain_appears_after_the_turn(data: Path) -> None:
+    """The gain is near zero before the data turns and large afterwards."""
     read = {signal.at: signal.value or 0.0 for signal in series(gains(data))}
     assert abs(read[START + (TURN - 2) * WEEK]) < 0.2
     assert read[START + (BATCHES - 1) * WEEK] > 0.5
 
 
-def test_gain_of_a_model_trained_after_the_turn_is_small(data: Path) -> None:
+def test_newly_trained_model_gains_little(data: Path) -> None:
+    """A model trained after the turn has little to gain."""
     assert all(abs(signal.value or 0.0) < 0.3 for signal in series(gains(data, trained(BATCHES - 4))))
 
 
-def test_readings_are_those_since_the_model_but_its_first(data: Path) -> None:
+def test_first_batch_after_training_is_skipped(data: Path) -> None:
+    """The readings are those of all batches after the training, without the first one."""
     read = series(gains(data, trained(18)))
     assert [signal.at for signal in read] == [START + batch * WEEK for batch in range(20, BATCHES)]
     assert all(signal.rows == ROWS and signal.error for signal in read)
 
 
-def test_model_that_saw_everything_has_no_reading_yet(data: Path) -> None:
+def test_current_model_has_no_reading(data: Path) -> None:
+    """A model that was trained on all batches has no reading yet."""
     assert series(gains(data, trained(BATCHES))) == []
 
 
-def test_end_of_the_first_training_may_be_told(data: Path) -> None:
+def test_training_end_may_be_configured(data: Path) -> None:
+    """The end of the first training may be configured."""
     told = gains(data, trained_until=(START + 18 * WEEK).date().isoformat())
     assert len(series(told)) == len(series(gains(data, trained(18))))
 
 
-def test_policy_retrains_on_the_gain_after_the_turn_and_holds_before(data: Path) -> None:
+def test_policy_retrains_only_after_the_turn(data: Path) -> None:
+    """A policy on the gain holds before the turn and retrains after it."""
     compiled = compile_policy(policy(when={"kind": "adaptive_gain_cusum"}, evidence={"max_age": "30d"}))
     before = START + (TURN - 1) * WEEK
     frame = pd.read_parquet(data)
@@ -97,11 +103,13 @@ def test_policy_retrains_on_the_gain_after_the_turn_and_holds_before(data: Path)
         ({"data": "absent.parquet"}, "cannot be read"),
     ],
 )
-def test_what_cannot_be_used_is_named(data: Path, changes: dict[str, Any], said: str) -> None:
+def test_unusable_table_is_explained(data: Path, changes: dict[str, Any], said: str) -> None:
+    """An unusable table or setting raises `InvalidTable` and names the fault."""
     with pytest.raises(InvalidTable, match=said):
         gains(data, **changes)
 
 
 def test_rows_of_the_future_are_refused(data: Path) -> None:
+    """Rows with a time in the future are refused."""
     with pytest.raises(InvalidTable, match="rows of the future"):
         gains(data, now=START)

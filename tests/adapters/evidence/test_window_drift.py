@@ -38,7 +38,8 @@ def read(folder: Path, **changes: Any) -> dict[str, Signal]:
     return {signal.feature or "": signal for signal in DriftOfWindows().read(source, policy(), History(), NOW)}
 
 
-def test_feature_that_moved_is_above_its_noise_and_the_other_within(folder: Path) -> None:
+def test_only_moved_feature_exceeds_noise(folder: Path) -> None:
+    """A feature that moved is above its noise floor, and one that did not is below."""
     signals = read(folder, window_rows=1000)
     moved, still = signals["moved"], signals["still"]
     assert moved.value is not None
@@ -50,30 +51,35 @@ def test_feature_that_moved_is_above_its_noise_and_the_other_within(folder: Path
     assert (moved.rows, moved.source, moved.at) == (1000, "drift", NOW)
 
 
-def test_columns_that_only_one_file_has_are_left_out(folder: Path) -> None:
+def test_unshared_columns_are_ignored(folder: Path) -> None:
+    """Columns that only one of the files has are ignored."""
     assert set(read(folder)) == {"moved", "still"}
 
 
-def test_newest_rows_are_the_last_of_the_file(folder: Path) -> None:
+def test_window_takes_the_last_rows(folder: Path) -> None:
+    """The window takes the last rows of the file."""
     newest, all_of_them = read(folder, window_rows=1000)["moved"].value, read(folder)["moved"].value
     assert newest is not None
     assert all_of_them is not None
     assert newest > all_of_them
 
 
-def test_stored_profile_gives_what_its_rows_give(folder: Path) -> None:
+def test_stored_profile_equals_its_rows(folder: Path) -> None:
+    """A stored profile gives the same signals as the rows it was made from."""
     write_profile(str(folder / "ref.parquet"), folder / "ref.json")
     assert read(folder, reference=str(folder / "ref.json")) == read(folder)
 
 
-def test_reference_that_changed_is_read_again(folder: Path) -> None:
+def test_changed_reference_is_reread(folder: Path) -> None:
+    """A reference file that changed is read again."""
     before = read(folder)["still"].value
     pd.DataFrame({"moved": np.zeros(50), "still": np.linspace(5, 9, 50)}).to_parquet(folder / "ref.parquet")
     os.utime(folder / "ref.parquet", (1, 1))
     assert read(folder)["still"].value != before
 
 
-def test_azure_mode_gives_azures_names_and_needs_the_rows(folder: Path) -> None:
+def test_azure_mode_uses_azure_names(folder: Path) -> None:
+    """Azure mode computes the metrics from rows and names them as Azure does."""
     signals = read(folder, mode="azure", metrics=["jensen_shannon_distance"], features=["moved"])
     assert [signal.metric for signal in signals.values()] == ["JensenShannonDistance"]
 
@@ -87,12 +93,14 @@ def test_azure_mode_gives_azures_names_and_needs_the_rows(folder: Path) -> None:
         ({"features": ["height"], "mode": "azure"}, "do not both have the column height"),
     ],
 )
-def test_what_cannot_be_read_is_named(folder: Path, changes: dict[str, Any], said: str) -> None:
+def test_unreadable_input_is_named(folder: Path, changes: dict[str, Any], said: str) -> None:
+    """A file or column that cannot be read raises `InvalidTable` and is named."""
     with pytest.raises(InvalidTable, match=said):
         read(folder, **changes)
 
 
-def test_window_without_a_value_is_a_signal_without_a_value(folder: Path) -> None:
+def test_empty_window_gives_valueless_signal(folder: Path) -> None:
+    """A feature without any value in the window gives a signal without a value."""
     pd.DataFrame({"moved": [np.nan] * 10, "still": range(10)}).to_csv(folder / "now.csv", index=False)
     signals = read(folder)
     assert signals["moved"].value is None

@@ -17,19 +17,22 @@ def nobody() -> PrefectFlows:
     return PrefectFlows(f"http://127.0.0.1:{free_port()}/api", timeout=timedelta(seconds=1))
 
 
-def test_hint_to_a_dead_server_is_prefect_unavailable(nobody: PrefectFlows) -> None:
+def test_hint_without_server_is_unavailable(nobody: PrefectFlows) -> None:
+    """A hint without a Prefect server raises `PrefectUnavailable` with advice to start one."""
     with nobody, pytest.raises(PrefectUnavailable, match="no Prefect server") as caught:
         nobody.hint(drift())
 
     assert "prefect server start" in caught.value.advice
 
 
-def test_start_on_a_dead_server_is_prefect_unavailable(nobody: PrefectFlows) -> None:
+def test_start_without_server_is_unavailable(nobody: PrefectFlows) -> None:
+    """A start without a Prefect server raises `PrefectUnavailable`."""
     with nobody, pytest.raises(PrefectUnavailable):
         nobody.start("retrain/default", "key", {})
 
 
-def test_waiting_for_a_dead_server_ends_with_prefect_unavailable(nobody: PrefectFlows) -> None:
+def test_wait_for_server_times_out(nobody: PrefectFlows) -> None:
+    """A wait for a Prefect server that never answers ends with `PrefectUnavailable`."""
     seen: list[timedelta] = []
 
     with nobody, pytest.raises(PrefectUnavailable, match="after"):
@@ -38,7 +41,8 @@ def test_waiting_for_a_dead_server_ends_with_prefect_unavailable(nobody: Prefect
     assert seen
 
 
-def test_prefect_event_carries_the_azure_type_and_the_flow_it_is_for() -> None:
+def test_event_names_type_and_flow() -> None:
+    """A Prefect event has the type of the Azure event, its workspace and the flow to start."""
     told = prefect_event(drift())
 
     assert told["event"] == "Microsoft.MachineLearningServices.DatasetDriftDetected"
@@ -48,12 +52,14 @@ def test_prefect_event_carries_the_azure_type_and_the_flow_it_is_for() -> None:
     assert prefect_event(registered())["resource"]["anew.flow"] == "deploy"
 
 
-def test_repeated_hint_has_the_same_id_and_another_happening_has_not() -> None:
+def test_event_id_is_stable() -> None:
+    """A repeated hint has the same event id, and another event has another id."""
     assert prefect_event(drift("a"))["id"] == prefect_event(drift("a"))["id"]
     assert prefect_event(drift("a"))["id"] != prefect_event(drift("b"))["id"]
 
 
-def test_huge_payload_is_shortened_below_what_a_flow_run_takes() -> None:
+def test_huge_payload_is_shortened() -> None:
+    """A payload that is too large for a flow run is shortened and says so."""
     told = prefect_event(structs.replace(drift(), tags={"spec": "x" * MAX_PAYLOAD}))
 
     assert len(json.dumps(told["payload"])) < MAX_PAYLOAD

@@ -125,7 +125,8 @@ def _every_form_ends(office: Office) -> Generator[None]:
         office.prefect.cancel_suspended(form.id, "the test is over")
 
 
-def test_news_opens_a_form_whose_answer_is_written_down(office: Office) -> None:
+def test_form_answer_is_recorded(office: Office) -> None:
+    """A notification opens a form, and its answer is recorded with name and reason."""
     waiting = office.asked("yes")
     form = office.form_of(waiting)
 
@@ -138,7 +139,8 @@ def test_news_opens_a_form_whose_answer_is_written_down(office: Office) -> None:
     assert (answered.approval_by, answered.approval_reason) == ("Ada (Prefect)", "looks right")
 
 
-def test_form_that_is_not_filled_in_answers_nothing(office: Office) -> None:
+def test_incomplete_form_is_rejected(office: Office) -> None:
+    """An incomplete form is rejected and leaves the approval pending."""
     waiting = office.asked("empty")
     form = office.form_of(waiting)
     incomplete = [{}, {"approve": True}, {"approve": True, "reason": " ", "your_name": "Ada"}, {"approve": "maybe"}]
@@ -149,7 +151,8 @@ def test_form_that_is_not_filled_in_answers_nothing(office: Office) -> None:
     assert office.now_is(waiting).state is RetrainingState.AWAITING_APPROVAL
 
 
-def test_form_says_no_answer_of_its_own_after_another_door(office: Office) -> None:
+def test_earlier_answer_beats_the_form(office: Office) -> None:
+    """A form answered after another door has decided changes nothing."""
     waiting = office.asked("late")
     form = office.form_of(waiting)
     decide_approval(office.ledger, waiting.id, False, "Grace", "seen worse", datetime.now(UTC))
@@ -161,7 +164,8 @@ def test_form_says_no_answer_of_its_own_after_another_door(office: Office) -> No
     assert office.now_is(waiting) == rejected
 
 
-def test_form_can_be_filled_in_as_long_as_an_answer_is_taken(office: Office) -> None:
+def test_form_expires_with_the_approval(office: Office) -> None:
+    """A form can be answered until the deadline of the approval."""
     waiting = office.asked("timeout")
     form = office.form_of(waiting)
 
@@ -172,7 +176,8 @@ def test_form_can_be_filled_in_as_long_as_an_answer_is_taken(office: Office) -> 
     assert abs((until - waiting.approval_deadline).total_seconds()) < 10
 
 
-def test_form_that_no_event_opened_is_opened_once(office: Office) -> None:
+def test_missed_form_is_opened_once(office: Office) -> None:
+    """A form that no event opened is opened once by the sync."""
     waiting = awaiting(office.ledger, "lost", model="model-lost", at=datetime.now(UTC))
     forms = PrefectForms(office.prefect)
     later = waiting.state_since + WAIT / 2
@@ -186,7 +191,8 @@ def test_form_that_no_event_opened_is_opened_once(office: Office) -> None:
     assert len(office.forms(waiting)) == 1
 
 
-def test_form_answered_elsewhere_is_withdrawn(office: Office) -> None:
+def test_obsolete_form_is_withdrawn(office: Office) -> None:
+    """A form is withdrawn once its question is answered elsewhere."""
     waiting = office.asked("elsewhere")
     office.form_of(waiting)
     decide_approval(office.ledger, waiting.id, True, "Grace", "better", datetime.now(UTC))

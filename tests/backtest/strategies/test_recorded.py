@@ -50,7 +50,8 @@ def written(folder: Path, text: str | bytes, name: str = "signals.csv") -> Path:
 # --- replay -----------------------------------------------------------------------------------------------
 
 
-def test_each_instant_is_decided_once_and_counted_by_outcome() -> None:
+def test_each_instant_is_decided_once() -> None:
+    """Each instant is decided once and counted by its outcome."""
     played = replay_signals(policy(), [*psi(None, 0.1, 0.3, 0.1, 0.4), *psi(None, 0.1)], "mine")
     assert played.outcomes == {
         Outcome.RETRAIN: 2, Outcome.HOLD: 2, Outcome.BLOCKED: 0, Outcome.INSUFFICIENT: 1, Outcome.ERROR: 0
@@ -59,12 +60,14 @@ def test_each_instant_is_decided_once_and_counted_by_outcome() -> None:
     assert played.retrained[0].sentence == "retrain: psi 0.3 is above 0.2 (recorded, 2026-07-03)"
 
 
-def test_the_order_of_signals_makes_no_difference() -> None:
+def test_signal_order_does_not_matter() -> None:
+    """The order of signals makes no difference."""
     signals = psi(0.1, 0.3, 0.1, 0.4, 0.5)
     assert replay_signals(policy(), signals[::-1], "mine") == replay_signals(policy(), signals, "mine")
 
 
-def test_a_replay_decides_the_same_whatever_comes_later() -> None:
+def test_replay_ignores_later_signals() -> None:
+    """Later signals change no earlier decision of a replay."""
     signals = psi(0.1, 0.3, 0.1, 0.4, 0.5, 0.1, 0.3)
     whole = replay_signals(policy(), signals, "mine").retrained
     for count in range(1, len(signals)):
@@ -91,9 +94,10 @@ RULES += [rule for kind in SPECIMENS.values() for rule in kind]
 
 
 @given(recorded(), st.sampled_from(RULES), st.sampled_from(RULES), st.sampled_from([0, 100]))
-def test_a_replay_decides_as_on_all_signals_up_to_each_instant(
+def test_replay_equals_direct_decisions(
     signals: list[Signal], when: dict[str, Any], block: dict[str, Any], least: int
 ) -> None:
+    """A replay decides as `decide` on all signals up to each instant."""
     asked = policy(when, block_when=block, evidence={"min_rows": least, "max_age": "20d"})
     compiled, times = compile_policy(asked), []
     outcomes: Counter[Outcome] = Counter()
@@ -107,21 +111,25 @@ def test_a_replay_decides_as_on_all_signals_up_to_each_instant(
     assert [each.at for each in played.retrained] == times
 
 
-def test_cooldown_counts_from_the_retrainings_it_would_have_started() -> None:
+def test_cooldown_counts_from_retrainings() -> None:
+    """The cooldown counts from the retrainings that the replay would have started."""
     assert days(replay_signals(policy(limits={"cooldown": "3d"}), psi(*[0.3] * 8), "mine")) == [0, 3, 6]
 
 
-def test_a_budget_is_charged_for_each_retraining() -> None:
+def test_budget_is_charged() -> None:
+    """The budget is charged for each retraining."""
     budget = {"unit": "EUR", "limit": 10, "window": "5d", "per_retraining": 4}
     assert days(replay_signals(policy(limits={"budget": budget}), psi(*[0.3] * 8), "mine")) == [0, 1, 5, 6]
 
 
-def test_readings_before_a_retraining_are_about_another_model() -> None:
+def test_readings_before_retraining_ignored() -> None:
+    """Readings from before a retraining do not count after it."""
     summed = {"kind": "cusum", "metric": "psi", "target": 0.1, "limit": 0.5}
     assert days(replay_signals(policy(summed), psi(*[0.3] * 8), "mine")) == [2, 5]
 
 
-def test_a_block_and_a_rule_that_fails_are_counted_as_such() -> None:
+def test_blocks_and_errors_are_counted() -> None:
+    """Blocked decisions and rules that fail are counted as such."""
     failed = Signal("monitor_failed", 1.0, "recorded", START + DAY, monitor="m")
     played = replay_signals(policy(block_when={"kind": "monitor_failed"}), [*psi(0.3, 0.3), failed], "mine")
     assert (played.outcomes[Outcome.RETRAIN], played.outcomes[Outcome.BLOCKED]) == (1, 1)
@@ -129,18 +137,21 @@ def test_a_block_and_a_rule_that_fails_are_counted_as_such() -> None:
     assert replay_signals(policy(ratio), psi(0.0), "mine").outcomes[Outcome.ERROR] == 1
 
 
-def test_a_policy_in_shadow_mode_is_replayed_like_any_other() -> None:
+def test_shadow_policy_is_replayed() -> None:
+    """A policy in shadow mode is replayed as any other."""
     assert days(replay_signals(policy(mode="shadow"), psi(0.1, 0.3), "mine")) == [1]
 
 
-def test_a_gain_rule_weighs_the_cost_of_its_policy() -> None:
+def test_gain_rule_weighs_policy_cost() -> None:
+    """A gain rule weighs the cost of its policy."""
     gains = [Signal("gain", 0.02, "recorded", START + day * DAY, rows=10_000, error=0.001) for day in range(8)]
     when = {"kind": "gain_cusum", "allowance": 0}
     assert days(replay_signals(policy(when, retrain={"cost": 0.1}), gains, "mine")) == [2, 5]
     assert days(replay_signals(policy(when, retrain={"cost": 0.2}), gains, "mine")) == [4]
 
 
-def test_metrics_without_a_signal_are_named() -> None:
+def test_unseen_metrics_are_named() -> None:
+    """Metrics without a signal are named."""
     both = {"kind": "any", "rules": [PSI, {"kind": "threshold", "metric": "accuracy", "below": 0.8}]}
     played = replay_signals(policy(both), psi(0.1), "mine")
     assert played.unseen == {"accuracy"}
@@ -151,14 +162,16 @@ def test_metrics_without_a_signal_are_named() -> None:
 # --- files ------------------------------------------------------------------------------------------------
 
 
-def test_a_table_holds_every_field_of_a_signal(tmp_path: Path) -> None:
+def test_table_has_every_field(tmp_path: Path) -> None:
+    """A table may contain every field of a signal, or only the required ones."""
     text = HEAD + "psi,0.3,2026-07-01T02:00:00+02:00,price,500.0,0.2,m,0.01,0.1\n\npsi,,2026-07-02T00:00:00Z,,,,,,\n"
     full, bare = read_signals(written(tmp_path, text))
     assert full == Signal("psi", 0.3, "recorded", START, "price", 0.2, "m", 500, 0.1, 0.01)
     assert bare == Signal("psi", None, "recorded", START + DAY)
 
 
-def test_json_lines_say_the_same_as_a_table(tmp_path: Path) -> None:
+def test_json_lines_equal_table(tmp_path: Path) -> None:
+    """JSON Lines give the same signals as a table."""
     table = written(tmp_path, HEAD + "psi,0.3,2026-07-01T00:00:00Z,price,500,0.2,m,,0.1\n")
     row = {
         "metric": "psi", "value": 0.3, "at": "2026-07-01T00:00:00Z", "feature": "price", "rows": 500,
@@ -168,7 +181,8 @@ def test_json_lines_say_the_same_as_a_table(tmp_path: Path) -> None:
     assert read_signals(lines) == read_signals(table)
 
 
-def test_columns_may_stand_in_any_order_beside_others(tmp_path: Path) -> None:
+def test_column_order_does_not_matter(tmp_path: Path) -> None:
+    """Columns may be in any order and beside others."""
     text = "\ufeffrun,at,value,metric\n7,2026-07-01T00:00:00Z,NaN,psi\n"
     assert read_signals(written(tmp_path, text)) == (Signal("psi", None, "recorded", START),)
 
@@ -197,9 +211,8 @@ GOOD = "psi,0.3,2026-07-01T00:00:00Z"
         (b"metric,value,at\n\xff\n", "is not UTF-8 text"),
     ],
 )
-def test_a_table_that_cannot_be_used_is_refused_with_line_and_column(
-    tmp_path: Path, text: str | bytes, told: str
-) -> None:
+def test_invalid_table_is_refused(tmp_path: Path, text: str | bytes, told: str) -> None:
+    """A table that cannot be used is refused with line and column."""
     with pytest.raises(InvalidStream, match=told):
         read_signals(written(tmp_path, text))
 
@@ -217,13 +230,15 @@ def test_a_table_that_cannot_be_used_is_refused_with_line_and_column(
         ('{"metric": "psi", "value": 1' + "0" * 400 + "}", r":2: value must be a number"),
     ],
 )
-def test_a_line_that_cannot_be_used_is_refused_with_its_number(tmp_path: Path, line: str, told: str) -> None:
+def test_invalid_json_line_is_refused(tmp_path: Path, line: str, told: str) -> None:
+    """A line of JSON that cannot be used is refused with its number."""
     with pytest.raises(InvalidStream, match=told):
         read_signals(written(tmp_path, f"\n{line}\n", "signals.jsonl"))
 
 
 @pytest.mark.parametrize("name", ["absent.csv", "absent.jsonl", "signals.xlsx"])
-def test_a_file_that_is_not_there_or_of_another_kind_is_refused(tmp_path: Path, name: str) -> None:
+def test_other_file_is_refused(tmp_path: Path, name: str) -> None:
+    """A file that is missing or of another kind is refused with advice."""
     with pytest.raises(InvalidStream, match=name) as raised:
         read_signals(tmp_path / name)
     assert raised.value.advice.startswith("Signals are a CSV or JSON Lines file with the columns metric, value, at")

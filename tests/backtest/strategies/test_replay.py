@@ -25,22 +25,26 @@ COSTS = (0.02, 0.05, 0.1, 0.2)
 
 @pytest.mark.parametrize("contender", default_contenders(), ids=lambda contender: contender.name)
 def test_no_policy_beats_the_oracle(turned: Benchmark, still: Benchmark, contender: Contender) -> None:
+    """No policy costs less than the oracle."""
     for benchmark in (turned, still):
         for cost in COSTS:
             lowest, _ = lowest_cost(benchmark.accuracy, benchmark.first, cost)
             assert total_cost(replay(benchmark, contender.decider_for(cost)), cost) >= lowest - 1e-9
 
 
-def test_a_replay_scores_every_batch_after_the_first_window(turned: Benchmark) -> None:
+def test_replay_scores_later_batches(turned: Benchmark) -> None:
+    """A replay scores every batch after the first window."""
     assert len(replay(turned, lambda _: True).accuracies) == turned.scored == 14
 
 
-def test_every_batch_retrains_at_each_decision(turned: Benchmark) -> None:
+def test_fixed_period_retrains(turned: Benchmark) -> None:
+    """A fixed period retrains once in that many batches."""
     assert replay(turned, fixed_period(1).decider_for(0.1)).retrained == tuple(range(4, 17))
     assert replay(turned, fixed_period(5).decider_for(0.1)).retrained == (8, 13)
 
 
-def test_the_adaptive_rule_retrains_soon_after_a_turn(turned: Benchmark) -> None:
+def test_adaptive_rule_retrains_after_change(turned: Benchmark) -> None:
+    """The adaptive rule retrains soon after a change, and rarely."""
     rule = next(each for each in default_contenders() if each.name == "adaptive-gain-cusum")
     played = replay(turned, rule.decider_for(0.1))
     assert played.retrained
@@ -48,12 +52,14 @@ def test_the_adaptive_rule_retrains_soon_after_a_turn(turned: Benchmark) -> None
     assert len(played.retrained) <= 4
 
 
-def test_the_adaptive_rule_never_retrains_where_nothing_drifts(still: Benchmark) -> None:
+def test_adaptive_rule_without_drift(still: Benchmark) -> None:
+    """Without drift the adaptive rule never retrains."""
     rule = next(each for each in default_contenders() if each.name == "adaptive-gain-cusum")
     assert [replay(still, rule.decider_for(cost)).retrained for cost in COSTS] == [()] * 4
 
 
-def test_a_policy_is_told_nothing_of_later_batches(turned: Benchmark) -> None:
+def test_moments_exclude_later_batches(turned: Benchmark) -> None:
+    """A moment contains nothing of later batches or of labels that are late."""
     seen: list[Moment] = []
 
     def watch(moment: Moment) -> bool:
@@ -70,12 +76,14 @@ def test_a_policy_is_told_nothing_of_later_batches(turned: Benchmark) -> None:
     assert (just_trained.champion, just_trained.labelled, just_trained.accuracies) == (9, 9, ())
 
 
-def test_drift_of_a_moment_names_each_feature(turned: Benchmark) -> None:
+def test_drift_names_each_feature(turned: Benchmark) -> None:
+    """The drift of a moment names each feature."""
     moment = Moment(turned, batch=10, champion=3, labelled=10)
     assert {drift.feature for drift in moment.drift() if isinstance(drift, DriftValue)} == {"first", "second"}
 
 
-def test_needless_is_a_model_no_better_than_the_one_it_replaced_until_the_next() -> None:
+def test_needless_retraining() -> None:
+    """A retraining is needless if its model is no better than the one before, until the next."""
     accuracy = np.full((6, 6), np.nan)
     accuracy[0, 1:] = [0.8, 0.8, 0.8, 0.5, 0.5]
     accuracy[2, 3:] = [0.8, 0.9, 0.9]  # no better on batch 3, which is all it serves
@@ -85,7 +93,8 @@ def test_needless_is_a_model_no_better_than_the_one_it_replaced_until_the_next()
     assert needless_retrainings(accuracy, 0, ()) == 0
 
 
-def test_a_cached_backtest_says_the_same_and_trains_nothing(tmp_path: Path) -> None:
+def test_cached_backtest_trains_nothing(tmp_path: Path) -> None:
+    """A cached backtest gives the same report without training, and a damaged cache is ignored."""
     stages: list[str] = []
 
     def hear(stage: str, done: int, total: int) -> None:
@@ -103,14 +112,16 @@ def test_a_cached_backtest_says_the_same_and_trains_nothing(tmp_path: Path) -> N
     assert run_backtest(stream, window=4, work=work) == first
 
 
-def test_two_processes_say_what_one_says(tmp_path: Path) -> None:
+def test_two_processes_agree(tmp_path: Path) -> None:
+    """Two processes give the same as one."""
     stream = read_stream(stream_file(tmp_path, batches=8, turn_at=6), label="label", batch="week", window=4)
     one, two = (prepare(stream, window=4, work=Work(processes=count)) for count in (1, 2))
     np.testing.assert_array_equal(one.accuracy, two.accuracy)
     np.testing.assert_array_equal(one.gains.gain, two.gains.gain)
 
 
-def test_a_report_scores_each_policy_at_each_cost_and_averages_seeds(tmp_path: Path) -> None:
+def test_report_covers_policies_and_costs(tmp_path: Path) -> None:
+    """A report scores each policy at each cost and averages the seeds."""
     stream = read_stream(stream_file(tmp_path, batches=9, turn_at=6), label="label", batch="week", window=4)
     chosen = [fixed_period(2), Contender("mine", lambda cost: lambda moment: cost < 0.1 and moment.age >= 3)]
     report = run_backtest(stream, chosen, costs=(0.05, 0.2), seeds=(0, 1), window=4)

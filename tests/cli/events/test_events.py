@@ -68,7 +68,8 @@ def raw_drift(name: str = "lost") -> dict[str, Any]:
 # --- list -------------------------------------------------------------------------------------------------
 
 
-def test_list_tells_what_each_event_is_about_and_its_state(ledger: SqlLedger, say: Say) -> None:
+def test_list_shows_subject_and_state(ledger: SqlLedger, say: Say) -> None:
+    """The list shows what each event is about and its state."""
     receive(ledger, [drift("a"), run_status("r", "Running", Cause.RUN_PROGRESS)], NOW)
     receive(ledger, [registered()], NOW + timedelta(seconds=1))
     letter = put_letter(ledger, {"eventType": "a.b.Kind", "subject": "runs/[x]"})
@@ -87,7 +88,8 @@ def test_list_tells_what_each_event_is_about_and_its_state(ledger: SqlLedger, sa
     assert "dead: id is missing" in text
 
 
-def test_list_can_be_of_what_waits_or_of_what_is_dead(ledger: SqlLedger, say: Say) -> None:
+def test_list_filters_waiting_and_dead(ledger: SqlLedger, say: Say) -> None:
+    """The list may show only waiting events or only dead letters."""
     receive(ledger, [drift("a"), run_status("r", "Running", Cause.RUN_PROGRESS)], NOW)
     letter = put_letter(ledger, {})
 
@@ -98,7 +100,8 @@ def test_list_can_be_of_what_waits_or_of_what_is_dead(ledger: SqlLedger, say: Sa
     assert (dead["id"], dead["reason"], dead["raw"]) == (letter, "id is missing", {})
 
 
-def test_list_cut_off_keeps_the_newest_of_both_kinds(ledger: SqlLedger, say: Say) -> None:
+def test_limited_list_keeps_the_newest(ledger: SqlLedger, say: Say) -> None:
+    """A limited list keeps the newest events and dead letters."""
     receive(ledger, [drift("new")], NOW + timedelta(minutes=2))
     receive(ledger, [drift("old")], NOW - timedelta(minutes=2))
     letter = put_letter(ledger, {})
@@ -106,7 +109,8 @@ def test_list_cut_off_keeps_the_newest_of_both_kinds(ledger: SqlLedger, say: Say
     assert [item["id"] for item in lines(say("list", "--limit", "2", "--json"))] == ["event-new", letter]
 
 
-def test_list_of_the_ignored_counts_them(ledger: SqlLedger, say: Say) -> None:
+def test_list_counts_ignored_events(ledger: SqlLedger, say: Say) -> None:
+    """The list of ignored events counts them."""
     ledger.receive([], Source.WEBHOOK, NOW, ignored=[("a.Kind", "unknown type")] * 3)
 
     [told] = lines(say("list", "--ignored", "--json"))
@@ -115,12 +119,14 @@ def test_list_of_the_ignored_counts_them(ledger: SqlLedger, say: Say) -> None:
     assert "unknown type" in say("list", "--ignored")
 
 
-def test_list_takes_one_kind_at_a_time(ledger: SqlLedger) -> None:
+def test_list_takes_one_filter(ledger: SqlLedger) -> None:
+    """The list accepts only one filter at a time."""
     with pytest.raises(SystemExit):
         app(["events", "list", "--dead", "--waiting"])
 
 
-def test_list_of_nothing_says_so_and_makes_no_ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, say: Say) -> None:
+def test_empty_list_creates_no_ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, say: Say) -> None:
+    """An empty list says so and creates no ledger."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("ANEW_SETTINGS", raising=False)
 
@@ -129,6 +135,7 @@ def test_list_of_nothing_says_so_and_makes_no_ledger(tmp_path: Path, monkeypatch
 
 
 def test_expired_lease_waits_again() -> None:
+    """An event whose lease expired waits again."""
     entry = InboxEntry(1, "k", drift(), Cause.DRIFT, Source.WEBHOOK, NOW, 1, leased_until=NOW + timedelta(minutes=5))
 
     assert state_of(entry, NOW) == "leased until 2026-07-14 04:05:00Z"
@@ -139,7 +146,8 @@ def test_expired_lease_waits_again() -> None:
 
 
 @pytest.mark.parametrize("name", ["event-a", drift("a").key])
-def test_show_tells_what_an_event_led_to_and_the_next_command(ledger: SqlLedger, say: Say, name: str) -> None:
+def test_show_names_the_results(ledger: SqlLedger, say: Say, name: str) -> None:
+    """An event is shown with the decision and the retraining it led to, and the next command."""
     receive(ledger, [drift("a")], NOW)
     ledger.record_decision(record(covers=(drift("a").key,)), retraining(), "test")
 
@@ -152,7 +160,8 @@ def test_show_tells_what_an_event_led_to_and_the_next_command(ledger: SqlLedger,
     assert (told["key"], told["led_to"]) == (drift("a").key, ["d-1", "r-1"])
 
 
-def test_show_of_a_dead_letter_says_what_it_is_today_and_what_to_do(ledger: SqlLedger, say: Say) -> None:
+def test_show_dead_letter(ledger: SqlLedger, say: Say) -> None:
+    """A dead letter is shown with how it would be read today and what to do."""
     letter, bad = put_letter(ledger, raw_drift()), put_letter(ledger, {"eventType": "[x]"})
 
     text = say("show", letter)
@@ -163,7 +172,8 @@ def test_show_of_a_dead_letter_says_what_it_is_today_and_what_to_do(ledger: SqlL
     assert json.loads(say("show", bad, "--json"))["today"] == {"reason": "topic is missing"}
 
 
-def test_show_of_the_unknown_ends_in_the_next_command(ledger: SqlLedger) -> None:
+def test_show_unknown_event(ledger: SqlLedger) -> None:
+    """Showing an unknown event fails with the next command."""
     with pytest.raises(NothingKnown, match="called nothing") as raised:
         app(["events", "show", "nothing"])
 
@@ -173,7 +183,8 @@ def test_show_of_the_unknown_ends_in_the_next_command(ledger: SqlLedger) -> None
 # --- redrive ----------------------------------------------------------------------------------------------
 
 
-def test_redrive_of_all_tells_of_each_letter_and_exits_1_if_one_stays(ledger: SqlLedger, say: Say) -> None:
+def test_redrive_all(ledger: SqlLedger, say: Say) -> None:
+    """Redriving all reports each letter and exits with 1 if one stays."""
     good, bad = put_letter(ledger, raw_drift()), put_letter(ledger, {"eventType": "x"})
 
     told = {item["id"]: item for item in lines(say("redrive", "--all", "--json", exits=1))}
@@ -184,7 +195,8 @@ def test_redrive_of_all_tells_of_each_letter_and_exits_1_if_one_stays(ledger: Sq
     assert "0 in the inbox, 1 stay." in say("redrive", "--all", exits=1)
 
 
-def test_redrive_takes_the_named_letters_and_may_be_repeated(ledger: SqlLedger, say: Say) -> None:
+def test_redrive_named_letters(ledger: SqlLedger, say: Say) -> None:
+    """Redriving takes only the named letters and may be repeated."""
     named, other = put_letter(ledger, raw_drift()), put_letter(ledger, raw_drift("other"))
 
     assert say("redrive", named, exits=0) == say("redrive", named, named, exits=0)
@@ -194,12 +206,14 @@ def test_redrive_takes_the_named_letters_and_may_be_repeated(ledger: SqlLedger, 
 
 
 @pytest.mark.parametrize("words", [[], ["x-1", "--all"]])
-def test_redrive_wants_ids_or_all(ledger: SqlLedger, words: list[str]) -> None:
+def test_redrive_requires_ids_or_all(ledger: SqlLedger, words: list[str]) -> None:
+    """Redriving requires either ids or `--all`."""
     with pytest.raises(InvalidRequest):
         app(["events", "redrive", *words])
 
 
-def test_redrive_of_an_unknown_letter_takes_none(ledger: SqlLedger) -> None:
+def test_redrive_unknown_letter(ledger: SqlLedger) -> None:
+    """Redriving an unknown letter redrives none of the others."""
     letter = put_letter(ledger, raw_drift())
 
     with pytest.raises(NothingKnown):
@@ -227,9 +241,8 @@ def blobs(tmp_path: Path) -> Path:
     return tmp_path / "blobs"
 
 
-def test_ingest_tells_of_each_file_and_one_bad_file_does_not_stop_the_others(
-    ledger: SqlLedger, blobs: Path, say: Say
-) -> None:
+def test_ingest_continues_after_bad_file(ledger: SqlLedger, blobs: Path, say: Say) -> None:
+    """Ingesting reports each file, and a bad file does not stop the others."""
     first, bad, last = lines(say("ingest", str(blobs), "--json", exits=2))
 
     counted = ("new", "known", "ignored", "unreadable")
@@ -245,7 +258,8 @@ def test_ingest_tells_of_each_file_and_one_bad_file_does_not_stop_the_others(
     assert [letter.reason for letter in ledger.dead_letters()] == ["id is missing"]
 
 
-def test_ingest_twice_finds_all_known(ledger: SqlLedger, blobs: Path, say: Say) -> None:
+def test_repeated_ingest_adds_nothing(ledger: SqlLedger, blobs: Path, say: Say) -> None:
+    """A repeated ingest finds every event known and adds nothing."""
     say("ingest", str(blobs), exits=2)
     before = (ledger.entries(), ledger.dead_letters(), ledger.ignored_counts())
 
@@ -255,21 +269,24 @@ def test_ingest_twice_finds_all_known(ledger: SqlLedger, blobs: Path, say: Say) 
     assert (ledger.entries(), ledger.dead_letters(), ledger.ignored_counts()) == before
 
 
-def test_dry_run_of_ingest_takes_in_nothing(ledger: SqlLedger, blobs: Path, say: Say) -> None:
+def test_ingest_dry_run(ledger: SqlLedger, blobs: Path, say: Say) -> None:
+    """A dry run of ingesting adds nothing."""
     text = say("ingest", str(blobs), "--dry-run", exits=2)
 
     assert text.endswith("1 files failed (dry run)\n")
     assert (ledger.entries(), ledger.dead_letters()) == ([], [])
 
 
-def test_ingest_of_one_file_takes_any_name(ledger: SqlLedger, tmp_path: Path, say: Say) -> None:
+def test_ingest_of_one_file(ledger: SqlLedger, tmp_path: Path, say: Say) -> None:
+    """Ingesting one file accepts any name."""
     file = tmp_path / "one.blob"
     file.write_text(json.dumps(raw_drift()))
 
     assert "1 new" in say("ingest", str(file), exits=0)
 
 
-def test_ingest_of_what_is_not_there_is_an_invalid_request(ledger: SqlLedger) -> None:
+def test_ingest_missing_path(ledger: SqlLedger) -> None:
+    """Ingesting a missing path is an invalid request."""
     with pytest.raises(InvalidRequest, match="no such file or folder"):
         app(["events", "ingest", "nowhere"])
 
@@ -337,18 +354,21 @@ def test_interrupted_replay_says_how_far_it_came(capsys: pytest.CaptureFixture[s
 
 
 @pytest.mark.parametrize("window", [["2999-01-01"], ["2026-02-01", "--until", "2026-01-01"]])
-def test_replay_wants_a_window_that_has_passed(ledger: SqlLedger, window: list[str]) -> None:
+def test_replay_requires_past_window(ledger: SqlLedger, window: list[str]) -> None:
+    """A replay requires a window in the past."""
     with pytest.raises(InvalidRequest, match="not a span of time in the past"):
         app(["events", "replay", "--since", *window])
 
 
 @pytest.mark.parametrize("rate", ["0", "-1", "inf", "nan"])
-def test_replay_wants_a_rate_it_can_keep(ledger: SqlLedger, rate: str) -> None:
+def test_replay_requires_valid_rate(ledger: SqlLedger, rate: str) -> None:
+    """A replay requires a rate that is positive and finite."""
     with pytest.raises(SystemExit):
         app(["events", "replay", "--since", "2026-01-01", "--rate", rate])
 
 
-def test_dead_letters_name_events_of_the_inbox_by_their_key(ledger: SqlLedger, say: Say) -> None:
+def test_dead_letter_names_inbox_event(ledger: SqlLedger, say: Say) -> None:
+    """A redriven dead letter names the key of its event in the inbox."""
     letter = put_letter(ledger, raw_drift())
     [told] = lines(say("redrive", letter, "--json", exits=0))
 
@@ -356,7 +376,8 @@ def test_dead_letters_name_events_of_the_inbox_by_their_key(ledger: SqlLedger, s
     assert "dead-letter" in say("show", told["key"])
 
 
-def test_every_event_can_be_shown_by_the_id_it_is_listed_with(ledger: SqlLedger, say: Say) -> None:
+def test_listed_ids_can_be_shown(ledger: SqlLedger, say: Say) -> None:
+    """Every event can be shown by the id in the list."""
     receive(ledger, [drift("a"), registered()], NOW)
     put_letter(ledger, raw_drift())
 
@@ -364,7 +385,8 @@ def test_every_event_can_be_shown_by_the_id_it_is_listed_with(ledger: SqlLedger,
         assert item["id"] in say("show", item["id"])
 
 
-def test_parse_prints_good_events_and_exits_2_for_a_bad_one(tmp_path: Path, say: Say) -> None:
+def test_parse_good_and_bad_events(tmp_path: Path, say: Say) -> None:
+    """Parsing prints the good events and exits with 2 if one is bad."""
     file = tmp_path / "events.json"
     file.write_text(json.dumps([raw_drift(), {}]))
 

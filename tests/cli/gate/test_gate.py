@@ -29,7 +29,8 @@ def run(*words: Any) -> int:
     return int(app(["gate", "compare", *map(str, words)]))
 
 
-def test_a_better_challenger_is_promoted_with_exit_code_0(scored: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_better_challenger_exits_0(scored: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A better challenger is promoted with exit code 0."""
     assert run(scored) == 0
     said = capsys.readouterr().out
     assert said.startswith("PROMOTE  challenger better by ")
@@ -37,7 +38,8 @@ def test_a_better_challenger_is_promoted_with_exit_code_0(scored: Path, capsys: 
     assert "\x1b" not in said  # no terminal: no colour
 
 
-def test_a_worse_one_and_one_nobody_can_tell_exit_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_other_outcomes_exit_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A rejected or inconclusive challenger exits with 1."""
     for errors, outcome in (((0.05, 0.2), "REJECT"), ((0.1, 0.1), "INCONCLUSIVE")):
         path = tmp_path / f"{outcome}.csv"
         pd.DataFrame(classified(500, errors=errors)).to_csv(path, index=False)
@@ -45,7 +47,8 @@ def test_a_worse_one_and_one_nobody_can_tell_exit_1(tmp_path: Path, capsys: pyte
         assert capsys.readouterr().out.startswith(outcome)
 
 
-def test_json_is_the_report_that_goes_into_the_tag(scored: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_is_the_report(scored: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The JSON is the evaluation report that is stored in the tag."""
     asked = gate(metric="f1", slices={"columns": ["region"]})
     assert run(scored, "--gate", asked.model_dump_json(), "--figure", "latency_ms=12", "--json") == 0
     report = parse_evaluation(capsys.readouterr().out)
@@ -53,9 +56,8 @@ def test_json_is_the_report_that_goes_into_the_tag(scored: Path, capsys: pytest.
     assert judge_gate(asked, report).outcome is GateOutcome.PROMOTE
 
 
-def test_slices_are_listed_worst_first_and_limits_with_their_value(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_slices_and_floors_are_listed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Slices are listed with the worst first, and floors with their value."""
     rows = classified(4000, errors=(0.2, 0.05))
     rows["challenger"] = np.where(rows["region"] == "sea", 1 - rows["label"], rows["challenger"])
     path = tmp_path / "scored.parquet"
@@ -73,7 +75,8 @@ def test_slices_are_listed_worst_first_and_limits_with_their_value(
     assert "size_mb 7.5, at most 5: violated" in lines
 
 
-def test_the_gate_may_come_from_a_policy(scored: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_gate_from_policy(scored: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The gate may come from a policy."""
     policy = tmp_path / "elec2.yaml"
     policy.write_text(MINIMAL + "\ngate: {kind: superiority, margin: 0.5}\n")
     assert run(scored, "--policy", policy) == 1
@@ -88,20 +91,21 @@ def test_the_gate_may_come_from_a_policy(scored: Path, tmp_path: Path, capsys: p
         (["--figure", "latency"], InvalidRequest),
     ],
 )
-def test_what_does_not_go_together_is_refused(scored: Path, words: list[str], error: type[Exception]) -> None:
+def test_conflicting_options_are_refused(scored: Path, words: list[str], error: type[Exception]) -> None:
+    """Options that conflict or are invalid are refused."""
     with pytest.raises(error):
         run(scored, *words)
 
 
-def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+def test_unreadable_file_is_named(tmp_path: Path) -> None:
+    """A file that cannot be read is named."""
     with pytest.raises(InvalidTable, match=r"absent\.parquet cannot be read"):
         run(tmp_path / "absent.parquet")
 
 
 @pytest.mark.parametrize(("errors", "code"), [((0.2, 0.05), 0), ((0.05, 0.2), 1)])
-def test_a_commands_answer_is_the_exit_code_of_the_process(
-    tmp_path: Path, errors: tuple[float, float], code: int
-) -> None:
+def test_outcome_sets_exit_code(tmp_path: Path, errors: tuple[float, float], code: int) -> None:
+    """The outcome of the command is the exit code of the process."""
     path = tmp_path / "scored.parquet"
     pd.DataFrame(classified(3000, errors=errors)).to_parquet(path)
     ended = subprocess.run(
@@ -111,7 +115,8 @@ def test_a_commands_answer_is_the_exit_code_of_the_process(
 
 
 @pytest.mark.parametrize("values", [(-0.02, 0.0, 0.03, -0.01), (0.1, 0.2, 0.3, -0.01), (-5.0, -4.0, -3.0, -0.01)])
-def test_the_picture_keeps_the_order_of_what_it_shows(values: tuple[float, float, float, float]) -> None:
+def test_picture_keeps_the_order(values: tuple[float, float, float, float]) -> None:
+    """The picture keeps the order of its values."""
     lower, difference, upper, limit = values
     drawn = picture("mae", lower, difference, upper, limit)
     places = [drawn.index(mark, drawn.index(" ") + 1) for mark in "[|]"]

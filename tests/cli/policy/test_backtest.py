@@ -54,9 +54,8 @@ def told(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> dict[str, 
 # --- labelled rows ----------------------------------------------------------------------------------------
 
 
-def test_each_policy_is_scored_at_each_cost_beside_the_baselines(
-    folder: Path, shared: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_policies_are_scored_per_cost(folder: Path, shared: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each policy is scored at each cost beside the baselines."""
     said = told(capsys, over_rows(shared, "mine.yaml", str(SHIPPED_DEFAULT)))
     assert (said["stream"], said["batches"], said["rows"], said["window"], said["seeds"]) == ("made", 9, 900, 4, [0])
     policies = {each["policy"]: each for each in said["policies"]}
@@ -71,17 +70,15 @@ def test_each_policy_is_scored_at_each_cost_beside_the_baselines(
     assert policies["mine"]["by_lambda"][0]["retrains"] >= 1
 
 
-def test_the_shipped_default_works_as_a_policy_and_decides_as_its_rule_does(
-    folder: Path, shared: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_shipped_default_is_replayed(folder: Path, shared: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The shipped default works as a policy and scores as its rule."""
     said = told(capsys, over_rows(shared, str(SHIPPED_DEFAULT)))
     scores = {each["policy"]: each["by_lambda"] for each in said["policies"]}
     assert scores["default"] == scores["adaptive-gain-cusum"]
 
 
-def test_a_second_run_prints_the_same_and_trains_nothing(
-    folder: Path, shared: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_second_run_uses_the_cache(folder: Path, shared: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A second run prints the same and trains nothing."""
     first = told(capsys, over_rows(shared, "mine.yaml"))
     kept = {file: file.stat().st_mtime_ns for file in (shared / "cache").iterdir()}
     assert kept
@@ -89,9 +86,8 @@ def test_a_second_run_prints_the_same_and_trains_nothing(
     assert {file: file.stat().st_mtime_ns for file in (shared / "cache").iterdir()} == kept
 
 
-def test_people_get_a_table_with_their_policy_in_it(
-    folder: Path, shared: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_output_is_a_table(folder: Path, shared: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without `--json` the output is a table with the policy in it."""
     (folder / "mine.yaml").write_text(MINE.replace("accuracy", "requests"))
     app(over_rows(shared, "mine.yaml"))
     shown = capsys.readouterr().out
@@ -100,7 +96,8 @@ def test_people_get_a_table_with_their_policy_in_it(
     assert any(line.startswith("oracle ") for line in shown.splitlines())
 
 
-def test_pictures_are_written_beside_the_answer(folder: Path, shared: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_picture_is_written(folder: Path, shared: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A picture is written as PNG or HTML to the given path."""
     told(capsys, over_rows(shared, "mine.yaml", "--out", "new/picture.png"))
     assert (folder / "new" / "picture.png").read_bytes().startswith(b"\x89PNG")
     app(over_rows(shared, "mine.yaml", "--out", "picture.html"))
@@ -111,6 +108,7 @@ def test_pictures_are_written_beside_the_answer(folder: Path, shared: Path, caps
 
 
 def test_shuffled_rows_need_no_retraining(folder: Path, shared: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Shuffled rows need no retraining."""
     # Before the turn only: shuffling it in would leave nothing to learn.
     folder_of_still = shared / "still"
     folder_of_still.mkdir()
@@ -123,9 +121,8 @@ def test_shuffled_rows_need_no_retraining(folder: Path, shared: Path, capsys: py
     assert (folder / ".anew" / "cache").is_dir()
 
 
-def test_files_of_the_same_name_are_told_apart_by_their_folders(
-    folder: Path, shared: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_equal_names_show_their_folders(folder: Path, shared: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Files of the same name are distinguished by their folders."""
     (folder / "other").mkdir()
     (folder / "other" / "mine.yaml").write_text(MINE.replace("0.8", "-1"))
     said = told(capsys, over_rows(shared, "mine.yaml", "other/mine.yaml"))
@@ -133,18 +130,16 @@ def test_files_of_the_same_name_are_told_apart_by_their_folders(
     assert retrains["other/mine.yaml"] == 0 < retrains["mine.yaml"]
 
 
-def test_a_file_named_like_a_baseline_does_not_take_its_place(
-    folder: Path, shared: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_baseline_name_is_not_replaced(folder: Path, shared: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A file named like a baseline does not replace it."""
     (folder / "mine.yaml").rename(folder / "never.yaml")
     said = told(capsys, over_rows(shared, "never.yaml"))
     retrains = {each["policy"]: each["by_lambda"][0]["retrains"] for each in said["policies"]}
     assert retrains["never"] == 0 < retrains["never.yaml"]
 
 
-def test_without_a_file_the_folder_of_the_settings_is_replayed_without_its_jobs(
-    folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_settings_folder_without_jobs(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without a file the folder of the settings is replayed, also when its jobs are missing."""
     (folder / "policies").mkdir()
     whole = "model: MODEL\nmonitors: [m]\nretrain: {launcher: {kind: aml, job: absent.yml}}\nevaluate: {job: no.yml}\n"
     for model in ("elec2", "weather"):
@@ -163,14 +158,16 @@ def test_without_a_file_the_folder_of_the_settings_is_replayed_without_its_jobs(
         (["--stream", "mine.yaml"], r"mine\.yaml is neither Parquet nor CSV"),
     ],
 )
-def test_rows_that_cannot_be_replayed_are_refused(folder: Path, shared: Path, changes: list[str], message: str) -> None:
+def test_unusable_rows_are_refused(folder: Path, shared: Path, changes: list[str], message: str) -> None:
+    """Rows that cannot be replayed are refused with the reason."""
     given = dict(zip((pairs := over_rows(shared)[2:])[::2], pairs[1::2], strict=True))
     given |= {changes[0]: changes[1]}
     with pytest.raises(InvalidStream, match=message):
         app(["policy", "backtest", "mine.yaml", *(text for pair in given.items() for text in pair)])
 
 
-def test_a_policy_that_is_wrong_is_refused_with_its_line(folder: Path) -> None:
+def test_invalid_policy_is_refused(folder: Path) -> None:
+    """An invalid policy is refused with its line."""
     (folder / "mine.yaml").write_text(MINE.replace("below", "under"))
     with pytest.raises(InvalidPolicy, match=r"mine\.yaml:2: when"):
         app(["policy", "backtest", "mine.yaml", "--signals", "signals.csv"])
@@ -179,9 +176,8 @@ def test_a_policy_that_is_wrong_is_refused_with_its_line(folder: Path) -> None:
 # --- recorded signals -------------------------------------------------------------------------------------
 
 
-def test_recorded_signals_say_when_a_policy_would_have_retrained(
-    folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_recorded_signals_show_retrainings(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Over recorded signals the JSON shows when a policy would have retrained."""
     (folder / "eager.yaml").write_text(MINE + "limits: {cooldown: 1h}\n")
     said = told(capsys, ["policy", "backtest", "mine.yaml", "eager.yaml", "--signals", "signals.csv"])
     assert said["signals"] == "signals.csv"
@@ -201,9 +197,8 @@ def test_recorded_signals_say_when_a_policy_would_have_retrained(
     assert (eager["policy"], eager["retrains"], eager["outcomes"]["hold"]) == ("eager", 2, 1)
 
 
-def test_people_get_the_counts_and_each_retraining_with_its_reason(
-    folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_recorded_signals_as_text(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Over recorded signals the text shows the counts and each retraining with its reason."""
     app(["policy", "backtest", "mine.yaml", str(SHIPPED_DEFAULT), "--signals", "signals.csv"])
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "signals.csv: 4 decisions"
@@ -218,7 +213,8 @@ def test_people_get_the_counts_and_each_retraining_with_its_reason(
     ]
 
 
-def test_signals_that_cannot_be_replayed_are_refused(folder: Path) -> None:
+def test_unusable_signals_are_refused(folder: Path) -> None:
+    """Signals that cannot be replayed are refused with their line."""
     (folder / "signals.csv").write_text(SIGNALS.replace("0.9", "high"))
     with pytest.raises(InvalidStream, match=r"signals\.csv:2: value must be a number, or empty, found 'high'"):
         app(["policy", "backtest", "mine.yaml", "--signals", "signals.csv"])
@@ -235,7 +231,8 @@ def test_signals_that_cannot_be_replayed_are_refused(folder: Path) -> None:
         (["--signals", "signals.csv", "--shuffle"], "--shuffle: for --stream only"),
     ],
 )
-def test_options_that_do_not_go_together_are_refused(folder: Path, arguments: list[str], message: str) -> None:
+def test_conflicting_options_are_refused(folder: Path, arguments: list[str], message: str) -> None:
+    """Options that conflict or are incomplete are refused."""
     with pytest.raises(InvalidStream, match=message):
         app(["policy", "backtest", "mine.yaml", *arguments])
 
@@ -243,15 +240,15 @@ def test_options_that_do_not_go_together_are_refused(folder: Path, arguments: li
 @pytest.mark.parametrize(
     "option", [["--cost", "0"], ["--seeds", "0"], ["--window", "0"], ["--labels-late", "-1"], ["--period", "soon"]]
 )
-def test_numbers_that_mean_nothing_are_refused(folder: Path, shared: Path, option: list[str]) -> None:
+def test_invalid_numbers_are_refused(folder: Path, shared: Path, option: list[str]) -> None:
+    """Option values out of range are refused."""
     with pytest.raises(SystemExit) as raised:
         app(["policy", "backtest", "mine.yaml", *over_rows(shared)[2:8], *option])
     assert raised.value.code not in (0, None)
 
 
-def test_without_files_every_policy_of_the_folder_is_replayed_with_its_defaults(
-    folder: Path, shared: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_folder_includes_its_defaults(folder: Path, shared: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without files every policy of the folder is replayed, and its defaults as a policy too."""
     (folder / "policies").mkdir()
     (folder / "policies" / "default.yaml").write_text(MINE)
     (folder / "policies" / "mine.yaml").write_text("apiVersion: anew/v1\n")

@@ -35,12 +35,14 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_check_of_a_good_file_says_so(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_of_good_file(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Checking a good file says so."""
     assert app(["policy", "check", "elec2.yaml"]) == 0
     assert capsys.readouterr().out == "ok  elec2.yaml  keeps elec2 fresh\n"
 
 
-def test_check_gathers_the_problems_of_all_paths(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_reports_all_paths(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Checking reports the problems of all paths together."""
     (folder / "other.yaml").write_text(LASTING.replace("anew/v1", "anew/v2"))
     assert app(["policy", "check", "elec2.yaml", "other.yaml", "absent.yaml", "--json"]) == 2
     said = json.loads(capsys.readouterr().out)
@@ -49,18 +51,21 @@ def test_check_gathers_the_problems_of_all_paths(folder: Path, capsys: pytest.Ca
     assert said["problems"][1].startswith("absent.yaml: cannot be read")
 
 
-def test_check_without_json_raises_what_ends_in_the_next_step(folder: Path) -> None:
+def test_check_raises_problems(folder: Path) -> None:
+    """Checking without `--json` raises the problems."""
     (folder / "elec2.yaml").write_text("model: [")
     with pytest.raises(InvalidPolicy, match=r"elec2\.yaml:\d: not valid YAML"):
         app(["policy", "check", "elec2.yaml"])
 
 
-def test_schema_is_the_one_editors_get(capsys: pytest.CaptureFixture[str]) -> None:
+def test_schema_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    """The printed schema is the one that editors get."""
     app(["policy", "schema"])
     assert capsys.readouterr().out == schema_text()
 
 
-def test_explain_decides_on_the_event_and_leaves_no_ledger(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_explain_decides_without_ledger(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Explaining decides on the event and creates no ledger."""
     assert app(["policy", "explain", "elec2.yaml", "--event", "event.json", "--json"]) == 0
     said = json.loads(capsys.readouterr().out)
     assert (said["model"], said["outcome"], said["ignored"]) == ("elec2", "retrain", [])
@@ -68,7 +73,8 @@ def test_explain_decides_on_the_event_and_leaves_no_ledger(folder: Path, capsys:
     assert not (folder / ".anew").exists()
 
 
-def test_explain_names_the_events_it_ignores_and_why(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_explain_names_ignored_events(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Explaining names the events it ignores, and why."""
     other = {**DRIFT, "data": {"dataDriftName": "prices", "runId": "b", "driftCoefficient": 0.83}}
     (folder / "event.json").write_text(json.dumps(other))
     app(["policy", "explain", "elec2.yaml", "--event", "event.json"])
@@ -77,18 +83,21 @@ def test_explain_names_the_events_it_ignores_and_why(folder: Path, capsys: pytes
     assert "ignored DatasetDriftDetected event-1 is about prices; the policy of elec2 watches elec2-drift" in shown
 
 
-def test_explain_without_an_event_asks_the_sources_only(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_explain_without_event(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Explaining without an event asks only the sources."""
     app(["policy", "explain", "elec2.yaml"])
     assert "there is no value of drift_coefficient" in " ".join(capsys.readouterr().out.split())
 
 
-def test_explain_of_a_broken_event_is_an_error(folder: Path) -> None:
+def test_explain_broken_event(folder: Path) -> None:
+    """Explaining a broken event is an error that names it."""
     (folder / "event.json").write_text("[{}]")
     with pytest.raises(MalformedBody, match=r"event\.json: event 1"):
         app(["policy", "explain", "elec2.yaml", "--event", "event.json"])
 
 
-def test_explain_asks_which_of_several_models(folder: Path) -> None:
+def test_explain_requires_a_model(folder: Path) -> None:
+    """Explaining a policy of several models asks for one of them."""
     several = LASTING.replace("model: elec2\n", "models: [{model: a}, {model: b}]\n")
     (folder / "elec2.yaml").write_text(several)
     with pytest.raises(UnknownModel) as raised:

@@ -54,7 +54,8 @@ _HOLDING: dict[str, tuple[History, dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("name", _HOLDING)
-def test_a_limit_holds_back_what_the_rules_ask_for_and_is_named(name: str) -> None:
+def test_limit_holds_and_is_named(name: str) -> None:
+    """A limit turns a retrain into a hold, and the decision names that limit."""
     known, keys = _HOLDING[name]
     decision = decided(known, limits=keys)
     assert decided().outcome is Outcome.RETRAIN
@@ -64,7 +65,8 @@ def test_a_limit_holds_back_what_the_rules_ask_for_and_is_named(name: str) -> No
 
 
 @pytest.mark.parametrize("name", _HOLDING)
-def test_a_person_sets_aside_cooldown_counts_and_freezes_and_nothing_else(name: str) -> None:
+def test_force_skips_soft_limits_only(name: str) -> None:
+    """Force skips cooldown, count and freeze; open retrainings, budget and concurrency still hold."""
     known, keys = _HOLDING[name]
     soft = name in ("cooldown", "max_retrainings", "freeze")
     outcome = decided(known, (), FORCE, limits=keys).outcome
@@ -72,14 +74,16 @@ def test_a_person_sets_aside_cooldown_counts_and_freezes_and_nothing_else(name: 
 
 
 @pytest.mark.parametrize("name", _HOLDING)
-def test_a_limit_that_holds_outweighs_rules_that_cannot_tell(name: str) -> None:
+def test_limit_outweighs_unknown_rules(name: str) -> None:
+    """A limit that holds outweighs rules without enough evidence."""
     known, keys = _HOLDING[name]
     assert decided(known, (), limits=keys).outcome is Outcome.HOLD
 
 
 @pytest.mark.parametrize("force", [None, FORCE])
 @pytest.mark.parametrize("on_missing", ["insufficient", "hold", "error"])
-def test_a_block_outweighs_rules_force_and_limits(force: Force | None, on_missing: str) -> None:
+def test_block_outweighs_everything(force: Force | None, on_missing: str) -> None:
+    """A block outweighs rules, force and limits, whatever `on_missing` says."""
     bad = {"block_when": {"kind": "threshold", "metric": "NullValueRate", "above": 0.5}}
     signals = (*FIRES, reading(0.9, metric="null_value_rate"))
     for known, keys in _HOLDING.values():
@@ -89,7 +93,8 @@ def test_a_block_outweighs_rules_force_and_limits(force: Force | None, on_missin
 
 
 @pytest.mark.parametrize("values", [(), (0.1,), (None,)])
-def test_a_block_that_nothing_was_measured_for_does_not_block(values: tuple[float | None, ...]) -> None:
+def test_block_without_evidence_does_nothing(values: tuple[float | None, ...]) -> None:
+    """A block that is not met, or has no value to judge, does not block."""
     measured = (*FIRES, *(reading(value, metric="null_value_rate") for value in values))
     block = {"kind": "threshold", "metric": "NullValueRate", "above": 0.5}
     assert decided(gathered=measured, block_when=block).outcome is Outcome.RETRAIN
@@ -99,11 +104,13 @@ def test_a_block_that_nothing_was_measured_for_does_not_block(values: tuple[floa
     ("on_missing", "expected"),
     [("insufficient", Outcome.INSUFFICIENT), ("hold", Outcome.HOLD), ("error", Outcome.ERROR)],
 )
-def test_what_missing_evidence_comes_to_is_the_policys_choice(on_missing: str, expected: Outcome) -> None:
+def test_on_missing_sets_outcome(on_missing: str, expected: Outcome) -> None:
+    """The `on_missing` option of the policy sets the outcome of missing evidence."""
     assert decided(gathered=(), evidence={"on_missing": on_missing}).outcome is expected
 
 
-def test_signals_of_too_few_rows_are_left_out_and_reported_and_unknown_rows_are_not() -> None:
+def test_signals_of_few_rows_left_out() -> None:
+    """Signals of too few rows are left out and reported; an unknown number of rows counts."""
     by_rows = {
         rows: decided(gathered=(reading(0.9, metric="drift_coefficient", rows=rows),), evidence={"min_rows": 100})
         for rows in (99, 100, None)
@@ -174,9 +181,10 @@ _POLICIES = st.builds(_policy, _DOCUMENTS, _LIMITS, st.none() | _DOCUMENTS, st.s
 
 
 @given(_POLICIES, _SIGNALS, _HISTORIES, _FORCES)
-def test_a_retrain_has_a_root_that_says_yes_limits_that_say_yes_and_no_block(
+def test_retrain_passes_limits_and_block(
     document: Policy, signals: tuple[Signal, ...], known: History, force: Force | None
 ) -> None:
+    """A decision to retrain has a root that says yes, passes every limit that applies and has no block."""
     decision = decide(compile_policy(document), Evidence(signals), known, NOW, force)
     assert (decision.outcome is Outcome.RETRAIN) == (decision.tree.verdict is Verdict.YES)
     assert (decision.outcome is Outcome.BLOCKED) == any(
@@ -190,9 +198,10 @@ def test_a_retrain_has_a_root_that_says_yes_limits_that_say_yes_and_no_block(
 
 
 @given(_POLICIES, _SIGNALS, _HISTORIES, _FORCES)
-def test_deciding_twice_says_the_same_and_the_tree_survives_strict_json(
+def test_decisions_repeat_and_survive_json(
     document: Policy, signals: tuple[Signal, ...], known: History, force: Force | None
 ) -> None:
+    """The same inputs give the same decision, and its tree survives strict JSON."""
     compiled = compile_policy(document)
     first = decide(compiled, Evidence(signals), known, NOW, force)
     again = decide(compile_policy(document), Evidence(signals), known, NOW, force)
@@ -203,9 +212,10 @@ def test_deciding_twice_says_the_same_and_the_tree_survives_strict_json(
 
 
 @given(_POLICIES, _LIMITS, _SIGNALS, _HISTORIES, _FORCES)
-def test_more_limits_never_start_a_retraining(
+def test_more_limits_never_start_retraining(
     document: Policy, more: dict[str, Any], signals: tuple[Signal, ...], known: History, force: Force | None
 ) -> None:
+    """Adding limits never starts a retraining and never changes a block."""
     assume(not {"cooldown", "backoff_after_rejection"} & more.keys())
     tighter = document.model_copy(
         update={
@@ -221,7 +231,8 @@ def test_more_limits_never_start_a_retraining(
 
 
 @pytest.mark.parametrize("document", [*EVERY_SPECIMEN, *COMPOSED.values()], ids=lambda each: str(each["kind"]))
-def test_every_kind_of_rule_explains_itself_in_strict_json(document: dict[str, Any]) -> None:
+def test_every_rule_explains_in_json(document: dict[str, Any]) -> None:
+    """Every kind of rule explains itself with a tree that survives strict JSON."""
     signals = [each for metric in METRICS for each in readings(0.9, 0.9, 0.3, metric=metric, monitor="m", feature="a")]
     for gathered in ((), tuple(signals)):
         tree = decide(compile_policy(policy(when=document)), Evidence(gathered), History(), NOW).tree
@@ -230,7 +241,8 @@ def test_every_kind_of_rule_explains_itself_in_strict_json(document: dict[str, A
 
 
 @pytest.mark.parametrize("documents", SPECIMENS.values(), ids=SPECIMENS)
-def test_shadow_is_said_in_the_decision_and_changes_no_outcome(documents: list[dict[str, Any]]) -> None:
+def test_shadow_changes_no_outcome(documents: list[dict[str, Any]]) -> None:
+    """Shadow mode is marked in the decision and changes no outcome."""
     for document in documents:
         active, shadow = (
             decide(compile_policy(policy(when=document, mode=mode)), Evidence(tuple(readings(0.9))), History(), NOW)
@@ -240,5 +252,6 @@ def test_shadow_is_said_in_the_decision_and_changes_no_outcome(documents: list[d
         assert "(shadow: nothing is started)" in shadow.tree.sentence
 
 
-def test_there_is_a_specimen_of_every_kind_of_rule() -> None:
+def test_every_rule_has_a_specimen() -> None:
+    """Every kind of rule has a specimen."""
     assert {*SPECIMENS, *COMPOSED} == set(KINDS)

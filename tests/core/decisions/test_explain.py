@@ -52,29 +52,34 @@ def decided(feature: str | None = None) -> Decision:
 
 
 @given(_TREES)
-def test_a_tree_survives_json_text(tree: Node) -> None:
+def test_tree_survives_json(tree: Node) -> None:
+    """Any tree survives JSON text."""
     assert from_json(json.loads(json.dumps(to_json(tree)))) == tree
 
 
-def test_a_real_decision_survives_strict_json_even_with_values_that_are_not_numbers() -> None:
+def test_decision_with_nan_survives_json() -> None:
+    """A decision on values that are not numbers survives strict JSON."""
     tree = decided().tree
     assert from_json(json.loads(json.dumps(to_json(tree), allow_nan=False))) == tree
 
 
 @pytest.mark.parametrize("data", [{}, {"rule": "x"}, {**to_json(Node("x", Verdict.YES, "")), "verdict": "maybe"}])
 def test_other_json_is_refused(data: dict[str, Any]) -> None:
+    """JSON that is not a decision tree is refused."""
     with pytest.raises(ValueError, match=r"not a decision tree|not a valid Verdict"):
         from_json(data)
 
 
 @given(_TREES)
-def test_every_node_is_one_printable_line(tree: Node) -> None:
+def test_node_is_one_printable_line(tree: Node) -> None:
+    """Every node becomes one printable line."""
     lines = tree_lines(tree)
     assert len(lines) == count(tree)
     assert all(line.isprintable() for line in lines)
 
 
-def test_lines_draw_the_tree_with_marks() -> None:
+def test_lines_draw_the_tree() -> None:
+    """The lines draw the tree with branches and verdict marks."""
     leaf = Node("threshold", Verdict.NO, "no")
     tree = Node(
         "all", Verdict.NO, "not all", children=(Node("any", Verdict.UNKNOWN, "who knows", children=(leaf,)), leaf)
@@ -87,11 +92,13 @@ def test_lines_draw_the_tree_with_marks() -> None:
     ]
 
 
-def test_terminal_escapes_in_names_are_taken_out() -> None:
+def test_terminal_escapes_are_removed() -> None:
+    """Terminal escapes in names are removed from the lines."""
     assert "\x1b" not in "".join(tree_lines(decided("\x1b[2Jage\nx").tree))
 
 
-def test_markdown_has_the_outcome_the_tree_and_the_values_compared() -> None:
+def test_markdown_shows_outcome_and_values() -> None:
+    """The Markdown shows the outcome, the tree and a table of the values compared."""
     text = to_markdown(decided("AGE"))
     assert text.startswith("# Decision: insufficient\n\n- ? **decision**: ")
     assert "\n    - ✓ **threshold**: drift\\_coefficient of AGE 0.8 is above 0.3" in text
@@ -100,13 +107,15 @@ def test_markdown_has_the_outcome_the_tree_and_the_values_compared() -> None:
 
 
 @given(st.text(min_size=1))
-def test_no_name_breaks_the_markdown_table_or_injects_html(feature: str) -> None:
+def test_names_cannot_break_markdown(feature: str) -> None:
+    """No name breaks the Markdown table or injects HTML."""
     text = to_markdown(decided(f"{feature}|<script>"))
     row = next(line for line in text.splitlines() if line.startswith("| ✓"))
     assert row.replace("\\|", "").count("|") - row.replace("\\|", "").count("\\\\|") >= 8
     assert "<" not in text
 
 
-def test_a_tree_without_comparisons_has_no_table() -> None:
+def test_no_table_without_comparisons() -> None:
+    """A tree without comparisons has no table."""
     text = to_markdown(Decision(Outcome.HOLD, Node("decision", Verdict.NO, "hold")))
     assert "##" not in text

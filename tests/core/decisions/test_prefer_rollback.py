@@ -38,7 +38,8 @@ def outcome(known: Release | None, **more: Any) -> Outcome:
     return decided(known, **more)[0].outcome
 
 
-def test_drift_soon_after_a_release_goes_back_and_says_from_what_to_what() -> None:
+def test_drift_after_release_rolls_back() -> None:
+    """Drift soon after a release rolls back, and the decision names both versions."""
     decision, _ = decided(release())
 
     assert decision.outcome is Outcome.ROLL_BACK
@@ -48,7 +49,8 @@ def test_drift_soon_after_a_release_goes_back_and_says_from_what_to_what() -> No
 
 
 @given(st.timedeltas(timedelta(0), timedelta(days=2)))
-def test_it_goes_back_within_the_time_of_the_policy_and_no_later(ago: timedelta) -> None:
+def test_rolls_back_within_window_only(ago: timedelta) -> None:
+    """A decision rolls back within the time set by the policy and retrains after it."""
     assert outcome(release(ago)) is (Outcome.ROLL_BACK if ago <= SOON else Outcome.RETRAIN)
 
 
@@ -60,7 +62,8 @@ def test_it_goes_back_within_the_time_of_the_policy_and_no_later(ago: timedelta)
         (release(previous_version=None), "there is no version to go back to"),
     ],
 )
-def test_where_it_cannot_go_back_it_retrains_and_says_why(known: Release | None, why: str) -> None:
+def test_retrains_when_rollback_impossible(known: Release | None, why: str) -> None:
+    """Where no rollback is possible the decision is to retrain, and the tree says why."""
     decision, _ = decided(known)
 
     assert decision.outcome is Outcome.RETRAIN
@@ -68,7 +71,8 @@ def test_where_it_cannot_go_back_it_retrains_and_says_why(known: Release | None,
     assert why in said
 
 
-def test_while_it_goes_back_nothing_is_trained() -> None:
+def test_no_retraining_during_rollback() -> None:
+    """Nothing is retrained while a rollback is under way."""
     decision, _ = decided(release(30 * HOUR, is_rolling_back=True))
 
     assert decision.outcome is Outcome.HOLD
@@ -76,42 +80,50 @@ def test_while_it_goes_back_nothing_is_trained() -> None:
 
 
 @pytest.mark.parametrize("limits", [{"cooldown": "30d"}, {"max_retrainings": {"count": 1, "window": "7d"}}])
-def test_limits_of_trainings_do_not_hold_back_a_rollback(limits: dict[str, Any]) -> None:
+def test_retraining_limits_allow_rollback(limits: dict[str, Any]) -> None:
+    """Limits on retrainings do not stop a rollback."""
     assert outcome(None, limits=limits) is Outcome.HOLD
     assert outcome(release(), limits=limits) is Outcome.ROLL_BACK
 
 
-def test_a_block_outweighs_it() -> None:
+def test_block_outweighs_rollback() -> None:
+    """A block outweighs a rollback, also one that is under way."""
     assert outcome(release(), block_when=BLOCK) is Outcome.BLOCKED
     assert outcome(release(is_rolling_back=True), block_when=BLOCK) is Outcome.BLOCKED
 
 
-def test_a_block_that_does_not_fire_lets_it_pass() -> None:
+def test_unmet_block_allows_rollback() -> None:
+    """A block that is not met allows a rollback."""
     assert outcome(release(), block_when={**BLOCK, "above": 0.95}) is Outcome.ROLL_BACK
 
 
-def test_a_person_who_insists_gets_a_training() -> None:
+def test_force_retrains_instead() -> None:
+    """Force retrains instead of rolling back."""
     assert outcome(release(), force=Force("ada", "new schema")) is Outcome.RETRAIN
 
 
 @pytest.mark.parametrize(("drift", "expected"), [(0.1, Outcome.HOLD), (None, Outcome.INSUFFICIENT)])
 @pytest.mark.parametrize("is_rolling_back", [False, True])
-def test_without_drift_the_release_has_no_say(drift: float | None, expected: Outcome, is_rolling_back: bool) -> None:
+def test_no_rollback_without_drift(drift: float | None, expected: Outcome, is_rolling_back: bool) -> None:
+    """Without drift a recent release does not change the outcome."""
     assert outcome(release(is_rolling_back=is_rolling_back), drift=drift) is expected
 
 
-def test_without_the_option_it_retrains() -> None:
+def test_retrains_without_prefer_rollback() -> None:
+    """Without `prefer_rollback` the decision is to retrain."""
     assert outcome(release(), limits={"prefer_rollback": None}) is Outcome.RETRAIN
 
 
-def test_shadow_decides_the_same_and_is_marked() -> None:
+def test_shadow_rollback_is_marked() -> None:
+    """Shadow mode also decides to roll back and is marked."""
     decision, _ = decided(release(), mode="shadow")
 
     assert (decision.outcome, decision.shadow) == (Outcome.ROLL_BACK, True)
     assert "nothing is started" in decision.tree.sentence
 
 
-def test_its_tree_is_json_and_reads_back_the_same() -> None:
+def test_tree_survives_json() -> None:
+    """The tree of a rollback survives JSON."""
     decision, _ = decided(release())
 
     assert from_json(to_json(decision.tree)) == decision.tree

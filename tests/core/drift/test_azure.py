@@ -44,7 +44,8 @@ def holds_all(pair: list[NDArray[np.float64]]) -> bool:
 
 @pytest.mark.parametrize(("rows", "window"), SIZES)
 @pytest.mark.parametrize("name", DISTRIBUTIONS)
-def test_numeric_metrics_are_azures(name: str, rows: int, window: int) -> None:
+def test_numeric_metrics_match_azure(name: str, rows: int, window: int) -> None:
+    """Numeric metrics equal a plain implementation of the formulas of Azure ML."""
     pair = samples(name, rows, window)
     lists = [sample.tolist() for sample in pair]
     assert value(*pair, Metric.PSI) == pytest.approx(straightforward.psi(*lists), rel=DIGITS)
@@ -59,7 +60,8 @@ def test_numeric_metrics_are_azures(name: str, rows: int, window: int) -> None:
     arrays(np.float64, st.integers(2, 50), elements=st.integers(-20, 20).map(lambda number: number / 10)),
     arrays(np.float64, st.integers(2, 50), elements=st.integers(-20, 20).map(lambda number: number / 10)),
 )
-def test_values_on_an_edge_are_in_sparks_bin(reference: NDArray[np.float64], window: NDArray[np.float64]) -> None:
+def test_values_on_bin_edges(reference: NDArray[np.float64], window: NDArray[np.float64]) -> None:
+    """A value on an edge falls into the same bin as in Spark."""
     assume(len(np.unique(np.concatenate((reference, window)))) > 1)
     counts = histogram_counts(np.sort(reference), np.sort(window))
     assume(counts is not None and np.count_nonzero(counts[0] + counts[1]) > 1)  # rounding may leave one bin
@@ -69,7 +71,8 @@ def test_values_on_an_edge_are_in_sparks_bin(reference: NDArray[np.float64], win
 
 @pytest.mark.parametrize(("rows", "window"), SIZES)
 @pytest.mark.parametrize("name", ["normal", "uniform", "lognormal", "exponential", "heavy"])
-def test_local_azure_computes_the_same(name: str, rows: int, window: int) -> None:
+def test_local_azure_agrees(name: str, rows: int, window: int) -> None:
+    """Local Azure computes the same numeric metrics."""
     pair = next(pair for pair in (samples(name, rows, window, seed) for seed in range(50)) if holds_all(pair))
     expected = monitors.population_stability_index(*pair)
     assert value(*pair, Metric.PSI) == pytest.approx(expected, rel=DIGITS)
@@ -79,7 +82,8 @@ def test_local_azure_computes_the_same(name: str, rows: int, window: int) -> Non
     assert value(*pair, Metric.WASSERSTEIN) == pytest.approx(expected, rel=DIGITS)
 
 
-def test_a_greatest_value_above_the_rounded_last_edge_is_in_no_bin() -> None:
+def test_value_above_last_edge_is_dropped() -> None:
+    """A greatest value above the rounded last edge falls into no bin."""
     pair = next(pair for pair in (samples("normal", 100, 60, seed) for seed in range(50)) if not holds_all(pair))
     counts = histogram_counts(*(np.sort(sample) for sample in pair))
     assert counts is not None
@@ -106,7 +110,8 @@ def test_kolmogorov_smirnov_is_the_share_of_orders(rows: int, others: int, seed:
     assert drift.value == pytest.approx(float(expected), rel=1e-12)
 
 
-def test_kolmogorov_smirnov_is_refused_from_ten_thousand_rows_on() -> None:
+def test_kolmogorov_smirnov_row_limit() -> None:
+    """Kolmogorov-Smirnov is refused from ten thousand rows on, as in Azure ML."""
     few, many = np.arange(9_999.0), np.arange(10_000.0)
     assert value(few, few, Metric.KOLMOGOROV_SMIRNOV) == 1.0
     drifts = azure_table({"x": few}, {"x": many}, metrics=[Metric.KOLMOGOROV_SMIRNOV])
@@ -128,7 +133,8 @@ OTHERS = np.random.default_rng(10).choice(list("abc"), 400, p=[0.5, 0.3, 0.2])
         (LETTERS.astype(object), OTHERS.astype(object)),
     ],
 )
-def test_categorical_metrics_are_azures(reference: NDArray[Any], window: NDArray[Any]) -> None:
+def test_categorical_metrics_match_azure(reference: NDArray[Any], window: NDArray[Any]) -> None:
+    """Categorical metrics equal a plain implementation of the formulas of Azure ML."""
     lists = reference.tolist(), window.tolist()
     assert value(reference, window, Metric.PSI) == pytest.approx(straightforward.categorical_psi(*lists), rel=DIGITS)
     expected = straightforward.categorical_jensen_shannon(*lists)
@@ -137,14 +143,16 @@ def test_categorical_metrics_are_azures(reference: NDArray[Any], window: NDArray
     assert value(reference, window, Metric.CHI_SQUARED) == pytest.approx(expected, rel=1e-9)
 
 
-def test_an_unseen_category_makes_the_p_value_zero_and_is_no_evidence() -> None:
+def test_unseen_category_is_no_evidence() -> None:
+    """An unseen category makes the p-value of chi-squared zero and is no evidence."""
     (drift,) = azure_table({"x": LETTERS}, {"x": np.append(LETTERS, "z")}, metrics=[Metric.CHI_SQUARED])
     assert isinstance(drift, DriftValue)
     assert drift.value == 0.0
     assert not drift.is_evidence
 
 
-def test_integers_with_many_distinct_values_are_numbers() -> None:
+def test_many_distinct_integers_are_numeric() -> None:
+    """Integers with many distinct values are numeric."""
     drifts = azure_table({"x": np.arange(100)}, {"x": np.arange(50)})
     assert Metric.WASSERSTEIN in {drift.metric for drift in drifts}
 
@@ -152,7 +160,8 @@ def test_integers_with_many_distinct_values_are_numbers() -> None:
 # --- rows and columns -------------------------------------------------------------------------------------
 
 
-def test_a_row_with_a_null_in_any_column_is_left_out() -> None:
+def test_rows_with_nulls_are_left_out() -> None:
+    """A row with a null in any column is left out."""
     reference = {"a": np.arange(100.0), "b": np.array([*map(str, range(98)), None, None], dtype=object)}
     window = {"a": np.array([np.nan, *np.arange(50.0)]), "b": np.array([*("01" * 25), None], dtype=object)}
     (drift,) = azure_table(reference, window, metrics=[Metric.WASSERSTEIN])
@@ -163,7 +172,8 @@ def test_a_row_with_a_null_in_any_column_is_left_out() -> None:
     )
 
 
-def test_objects_that_are_numbers_are_compared_as_floats() -> None:
+def test_numeric_objects_compare_as_floats() -> None:
+    """Objects that are numbers are compared as floats."""
     as_objects = np.array([*range(50), None], dtype=object)
     got = value(as_objects, np.arange(20.0), Metric.WASSERSTEIN)
     assert got == value(np.arange(50.0), np.arange(20.0), Metric.WASSERSTEIN)
@@ -181,29 +191,34 @@ def test_objects_that_are_numbers_are_compared_as_floats() -> None:
         (np.arange(9.0), np.array(["a"]), "the reference has floats, the window text"),
     ],
 )
-def test_what_azure_has_no_number_for_says_why(reference: NDArray[Any], window: NDArray[Any], words: str) -> None:
+def test_not_measurable_says_why(reference: NDArray[Any], window: NDArray[Any], words: str) -> None:
+    """A feature for which Azure ML has no number says why."""
     drifts = azure_table({"x": reference}, {"x": window})
     assert drifts
     assert all(words in reason for reason in reasons(drifts))
 
 
-def test_bins_too_narrow_for_floats_are_not_measurable() -> None:
+def test_bins_too_narrow_for_floats() -> None:
+    """Bins too narrow for floats make PSI not measurable."""
     sample = np.array([1e17, np.nextafter(1e17, 2e17)] * 8)
     drifts = azure_table({"x": sample}, {"x": sample}, metrics=[Metric.PSI])
     assert reasons(drifts) == ["the values are too close together, or too far apart, for bins of equal width"]
 
 
-def test_a_missing_column_is_not_measurable() -> None:
+def test_missing_column_is_not_measurable() -> None:
+    """A column missing from the window is not measurable."""
     assert reasons(azure_table({"x": LETTERS}, {"y": OTHERS}, metrics=[Metric.PSI])) == [
         "the window has no such column"
     ]
 
 
-def test_a_reference_of_one_value_is_measured_as_azure_does() -> None:
+def test_constant_reference_is_measured() -> None:
+    """A reference with one value is measured as in Azure ML."""
     assert value(np.full(9, 3.0), np.full(5, 4.0), Metric.WASSERSTEIN) == pytest.approx(1000.0)
 
 
-def test_columns_of_different_lengths_are_refused() -> None:
+def test_unequal_column_lengths_are_refused() -> None:
+    """Columns of different lengths are refused."""
     with pytest.raises(InvalidTable, match="same length"):
         azure_table({"x": LETTERS, "y": OTHERS}, {"x": LETTERS})
 
@@ -213,6 +228,7 @@ def test_columns_of_different_lengths_are_refused() -> None:
     arrays(np.float64, st.integers(0, 30), elements=st.floats() | st.sampled_from([0.0, 1.0])),
 )
 def test_every_value_is_finite(reference: NDArray[np.float64], window: NDArray[np.float64]) -> None:
+    """Every value and noise floor is finite, and what is not measurable has a reason."""
     for drift in azure_table({"x": reference}, {"x": window}):
         if isinstance(drift, NotMeasurable):
             assert drift.reason

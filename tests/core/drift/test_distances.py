@@ -32,25 +32,29 @@ def shares(pair: Pair, smoothing: float = 0.0) -> list[NDArray[np.float64]]:
 
 
 @given(PAIRS)
-def test_jensen_shannon_is_scipys_to_base_two(pair: Pair) -> None:
+def test_jensen_shannon_matches_scipy(pair: Pair) -> None:
+    """The Jensen-Shannon distance equals that of scipy to base two."""
     expected = distance.jensenshannon(*pair, base=2)
     assert jensen_shannon_distance(*shares(pair)) == pytest.approx(expected, abs=1e-7)
 
 
 @given(PAIRS)
-def test_jensen_shannon_is_symmetric_and_between_zero_and_one(pair: Pair) -> None:
+def test_jensen_shannon_symmetric_and_bounded(pair: Pair) -> None:
+    """The Jensen-Shannon distance is symmetric and between zero and one."""
     first, second = shares(pair)
     got = jensen_shannon_distance(first, second)
     assert 0 <= got <= 1
     assert got == pytest.approx(jensen_shannon_distance(second, first), abs=1e-9)
 
 
-def test_jensen_shannon_of_disjoint_shares_is_one() -> None:
+def test_jensen_shannon_of_disjoint_shares() -> None:
+    """The Jensen-Shannon distance of disjoint shares is one."""
     assert jensen_shannon_distance(np.array([1.0, 0.0]), np.array([0.0, 1.0])) == 1.0
 
 
 @given(PAIRS)
-def test_psi_is_symmetric_and_not_negative(pair: Pair) -> None:
+def test_psi_symmetric_and_not_negative(pair: Pair) -> None:
+    """PSI is symmetric and not negative."""
     first, second = shares(pair, smoothing=0.5)
     got = population_stability_index(first, second)
     assert got >= 0
@@ -59,12 +63,14 @@ def test_psi_is_symmetric_and_not_negative(pair: Pair) -> None:
 
 @given(COUNTS)
 def test_equal_shares_have_no_distance(counts: NDArray[np.int64]) -> None:
+    """PSI and the Jensen-Shannon distance of equal shares are zero."""
     same = shares((counts, counts), smoothing=0.5)
     assert population_stability_index(*same) == jensen_shannon_distance(*same) == 0
 
 
 @given(PAIRS)
-def test_homogeneity_is_scipys_contingency_test(pair: Pair) -> None:
+def test_homogeneity_matches_scipy(pair: Pair) -> None:
+    """The chi-squared of homogeneity equals the contingency test of scipy."""
     present = pair[0] + pair[1] > 0
     first, second = (counts[present] for counts in pair)
     expected = stats.chi2_contingency([first, second], correction=False).statistic if present.sum() > 1 else 0.0
@@ -78,7 +84,8 @@ def largest_distance(first: NDArray[np.float64], second: NDArray[np.float64]) ->
 
 
 @given(SAMPLES, SAMPLES)
-def test_a_staircase_through_every_value_is_exact(first: NDArray[np.float64], second: NDArray[np.float64]) -> None:
+def test_full_staircase_is_exact(first: NDArray[np.float64], second: NDArray[np.float64]) -> None:
+    """A staircase through every value gives exact Wasserstein and Kolmogorov distances."""
     staircase = Staircase.of(first, np.unique(first))
     assert staircase.largest_gap == 0
     expected = float(stats.wasserstein_distance(first, second))
@@ -87,9 +94,10 @@ def test_a_staircase_through_every_value_is_exact(first: NDArray[np.float64], se
 
 
 @given(SAMPLES, SAMPLES, st.data())
-def test_a_staircase_through_some_values_keeps_its_bounds(
+def test_partial_staircase_stays_in_bounds(
     first: NDArray[np.float64], second: NDArray[np.float64], data: st.DataObject
 ) -> None:
+    """A staircase through some values keeps both distances within its stated error."""
     some = data.draw(st.lists(st.sampled_from(list(first)), max_size=5))
     staircase = Staircase.of(first, np.unique([first[0], first[-1], *some]))
     exact = largest_distance(first, second)
@@ -102,6 +110,7 @@ def test_a_staircase_through_some_values_keeps_its_bounds(
 
 @pytest.mark.parametrize("rows", [1_002, 2_000, 50_000])
 def test_chosen_points_leave_small_gaps(rows: int) -> None:
+    """The chosen points include both ends and leave only small gaps."""
     ordered = np.sort(np.random.default_rng(rows).lognormal(size=rows))
     points = choose_points(ordered)
     assert len(points) <= 1001
@@ -109,7 +118,8 @@ def test_chosen_points_leave_small_gaps(rows: int) -> None:
     assert Staircase.of(ordered, points).largest_gap <= math.pi / 2000 + 1 / rows
 
 
-def test_rounding_to_single_precision_keeps_every_row() -> None:
+def test_float32_rounding_keeps_rows() -> None:
+    """Rounding to single precision keeps every row."""
     ordered = np.sort(np.concatenate((np.full(5, 0.1), np.full(3, np.nextafter(0.1, 1)), [7.0])))
     rounded = Staircase.of(ordered, np.unique(ordered)).rounded()
     assert rounded.points.tolist() == [float(np.float32(0.1)), 7.0]

@@ -53,7 +53,8 @@ def robust_alarms(name: str, rows: int, window: int) -> dict[Metric, float]:
 
 @pytest.mark.parametrize(("rows", "window"), [(5000, 100), (1000, 1000)])
 @pytest.mark.parametrize("name", DISTRIBUTIONS)
-def test_false_alarms_of_the_robust_metrics_are_as_rare_as_alpha_says(name: str, rows: int, window: int) -> None:
+def test_robust_false_alarms_match_alpha(name: str, rows: int, window: int) -> None:
+    """False alarms are as rare as `alpha` says; Wasserstein on heavy tails has up to twice as many."""
     rates = robust_alarms(name, rows, window)
     tail = 2.0 if name in ("heavy", "lognormal") else 1.0
     for metric, rate in rates.items():
@@ -63,7 +64,8 @@ def test_false_alarms_of_the_robust_metrics_are_as_rare_as_alpha_says(name: str,
 
 @pytest.mark.parametrize(("rows", "window"), [(5000, 100), (10_000, 1000), (600, 600)])
 @pytest.mark.parametrize("name", ["normal", "uniform", "lognormal", "heavy"])
-def test_false_alarms_of_azures_metrics_are_as_rare_as_alpha_says(name: str, rows: int, window: int) -> None:
+def test_azure_false_alarms_match_alpha(name: str, rows: int, window: int) -> None:
+    """False alarms of the metrics of Azure ML stay within one and a half times `alpha`."""
     rng, draw, times = np.random.default_rng(1), DISTRIBUTIONS[name], 200
     metrics = (Metric.PSI, Metric.JENSEN_SHANNON)
     alarms = np.zeros(len(metrics))
@@ -85,7 +87,8 @@ CHI_SQUARED_TABLES: dict[str, Tables] = {
 
 
 @pytest.mark.parametrize("way", CHI_SQUARED_TABLES)
-def test_false_alarms_of_chi_squared_are_as_rare_as_alpha_says(way: str) -> None:
+def test_chi_squared_false_alarms(way: str) -> None:
+    """False alarms of chi-squared are neither more frequent nor much rarer than `alpha`."""
     rng, times, alarms = np.random.default_rng(2), 500, 0
     for _ in range(times):
         tables = [{"x": rng.choice(list("abcd"), rows, p=[0.5, 0.3, 0.15, 0.05])} for rows in (800, 500)]
@@ -104,9 +107,10 @@ Floor = Callable[[int, int, int, float], float]
     [(population_stability_index, psi_floor), (jensen_shannon_distance, jensen_shannon_floor)],
 )
 @pytest.mark.parametrize(("rows", "reference_rows", "bins"), [(100, 10_000, 10), (1000, 10_000, 10), (5000, 5000, 40)])
-def test_the_critical_value_of_counts_is_the_simulated_quantile(
+def test_histogram_floor_matches_simulation(
     compute: Formula, floor: Floor, rows: int, reference_rows: int, bins: int
 ) -> None:
+    """The noise floor of PSI and Jensen-Shannon is the simulated quantile."""
     rng, times = np.random.default_rng(3), 10_000
     drawn = [rng.multinomial(count, np.full(bins, 1 / bins), size=times) for count in (reference_rows, rows)]
     first, second = ((counts + 0.5) / (counts.sum(axis=1, keepdims=True) + bins / 2) for counts in drawn)
@@ -115,7 +119,8 @@ def test_the_critical_value_of_counts_is_the_simulated_quantile(
 
 
 @pytest.mark.parametrize("name", ["normal", "uniform", "exponential", "poisson"])
-def test_the_critical_wasserstein_distance_is_the_simulated_quantile(name: str) -> None:
+def test_wasserstein_floor_matches_simulation(name: str) -> None:
+    """The noise floor of the Wasserstein distance is the simulated quantile."""
     rng, draw = np.random.default_rng(4), DISTRIBUTIONS[name]
     reference = draw(rng, 20_000)
     profile = profile_reference({"x": reference})
@@ -130,7 +135,8 @@ def test_the_critical_wasserstein_distance_is_the_simulated_quantile(name: str) 
 
 
 @pytest.mark.parametrize("metric", [Metric.PSI, Metric.JENSEN_SHANNON, Metric.WASSERSTEIN])
-def test_more_rows_and_a_larger_alpha_lower_the_floor(metric: Metric) -> None:
+def test_floor_falls_with_rows_and_alpha(metric: Metric) -> None:
+    """More rows and a larger `alpha` lower the noise floor."""
     rng = np.random.default_rng(5)
     profile = profile_reference({"x": rng.standard_normal(5000)})
     window = rng.standard_normal(4000)
@@ -151,7 +157,8 @@ REFERENCE = np.random.default_rng(6).standard_normal(20_000)
 
 @pytest.mark.parametrize("metric", [Metric.PSI, Metric.JENSEN_SHANNON, Metric.WASSERSTEIN])
 @pytest.mark.parametrize("threshold", [0.03, 0.1, 0.25])
-def test_required_rows_are_the_fewest_whose_floor_is_below_the_threshold(metric: Metric, threshold: float) -> None:
+def test_required_rows_are_minimal(metric: Metric, threshold: float) -> None:
+    """The required rows are the fewest whose noise floor is below the threshold."""
     needed = required_rows(feature(REFERENCE), metric, threshold)
     assert needed is not None
     window = np.random.default_rng(7).standard_normal(needed)
@@ -160,18 +167,21 @@ def test_required_rows_are_the_fewest_whose_floor_is_below_the_threshold(metric:
 
 
 @pytest.mark.parametrize("metric", [Metric.PSI, Metric.JENSEN_SHANNON, Metric.WASSERSTEIN])
-def test_no_number_of_rows_makes_up_for_too_small_a_reference(metric: Metric) -> None:
+def test_small_reference_is_never_enough(metric: Metric) -> None:
+    """With too small a reference no number of rows is enough."""
     assert required_rows(feature(REFERENCE[:100]), metric, 0.01) is None
 
 
-def test_a_p_value_needs_no_rows_but_a_threshold_up_to_alpha() -> None:
+def test_p_value_thresholds_stop_at_alpha() -> None:
+    """A p-value needs one row for a threshold up to `alpha`, and above it no number of rows is enough."""
     known = feature(REFERENCE)
     assert required_rows(known, Metric.KOLMOGOROV_SMIRNOV, DEFAULT_ALPHA) == 1
     assert required_rows(known, Metric.KOLMOGOROV_SMIRNOV, 0.05) is None
     assert required_rows(known, Metric.KOLMOGOROV_SMIRNOV, 0.05, alpha=0.05) == 1
 
 
-def test_what_does_not_apply_needs_no_number_of_rows() -> None:
+def test_no_required_rows_without_metric() -> None:
+    """Where a metric does not apply, the required rows are unknown."""
     known, constant = feature(REFERENCE), feature(np.full(9, 1.0))
     assert required_rows(known, Metric.CHI_SQUARED, 0.0001) is None
     assert required_rows(Unusable(1, 0), Metric.CHI_SQUARED, 0.0001) is None
@@ -180,6 +190,7 @@ def test_what_does_not_apply_needs_no_number_of_rows() -> None:
 
 
 def test_more_categories_need_more_rows() -> None:
+    """More categories need more rows."""
     columns = [(np.arange(20_000) % categories).astype(np.str_) for categories in (2, 3, 300)]
     few, some, many = (required_rows(feature(column), Metric.PSI, 0.1) for column in columns)
     assert few is not None

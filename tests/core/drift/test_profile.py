@@ -31,7 +31,8 @@ def numeric(column: NDArray[Any], bins: int = 10) -> NumericProfile:
 
 
 @pytest.mark.parametrize("name", ["normal", "lognormal", "poisson"])
-def test_moments_agree_with_scipy(name: str) -> None:
+def test_moments_match_scipy(name: str) -> None:
+    """The moments agree with numpy and scipy."""
     values = DISTRIBUTIONS[name](np.random.default_rng(1), 5000) * 1e-3 + 40
     moments = numeric(values).moments
     assert moments.mean == pytest.approx(np.mean(values))
@@ -40,7 +41,8 @@ def test_moments_agree_with_scipy(name: str) -> None:
     assert moments.kurtosis == pytest.approx(stats.kurtosis(values), abs=1e-6)
 
 
-def test_spread_is_the_deviation_of_a_two_valued_feature_and_more_of_any_other() -> None:
+def test_spread_of_distributions() -> None:
+    """The spread equals the deviation of a two-valued feature and is larger for other features."""
     assert numeric(np.repeat([3.0, 7.0], 5000)).moments.spread == pytest.approx(2.0, rel=1e-3)
     uniform, heavy = (numeric(DISTRIBUTIONS[name](RNG, 20_000)).moments for name in ("uniform", "heavy"))
     assert 1 < uniform.spread / uniform.std < heavy.spread / heavy.std
@@ -49,13 +51,15 @@ def test_spread_is_the_deviation_of_a_two_valued_feature_and_more_of_any_other()
 
 
 @pytest.mark.parametrize("bins", [2, 5, 10, 50])
-def test_bins_of_a_continuous_feature_hold_equally_many_rows(bins: int) -> None:
+def test_bins_have_equal_counts(bins: int) -> None:
+    """The bins of a continuous feature hold equally many rows."""
     counts = numeric(RNG.standard_normal(5000), bins).counts
     assert len(counts) == bins
     assert max(counts) - min(counts) <= 1
 
 
-def test_a_value_that_fills_a_bin_gets_its_own() -> None:
+def test_dominant_value_has_own_bin() -> None:
+    """A value that fills a bin gets a bin of its own."""
     feature = numeric(np.concatenate((np.zeros(600), np.linspace(1, 2, 400))))
     assert feature.counts[0] == 600
     assert 0 < feature.edges[0] <= 1
@@ -66,7 +70,8 @@ def test_a_value_that_fills_a_bin_gets_its_own() -> None:
     arrays(np.float64, st.integers(1, 200), elements=st.one_of(st.integers(0, 4).map(float), st.floats(-1e9, 1e9))),
     st.integers(2, 12),
 )
-def test_no_bin_is_empty_and_every_row_is_in_one(values: NDArray[np.float64], bins: int) -> None:
+def test_every_row_has_a_bin(values: NDArray[np.float64], bins: int) -> None:
+    """No bin is empty, and every row is in exactly one."""
     feature = numeric(values, bins)
     places = np.searchsorted(np.array(feature.edges), values, side="right")
     assert feature.counts == tuple(np.bincount(places, minlength=len(feature.counts)).tolist())
@@ -75,28 +80,33 @@ def test_no_bin_is_empty_and_every_row_is_in_one(values: NDArray[np.float64], bi
 
 
 @pytest.mark.parametrize("name", DISTRIBUTIONS)
-def test_points_lose_next_to_nothing(name: str) -> None:
+def test_points_lose_almost_nothing(name: str) -> None:
+    """The stored points lose at most 0.2 % of a standard deviation."""
     feature = numeric(DISTRIBUTIONS[name](np.random.default_rng(2), 100_000))
     assert feature.point_error <= 0.002 * feature.moments.std
 
 
-def test_a_feature_of_few_distinct_values_loses_nothing() -> None:
+def test_few_distinct_values_lose_nothing() -> None:
+    """A feature of few distinct values loses nothing."""
     assert numeric(RNG.integers(0, 1001, 50_000)).point_error == pytest.approx(0.0, abs=1e-9)
 
 
-def test_nulls_and_infinities_are_counted_and_in_no_figure() -> None:
+def test_nulls_and_infinities_are_counted() -> None:
+    """Nulls and infinities are counted and change no other figure."""
     column = np.array([1.0, np.nan, 2.0, np.inf, -np.inf, np.nan])
     feature = numeric(column)
     assert (feature.rows, feature.nulls, feature.infinities) == (2, 2, 2)
     assert (feature.minimum, feature.maximum, feature.moments.mean) == (1.0, 2.0, 1.5)
 
 
-def test_a_column_without_values_is_unusable() -> None:
+def test_column_without_values_is_unusable() -> None:
+    """A column without finite values is unusable."""
     table = {"a": np.array([np.nan, np.inf]), "b": np.array([None, None])}
     assert profile_reference(table).features == (("a", Unusable(1, 1)), ("b", Unusable(2, 0)))
 
 
-def test_rare_categories_beyond_the_limit_are_pooled() -> None:
+def test_rare_categories_are_pooled() -> None:
+    """Rare categories beyond the limit are pooled."""
     column = np.array(["a"] * 5 + ["c"] * 3 + ["b"] * 3 + ["d"])
     profile = profile_reference({"x": column}, max_categories=2)
     assert profile.features == (("x", CategoricalProfile(12, 0, (("a", 5), ("b", 3)), 4)),)
@@ -110,12 +120,14 @@ def test_rare_categories_beyond_the_limit_are_pooled() -> None:
         ({"a": np.array([-1.7e308, 1.7e308])}, "'a' reaches from"),
     ],
 )
-def test_a_reference_that_cannot_be_profiled_is_refused(table: dict[str, NDArray[Any]], words: str) -> None:
+def test_invalid_reference_is_refused(table: dict[str, NDArray[Any]], words: str) -> None:
+    """A reference that cannot be profiled is refused with the reason."""
     with pytest.raises(InvalidTable, match=words):
         profile_reference(table)
 
 
-def test_fewer_than_two_bins_are_refused() -> None:
+def test_fewer_than_two_bins_refused() -> None:
+    """Fewer than two bins are refused."""
     with pytest.raises(InvalidTable, match="at least 2 bins"):
         profile_reference(TABLE, bins=1)
 
@@ -124,18 +136,21 @@ def test_fewer_than_two_bins_are_refused() -> None:
 
 
 @pytest.mark.parametrize("name", DISTRIBUTIONS)
-def test_json_brings_back_the_same_profile(name: str) -> None:
+def test_json_round_trip(name: str) -> None:
+    """JSON brings back the same profile."""
     profile = profile_reference({"x": DISTRIBUTIONS[name](RNG, 2000), **{k: v[:2000] for k, v in TABLE.items()}})
     assert from_json(to_json(profile)) == profile
 
 
 @given(arrays(np.float64, st.integers(0, 30), elements=st.floats(-1e307, 1e307)))
-def test_json_brings_back_the_profile_of_any_numbers(values: NDArray[np.float64]) -> None:
+def test_json_round_trip_of_any_numbers(values: NDArray[np.float64]) -> None:
+    """JSON brings back the profile of any finite numbers."""
     profile = profile_reference({"x": values})
     assert from_json(to_json(profile)) == profile
 
 
-def test_json_of_a_feature_is_small() -> None:
+def test_json_of_feature_is_small() -> None:
+    """The JSON of one feature stays under 32 kB, however many rows it has."""
     assert len(to_json(profile_reference({"x": RNG.standard_normal(200_000)}))) < 32_000
 
 
@@ -188,7 +203,8 @@ DAMAGES: dict[str, tuple[Change, str]] = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_profile_is_refused_with_the_place(damage: str) -> None:
+def test_damaged_profile_is_refused(damage: str) -> None:
+    """A damaged profile is refused with the place of the damage."""
     change, words = DAMAGES[damage]
     with pytest.raises(InvalidTable, match=words):
         from_json(edited(change))
@@ -198,12 +214,14 @@ def test_a_damaged_profile_is_refused_with_the_place(damage: str) -> None:
     "text",
     ["", "null", "[]", "{", "\ufeff{}", "[" * 100_000, '{"version":1,"version":1,"features":{}}', "\x00\x01", "NaN"],
 )
-def test_text_that_is_no_profile_is_refused(text: str) -> None:
+def test_other_text_is_refused(text: str) -> None:
+    """Text that is not a profile is refused."""
     with pytest.raises(InvalidTable, match="profile"):
         from_json(text)
 
 
-def test_not_a_number_is_refused() -> None:
+def test_nan_is_refused() -> None:
+    """NaN in the JSON is refused."""
     text = to_json(profile_reference(TABLE)).replace('"infinities":0', '"infinities":NaN')
     with pytest.raises(InvalidTable, match="NaN is not a number of JSON"):
         from_json(text)
@@ -217,7 +235,8 @@ NONSENSE = st.recursive(
 
 
 @given(NONSENSE)
-def test_nonsense_is_an_error_of_ours_and_never_another(nonsense: Any) -> None:
+def test_arbitrary_json_raises_invalid_table(nonsense: Any) -> None:
+    """Arbitrary JSON raises `InvalidTable` and no other error."""
     for document in (nonsense, {"version": 1, "features": {"x": nonsense}}):
         with pytest.raises(InvalidTable):
             from_json(json.dumps(document))

@@ -20,19 +20,22 @@ def tag(*breaches: object, signal: str = "s") -> str:
     return PROSE.format(signal, [json.dumps(breach) for breach in breaches])
 
 
-def test_breach_without_group_is_one_of_the_whole_model() -> None:
+def test_breach_without_group() -> None:
+    """A breach without a group concerns the whole model."""
     text = tag({"metric_name": "Accuracy", "metric_value": 0.7, "threshold_value": 0.9})
 
     assert parse_breach_tag(text) == Drift("s", breaches=(Breach("Accuracy", 0.7, 0.9, None),))
 
 
-def test_value_that_is_not_a_number_is_absent() -> None:
+def test_nan_value_is_absent() -> None:
+    """A value that is not a number is absent."""
     text = tag({"metric_name": "NDCG", "metric_value": 0.7, "threshold_value": float("nan"), "group": "AGE"})
 
     assert parse_breach_tag(text).breaches == (Breach("NDCG", 0.7, None, "AGE"),)
 
 
-def test_brackets_and_quotes_in_names_do_not_disturb() -> None:
+def test_names_with_brackets_and_quotes() -> None:
+    """Names with brackets and quotes are read as they are."""
     text = tag({"metric_name": "M", "metric_value": 1, "threshold_value": 0, "group": "it's [odd]"}, signal="a'[b]")
 
     parsed = parse_breach_tag(text)
@@ -55,16 +58,19 @@ def test_brackets_and_quotes_in_names_do_not_disturb() -> None:
     ],
 )
 def test_unreadable_details_are_no_breaches(text: str) -> None:
+    """Details that cannot be read give no breaches."""
     assert parse_breach_tag(text).breaches == ()
 
 
 @given(st.text())
-def test_any_text_is_read_without_raising(text: str) -> None:
+def test_any_text_is_read(text: str) -> None:
+    """Any text is read without an error."""
     assert isinstance(parse_breach_tag(text), Drift)
     assert isinstance(parse_breach_tag(PROSE.format(text, text)), Drift)
 
 
-def test_hostile_text_is_read_in_linear_time() -> None:
+def test_hostile_text_takes_linear_time() -> None:
+    """Hostile text is read in linear time."""
     began = time.process_time()
 
     parse_breach_tag("The signal '" * 100_000)

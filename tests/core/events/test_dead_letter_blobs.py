@@ -40,18 +40,21 @@ def read(*elements: Any) -> list[Undelivered]:
 
 
 @pytest.mark.parametrize("name", AZURE_ML)
-def test_added_fields_do_not_change_what_is_read(name: str) -> None:
+def test_added_fields_change_nothing(name: str) -> None:
+    """Fields added by Event Grid do not change how an event is read."""
     [undelivered] = read(dead(name))
 
     assert undelivered.reading == parse_event(published(name))
     assert undelivered.gave_up == "MaxDeliveryAttemptsExceeded"
 
 
-def test_an_event_without_added_fields_is_read_too() -> None:
+def test_event_without_added_fields() -> None:
+    """An event without the added fields is read too."""
     assert read(published("drift.cloud.json")) == [Undelivered(parse_event(published("drift.cloud.json")))]
 
 
-def test_one_object_is_a_blob_of_one_event() -> None:
+def test_single_object_is_one_event() -> None:
+    """A blob with one object is one event."""
     [undelivered] = read_blob(json.dumps(dead()).encode(), ())
 
     assert isinstance(undelivered.reading, Event)
@@ -59,7 +62,8 @@ def test_one_object_is_a_blob_of_one_event() -> None:
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\n\n"])
 @pytest.mark.parametrize("start", ["", "\ufeff"])
-def test_json_lines_are_read_a_line_an_event(start: str, end: str) -> None:
+def test_json_lines_are_events(start: str, end: str) -> None:
+    """Each line of JSON Lines is one event."""
     # U+2028 ends a line for Python, not for JSON.
     lines = [json.dumps(dead(id=name), ensure_ascii=False) + end for name in ("one", "two\u2028b", "three")]
 
@@ -68,7 +72,8 @@ def test_json_lines_are_read_a_line_an_event(start: str, end: str) -> None:
     assert [reading.id for reading in readings if isinstance(reading, Event)] == ["one", "two\u2028b", "three"]
 
 
-def test_a_bad_line_does_not_cost_the_others() -> None:
+def test_bad_line_keeps_the_others() -> None:
+    """A bad line is rejected, and the other lines are still read."""
     body = "\n".join([json.dumps(dead()), '{"id": "cut o', json.dumps(dead("drift.cloud.json"))])
 
     first, bad, last = (undelivered.reading for undelivered in read_blob(body.encode(), ()))
@@ -82,12 +87,14 @@ def test_a_bad_line_does_not_cost_the_others() -> None:
 @pytest.mark.parametrize(
     "body", [b"", b"hello", b"3", b"[\n{},\n{}\n", json.dumps([dead()]).encode()[:-9], b"\xff\n\xfe"]
 )
-def test_what_is_no_blob_is_malformed_as_a_whole(body: bytes) -> None:
+def test_other_content_is_malformed(body: bytes) -> None:
+    """Content that is not a blob of events is malformed as a whole."""
     with pytest.raises(MalformedBody):
         read_blob(body, ())
 
 
-def test_what_cannot_be_read_is_kept_as_it_was_published() -> None:
+def test_rejected_event_keeps_original() -> None:
+    """A rejected event is kept as it was published."""
     [undelivered] = read(dead(id=None))
 
     assert isinstance(undelivered.reading, Rejected)
@@ -102,20 +109,23 @@ def test_what_cannot_be_read_is_kept_as_it_was_published() -> None:
         dead("drift.cloud.json", source="urn:elsewhere", type="com.example.made"),
     ],
 )
-def test_events_of_others_are_foreign_with_their_type(element: dict[str, Any]) -> None:
+def test_events_of_others_are_foreign(element: dict[str, Any]) -> None:
+    """An event of another service is foreign, with its type in the reason."""
     [undelivered] = read(element)
 
     kind = element.get("eventType") or element["type"]
     assert undelivered.reading == Foreign(f"'{kind}' is no event of Azure ML")
 
 
-def test_an_azure_ml_event_with_a_spoilt_topic_is_not_foreign() -> None:
+def test_bad_topic_is_not_foreign() -> None:
+    """An Azure ML event with a damaged topic is rejected, not foreign."""
     [undelivered] = read(dead(topic="/subscriptions/cut"))
 
     assert isinstance(undelivered.reading, Rejected)
 
 
-def test_an_event_of_another_workspace_is_ignored() -> None:
+def test_other_workspace_is_ignored() -> None:
+    """An event of another workspace is ignored."""
     [undelivered] = read_blob(json.dumps([dead()]).encode(), {OTHER_WORKSPACE})
 
     assert isinstance(undelivered.reading, Ignored)
@@ -130,5 +140,6 @@ _JSON = st.recursive(
 
 
 @given(st.lists(_JSON, max_size=6))
-def test_every_element_gets_one_reading(elements: list[Any]) -> None:
+def test_one_reading_per_element(elements: list[Any]) -> None:
+    """Every element of a blob gets one reading."""
     assert len(read(*elements)) == len(elements)

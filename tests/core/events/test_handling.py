@@ -39,6 +39,7 @@ def test_cause_has_one_handling(cause: Cause) -> None:
 
 @pytest.mark.parametrize("flow", Flow)
 def test_flow_has_causes(flow: Flow) -> None:
+    """Every flow has causes."""
     assert CAUSES_OF[flow]
 
 
@@ -60,7 +61,8 @@ def test_object_ignores_the_id(cause: Cause) -> None:
         assert replace(event, id="another").key == event.key
 
 
-def test_causes_have_keys_of_their_own() -> None:
+def test_causes_have_distinct_keys() -> None:
+    """Events that differ only in their cause have different keys."""
     assert len({replace(manual(), cause=cause, run_id="r").key for cause in Cause}) == len(Cause)
 
 
@@ -71,5 +73,6 @@ def test_type_has_a_specimen(kind: EventType) -> None:
     assert causes_by_type()[kind]
 
 
-def test_unknown_type_is_no_event() -> None:
+def test_unknown_type_is_ignored() -> None:
+    """An event of unknown type is ignored."""
     assert any(isinstance(parsed, Ignored) for parsed in specimens())

@@ -53,7 +53,8 @@ def changed(name: str, **changes: Any) -> Parsed:
 
 
 @pytest.mark.parametrize("name", ["drift.grid.batch.json", "drift.cloud.json", "drift.cloud.nulls.json"])
-def test_drift_in_every_spelling_names_the_run_and_the_coefficient(name: str) -> None:
+def test_drift_in_every_spelling(name: str) -> None:
+    """A drift event in every spelling names the run, the monitor and the coefficient."""
     parsed = event(name)
 
     assert (parsed.cause, parsed.run_id) == (Cause.DRIFT, DRIFT_RUN)
@@ -63,7 +64,8 @@ def test_drift_in_every_spelling_names_the_run_and_the_coefficient(name: str) ->
     assert parsed.workspace == WORKSPACE
 
 
-def test_drift_window_is_utc_whatever_its_offset() -> None:
+def test_drift_window_is_utc() -> None:
+    """The window of a drift is UTC, whatever its offset."""
     offset, utc = event("drift.cloud.json").drift, event("drift.grid.batch.json").drift
 
     assert offset is not None
@@ -73,7 +75,8 @@ def test_drift_window_is_utc_whatever_its_offset() -> None:
     assert offset.start.tzinfo is UTC
 
 
-def test_drift_without_a_window_is_still_drift() -> None:
+def test_drift_without_window() -> None:
+    """A drift event without a window is still drift."""
     drift = event("drift.cloud.nulls.json").drift
 
     assert drift is not None
@@ -83,14 +86,16 @@ def test_drift_without_a_window_is_still_drift() -> None:
 @pytest.mark.parametrize(
     "name", ["run-completed.cloud.json", "run-completed.grid.json", "run-completed.grid.batch.json"]
 )
-def test_completed_run_has_one_key_in_every_spelling(name: str) -> None:
+def test_completed_run_has_one_key(name: str) -> None:
+    """A completed run has one key in every spelling."""
     parsed = event(name)
 
     assert (parsed.cause, parsed.run_id, parsed.status) == (Cause.RUN_COMPLETED, "AutoML_5", "Completed")
     assert parsed.key == event("run-completed.cloud.json").key
 
 
-def test_tags_are_text_empty_or_absent_as_they_came() -> None:
+def test_tags_are_text_or_absent() -> None:
+    """Tags become text, and empty tags differ from absent ones."""
     assert event("run-completed.grid.json").tags == {
         "azureml.pipelineid": "p1",
         "attempt": "2",
@@ -101,11 +106,13 @@ def test_tags_are_text_empty_or_absent_as_they_came() -> None:
     assert event("run-completed.grid.batch.json").tags is None
 
 
-def test_seven_fraction_digits_are_cut_to_six() -> None:
+def test_time_is_cut_to_microseconds() -> None:
+    """A time with seven fraction digits is cut to six."""
     assert event("run-running.grid.batch.json").time == datetime(2020, 3, 9, 23, 53, 4, 457972, tzinfo=UTC)
 
 
-def test_time_without_offset_is_taken_as_utc() -> None:
+def test_time_without_offset_is_utc() -> None:
+    """A time without an offset is UTC."""
     parsed = changed("run-completed.cloud.json", time="2026-07-14T03:41:12")
 
     assert isinstance(parsed, Event)
@@ -113,14 +120,16 @@ def test_time_without_offset_is_taken_as_utc() -> None:
 
 
 @pytest.mark.parametrize("name", ["model-registered.cloud.json", "model-registered.grid.batch.json"])
-def test_registered_version_is_text_whether_sent_as_number_or_text(name: str) -> None:
+def test_registered_version_is_text(name: str) -> None:
+    """The version of a registered model is text, also when sent as a number."""
     parsed = event(name)
 
     assert (parsed.model, parsed.version, parsed.cause) == ("sklearn_regression_model", "20", Cause.MODEL_REGISTERED)
     assert parsed.tags == {"area": "diabetes", "type": "regression"}
 
 
-def test_registered_model_without_data_is_read_from_the_subject() -> None:
+def test_registered_model_from_subject() -> None:
+    """A registered model without data is read from the subject."""
     parsed = changed("model-registered.cloud.json", data=...)
 
     assert isinstance(parsed, Event)
@@ -128,7 +137,8 @@ def test_registered_model_without_data_is_read_from_the_subject() -> None:
 
 
 @pytest.mark.parametrize("name", ["model-deployed.cloud.json", "model-deployed.grid.batch.json"])
-def test_deployed_models_share_a_name_but_no_version(name: str) -> None:
+def test_deployed_models_share_a_name(name: str) -> None:
+    """Two deployed versions of one model share its name and have no single version."""
     parsed = event(name)
 
     assert parsed.models == ("sklearn_regression_model:1", "sklearn_regression_model:2")
@@ -138,14 +148,16 @@ def test_deployed_models_share_a_name_but_no_version(name: str) -> None:
 @pytest.mark.parametrize(
     ("ids", "model", "version"), [("a:1", "a", "1"), ("a:1,b:2", None, None), ("a", "a", None), ("a:1,b:1", None, "1")]
 )
-def test_deployed_model_and_version_are_what_all_have_in_common(ids: str, model: str, version: str) -> None:
+def test_deployed_model_in_common(ids: str, model: str, version: str) -> None:
+    """The model and the version of a deployment are what all its models have in common."""
     parsed = changed("model-deployed.cloud.json", data__ModelIds=ids)
 
     assert isinstance(parsed, Event)
     assert (parsed.model, parsed.version) == (model, version)
 
 
-def test_key_of_many_deployed_models_is_short_enough_to_store_and_still_tells_them_apart() -> None:
+def test_deployment_key_is_short() -> None:
+    """The key of many deployed models is short and still distinguishes them."""
     models = ",".join(f"model-{number}:1" for number in range(110))
     one, other = (changed("model-deployed.cloud.json", data__ModelIds=ids) for ids in (models, models + "0"))
 
@@ -159,7 +171,8 @@ def test_key_of_many_deployed_models_is_short_enough_to_store_and_still_tells_th
 
 
 @pytest.mark.parametrize("name", ["breach.grid.batch.json", "breach.cloud.running.json", "breach.cloud.completed.json"])
-def test_breach_tag_is_drift_whatever_the_status(name: str) -> None:
+def test_breach_tag_is_drift(name: str) -> None:
+    """A breach tag is drift, whatever the status of the run."""
     parsed = event(name)
 
     assert parsed.cause is Cause.DRIFT
@@ -168,7 +181,8 @@ def test_breach_tag_is_drift_whatever_the_status(name: str) -> None:
     assert parsed.key == event("breach.grid.batch.json").key
 
 
-def test_breach_tag_that_was_cut_off_is_drift_without_details() -> None:
+def test_cut_off_breach_tag() -> None:
+    """A breach tag that was cut off is drift without details."""
     parsed = event("breach.grid.cut-off.json")
 
     assert parsed.cause is Cause.DRIFT
@@ -177,6 +191,7 @@ def test_breach_tag_that_was_cut_off_is_drift_without_details() -> None:
 
 
 def test_failed_monitor_is_not_drift() -> None:
+    """A failed monitor is not drift."""
     parsed = event("monitor-failed.grid.batch.json")
 
     assert (parsed.cause, parsed.drift) == (Cause.MONITOR_FAILED, None)
@@ -196,14 +211,16 @@ def test_failed_monitor_is_not_drift() -> None:
         (None, Cause.RUN_PROGRESS),
     ],
 )
-def test_status_decides_the_cause_in_any_case(status: str | None, cause: Cause) -> None:
+def test_status_decides_the_cause(status: str | None, cause: Cause) -> None:
+    """The status of a run decides the cause, in any case of its letters."""
     parsed = changed("run-failed.cloud.json", data__runStatus=status)
 
     assert isinstance(parsed, Event)
     assert parsed.cause is cause
 
 
-def test_progress_of_one_run_has_a_key_for_each_status() -> None:
+def test_progress_key_per_status() -> None:
+    """The progress of one run has a key for each status."""
     running = changed("run-failed.cloud.json", data__runStatus="Running")
     queued = changed("run-failed.cloud.json", data__runStatus="Queued")
 
@@ -253,7 +270,8 @@ def test_progress_of_one_run_has_a_key_for_each_status() -> None:
         ("model-deployed.cloud.json", {"data__ServiceName": 1}, "data.serviceName must be text"),
     ],
 )
-def test_unusable_field_is_rejected_by_name(name: str, changes: dict[str, Any], reason: str) -> None:
+def test_bad_field_is_rejected(name: str, changes: dict[str, Any], reason: str) -> None:
+    """A field that cannot be used is rejected by name."""
     parsed = changed(name, **changes)
 
     assert isinstance(parsed, Rejected), parsed
@@ -262,18 +280,21 @@ def test_unusable_field_is_rejected_by_name(name: str, changes: dict[str, Any], 
 
 
 @pytest.mark.parametrize("raw", [None, 1, "text", [], True])
-def test_element_that_is_no_object_is_rejected(raw: object) -> None:
+def test_non_object_is_rejected(raw: object) -> None:
+    """An element that is not an object is rejected."""
     assert isinstance(parse_event(raw), Rejected)
 
 
-def test_unknown_type_is_ignored_with_its_event() -> None:
+def test_unknown_type_is_ignored() -> None:
+    """An event of unknown type is ignored and keeps what was read."""
     parsed = one("unknown.cloud.json")
 
     assert isinstance(parsed, Ignored)
     assert (parsed.event.cause, parsed.event.run_id) == (None, "AutoML_5")
 
 
-def test_other_workspace_is_ignored_unless_any_is_accepted() -> None:
+def test_other_workspace_is_ignored() -> None:
+    """An event of another workspace is ignored, unless any workspace is accepted."""
     parsed = event("drift.cloud.json")
 
     assert isinstance(accept(parsed, {OTHER_WORKSPACE}), Ignored)
@@ -281,7 +302,8 @@ def test_other_workspace_is_ignored_unless_any_is_accepted() -> None:
     assert accept(parsed, set()) is parsed
 
 
-def test_upper_case_topic_is_the_same_workspace() -> None:
+def test_upper_case_topic() -> None:
+    """A topic in upper case is the same workspace."""
     assert event("run-completed.grid.batch.json").workspace == WORKSPACE
 
 
@@ -305,18 +327,21 @@ def test_upper_case_topic_is_the_same_workspace() -> None:
     ],
     ids=["empty", "cut", "number", "text", "null", "utf-16", "nan", "infinity", "deep-array", "deep-object", "huge"],
 )
-def test_body_that_can_hold_no_event_is_malformed(body: bytes) -> None:
+def test_malformed_body(body: bytes) -> None:
+    """A body that cannot hold an event is malformed."""
     with pytest.raises(MalformedBody):
         parse_body(body)
 
 
 def test_duplicate_keys_are_tolerated() -> None:
+    """A duplicate key in a JSON object is tolerated."""
     body = (DATA / "run-completed.cloud.json").read_text().replace('"id":', '"id": "first", "id":', 1)
 
     assert isinstance(parse_body(body.encode())[0], Event)
 
 
-def test_bad_element_leaves_the_others_of_its_batch() -> None:
+def test_bad_element_keeps_the_others() -> None:
+    """A bad element is rejected, and the others of its batch are read."""
     good = load("drift.cloud.json")
 
     first, second, third = parse_body(json.dumps([good, {"id": 1}, good]).encode())
@@ -335,9 +360,8 @@ def test_bad_element_leaves_the_others_of_its_batch() -> None:
         ({"RUNTAGS": None, "RunTags": {"a": "1"}, "runtags": {"b": "2"}}, {"a": "1"}),
     ],
 )
-def test_of_fields_that_differ_in_case_the_documented_spelling_counts_then_the_first_that_says_something(
-    spelled: dict[str, Any], counts: dict[str, str]
-) -> None:
+def test_documented_spelling_wins(spelled: dict[str, Any], counts: dict[str, str]) -> None:
+    """Of fields that differ in case the documented spelling counts, else the first with a value."""
     raw = load("run-completed.cloud.json")
     raw["data"] = {"runId": "r1"} | spelled
 
@@ -347,7 +371,8 @@ def test_of_fields_that_differ_in_case_the_documented_spelling_counts_then_the_f
     assert event.tags == counts
 
 
-def test_deeply_nested_tag_is_kept_as_some_text() -> None:
+def test_deeply_nested_tag() -> None:
+    """A deeply nested tag is kept as some text."""
     nested = "[" * 400 + "]" * 400
     body = json.dumps(load("run-completed.cloud.json")).replace('"runTags": {}', f'"runTags": {{"deep": {nested}}}')
 
@@ -367,13 +392,15 @@ EXAMPLES = [path.name for path in sorted(DATA.glob("*.json"))]
 
 
 @given(JSON)
-def test_any_json_parses_without_raising(raw: object) -> None:
+def test_any_json_parses(raw: object) -> None:
+    """Any JSON parses without an error."""
     assert isinstance(parse_event(raw), Event | Ignored | Rejected)
 
 
 @settings(max_examples=300)
 @given(st.sampled_from(EXAMPLES), st.data())
-def test_real_event_with_any_field_replaced_parses_without_raising(name: str, data: st.DataObject) -> None:
+def test_any_replaced_field_parses(name: str, data: st.DataObject) -> None:
+    """A real event with any field replaced parses without an error."""
     raw = example(name)
     places = [(raw, key) for key in raw] + [(raw["data"], key) for key in raw["data"]]
     target, key = data.draw(st.sampled_from(places))
@@ -476,6 +503,7 @@ def test_casing_of_names_does_not_matter(name: str, data: st.DataObject) -> None
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"[1]"])
 @given(noise=st.binary(max_size=200))
-def test_any_bytes_parse_or_are_malformed(body: bytes, noise: bytes) -> None:
+def test_any_bytes_parse(body: bytes, noise: bytes) -> None:
+    """Any bytes parse or are malformed."""
     with suppress(MalformedBody):
         assert isinstance(parse_body(body + noise), list)

@@ -49,7 +49,8 @@ events = st.builds(
 
 
 @given(events)
-def test_event_survives_the_ledgers_form(event: Event) -> None:
+def test_event_survives_serialization(event: Event) -> None:
+    """An event survives the form in which the ledger stores it."""
     loaded = load_event(json.loads(dump_event(event)))
 
     assert loaded == event
@@ -57,7 +58,8 @@ def test_event_survives_the_ledgers_form(event: Event) -> None:
     assert loaded.workspace.arm_id == event.workspace.arm_id
 
 
-def test_line_has_exactly_the_public_keys() -> None:
+def test_line_has_public_keys() -> None:
+    """The public line has exactly the documented keys."""
     event = parse_event(load("breach.cloud.completed.json"))
     assert isinstance(event, Event)
 
@@ -75,7 +77,8 @@ def test_line_has_exactly_the_public_keys() -> None:
     assert line["drift"]["start"] is None
 
 
-def test_what_is_absent_is_null() -> None:
+def test_absent_values_are_null() -> None:
+    """Absent values of the public line are null."""
     line = event_line(run_status("r1", "Running", Cause.RUN_PROGRESS))
 
     assert (line["model"], line["version"], line["tags"], line["drift"]) == (None, None, None, None)

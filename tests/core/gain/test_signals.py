@@ -37,16 +37,19 @@ def _evidence(draw: st.DrawFn) -> GainEvidence:
 
 
 @given(_evidence())
-def test_evidence_survives_the_way_through_signals(evidence: GainEvidence) -> None:
+def test_evidence_survives_signals(evidence: GainEvidence) -> None:
+    """Gain evidence survives the way through signals."""
     signals = signals_of_gain(evidence, _times(len(evidence.gains)), NOW, "gain")
     assert gain_of_facts(arrange(signals, History(), NOW)) == evidence
 
 
-def test_nothing_measured_is_nothing_known() -> None:
+def test_no_signals_no_evidence() -> None:
+    """Without signals there is no gain evidence."""
     assert gain_of_facts(arrange((), History(), NOW)) is None
 
 
-def test_error_that_nobody_knows_is_no_small_error() -> None:
+def test_unknown_error_stays_infinite() -> None:
+    """An unknown typical error stays infinite."""
     evidence = GainEvidence((), (), (), math.inf)
     found = gain_of_facts(arrange(signals_of_gain(evidence, [], NOW, "gain"), History(), NOW))
     assert found is not None
@@ -54,7 +57,8 @@ def test_error_that_nobody_knows_is_no_small_error() -> None:
 
 
 @pytest.mark.parametrize(("state", "left"), [(AttemptState.REGISTERED, 1), (AttemptState.REJECTED, 3)])
-def test_readings_of_an_earlier_model_do_not_count(state: AttemptState, left: int) -> None:
+def test_earlier_model_does_not_count(state: AttemptState, left: int) -> None:
+    """Readings of an earlier model do not count; a rejected candidate changes nothing."""
     evidence = GainEvidence((0.1, 0.2, 0.3), (0.01,) * 3, (9,) * 3, 0.01)
     history = History((Attempt("r-1", NOW - timedelta(days=2), state),))
     found = gain_of_facts(arrange(signals_of_gain(evidence, _times(3), NOW, "gain"), history, NOW))

@@ -55,7 +55,8 @@ def bounds(report: EvaluationResult, asked: dict[str, Any]) -> tuple[float, floa
 
 
 @pytest.mark.parametrize("classes", [2, 4])
-def test_f1_is_that_of_scikit_learn(classes: int) -> None:
+def test_f1_matches_scikit_learn(classes: int) -> None:
+    """F1 equals that of scikit-learn."""
     rows = classified(500, errors=(0.3, 0.2), classes=classes)
     report = compare(rows, gate(metric="f1"))
     how = {"average": "binary" if classes == 2 else "macro"}
@@ -63,7 +64,8 @@ def test_f1_is_that_of_scikit_learn(classes: int) -> None:
         assert value == pytest.approx(sklearn_metrics.f1_score(rows["label"], rows[name], **how), abs=1e-8)
 
 
-def test_f1_of_texts_and_of_classes_that_only_models_name_is_averaged_over_the_labels() -> None:
+def test_f1_averages_over_labels() -> None:
+    """Macro F1 is averaged over the labels only, not over classes that only models name."""
     rows = {
         "label": ["cat", "dog", "cat", "dog", "cow"] * 4,
         "champion": ["cat", "dog", "fox", "dog", "cat"] * 4,
@@ -76,7 +78,8 @@ def test_f1_of_texts_and_of_classes_that_only_models_name_is_averaged_over_the_l
         assert value == pytest.approx(expected, abs=1e-8)
 
 
-def test_errors_are_those_of_scikit_learn_and_less_of_them_is_better() -> None:
+def test_errors_match_scikit_learn() -> None:
+    """MAE and RMSE equal those of scikit-learn, and a smaller error is better."""
     rows = predicted(400, worse=0.5)
     mae, rmse = (compare(rows, gate(metric=metric)) for metric in ("mae", "rmse"))
     assert mae.champion == pytest.approx(sklearn_metrics.mean_absolute_error(rows["label"], rows["champion"]))
@@ -89,7 +92,8 @@ def test_errors_are_those_of_scikit_learn_and_less_of_them_is_better() -> None:
 
 
 @given(st.integers(0, 10**6), st.integers(4, 60))
-def test_areas_and_their_error_are_those_of_all_pairs(seed: int, count: int) -> None:
+def test_auc_matches_all_pairs(seed: int, count: int) -> None:
+    """AUC and its standard error equal those computed from all pairs."""
     rng = np.random.default_rng(seed)
     positive = np.arange(count) % 2 == 0
     scores = [rng.integers(0, 6, count).astype(float) for _ in range(2)]  # many ties
@@ -106,7 +110,8 @@ def test_areas_and_their_error_are_those_of_all_pairs(seed: int, count: int) -> 
     assert auc.standard_error() == pytest.approx(expected, abs=1e-12)
 
 
-def test_a_column_the_evaluation_wrote_is_averaged_over_its_rows() -> None:
+def test_custom_column_is_averaged() -> None:
+    """A column written by the evaluation is averaged over its rows."""
     rows = rows_for("cost")
     report = compare(rows, gate(metric="cost", worse="above"))
     assert (report.champion, report.challenger) == pytest.approx(
@@ -140,7 +145,8 @@ def naive(rows: dict[str, Any], value: Any, replicates: int = 2000) -> tuple[flo
         ("rmse", lambda label, answer: -np.sqrt(((label - answer) ** 2).mean())),
     ],
 )
-def test_the_quick_bootstrap_gives_the_bounds_of_the_naive_one(metric: str, value: Any) -> None:
+def test_bootstrap_matches_naive(metric: str, value: Any) -> None:
+    """The fast bootstrap gives the bounds of the naive one."""
     rows = rows_for(metric, rows=1500)
     lower, upper = bounds(compare(rows, gate(metric=metric)), {"metric": metric})
     expected = naive(rows, value)
@@ -148,7 +154,8 @@ def test_the_quick_bootstrap_gives_the_bounds_of_the_naive_one(metric: str, valu
     assert (lower, upper) == pytest.approx(expected, abs=slack)
 
 
-def test_f1_of_more_classes_than_cells_are_kept_for_is_resampled_by_groups() -> None:
+def test_f1_of_many_classes_uses_groups() -> None:
+    """F1 of very many classes is resampled by groups."""
     rows = classified(3000, classes=20, errors=(0.3, 0.3))
     rows["champion"] = np.where(rows["champion"] != rows["label"], (rows["day"] * 7) % 20, rows["champion"])
     f1 = paired_f1(rows["label"], rows["champion"], rows["challenger"])
@@ -158,7 +165,8 @@ def test_f1_of_more_classes_than_cells_are_kept_for_is_resampled_by_groups() -> 
 
 
 @pytest.mark.parametrize("metric", ["f1", "rmse", "mae"])
-def test_the_standard_error_by_expansion_is_the_bootstraps(metric: str) -> None:
+def test_expansion_matches_bootstrap(metric: str) -> None:
+    """The standard error by expansion equals that of the bootstrap."""
     rows = rows_for(metric, rows=2000)
     columns = rows["label"], rows["champion"], rows["challenger"]
     paired = paired_f1(*columns) if metric == "f1" else paired_errors(GateMetric(metric), *columns)
@@ -167,14 +175,16 @@ def test_the_standard_error_by_expansion_is_the_bootstraps(metric: str) -> None:
 
 
 @pytest.mark.parametrize("units", [12, 60])
-def test_bounds_of_a_normal_mean_are_students(units: int) -> None:
+def test_normal_bounds_match_student(units: int) -> None:
+    """The bounds of a normal mean equal those of Student."""
     deviation = 0.3  # of the bootstrap, which is that of the mean times the root of (units - 1) / units
     drawn = Replicates(stats.norm.ppf((np.arange(100_000) + 0.5) / 100_000) * deviation, units)
     reach = stats.t.ppf(0.95, units - 1) * deviation * math.sqrt(units / (units - 1))
     assert drawn.bounds(0.95) == pytest.approx((-reach, reach), rel=0.01)
 
 
-def test_bounds_hold_their_level_for_independent_rows_and_for_few_blocks() -> None:
+def test_bounds_keep_their_level() -> None:
+    """The bounds keep their level for independent rows and for few blocks."""
     rng = np.random.default_rng(12)
     for units, size in ((120, 1), (15, 20)):
         above = below = 0
@@ -190,7 +200,8 @@ def test_bounds_hold_their_level_for_independent_rows_and_for_few_blocks() -> No
         assert (above / 600, below / 600) == pytest.approx((0.05, 0.05), abs=slack), units
 
 
-def test_the_same_rows_give_the_same_report_and_other_rows_another() -> None:
+def test_report_is_deterministic() -> None:
+    """The same rows give the same report, and other rows another."""
     one, again, other = (compare(rows_for("f1", seed=seed), gate(metric="f1")) for seed in (0, 0, 1))
     assert one == again != other
 
@@ -199,7 +210,8 @@ def test_the_same_rows_give_the_same_report_and_other_rows_another() -> None:
 
 
 @pytest.mark.parametrize("metric", ["accuracy", "f1", "auc", "mae", "rmse"])
-def test_blocks_of_copies_are_worth_one_row_each(metric: str) -> None:
+def test_copies_count_as_one_row(metric: str) -> None:
+    """A block of copies is worth one row."""
     rows = rows_for(metric, rows=300)
     rows["day"] = np.arange(300)
     copies = {name: np.repeat(column, 16) for name, column in rows.items()}
@@ -212,14 +224,16 @@ def test_blocks_of_copies_are_worth_one_row_each(metric: str) -> None:
     assert blind_width == pytest.approx(width / 4, rel=0.2)
 
 
-def test_blocks_of_one_row_say_what_independent_rows_say() -> None:
+def test_one_row_blocks_match_rows() -> None:
+    """Blocks of one row give the bounds of independent rows."""
     rows = classified(2000)
     rows["row"] = np.arange(2000)
     alone = bounds(compare(rows, gate()), {})
     assert bounds(compare(rows, gate(block="row")), {"block": "row"}) == pytest.approx(alone, abs=0.003)
 
 
-def test_areas_by_blocks_of_one_row_have_delongs_error_when_one_class_is_rare() -> None:
+def test_one_row_blocks_match_delong() -> None:
+    """AUC by blocks of one row has the error of DeLong, also when one class is rare."""
     rng = np.random.default_rng(0)
     positive = np.arange(2000) % 20 == 0
     auc = checked_auc(positive, positive + rng.normal(size=2000), positive + rng.normal(size=2000))
@@ -227,6 +241,7 @@ def test_areas_by_blocks_of_one_row_have_delongs_error_when_one_class_is_rare() 
 
 
 def test_few_blocks_are_inconclusive() -> None:
+    """Too few blocks are inconclusive."""
     rows = classified(1000, errors=(0.4, 0.05))
     rows["day"] = np.arange(1000) // 200
     judged = judge_gate(gate(block="day"), compare(rows, gate(block="day")))
@@ -234,7 +249,8 @@ def test_few_blocks_are_inconclusive() -> None:
     assert "differ on 5 of 5 blocks of day, and 10 are needed" in judged.sentence
 
 
-def test_one_block_is_inconclusive_and_not_an_error() -> None:
+def test_one_block_is_inconclusive() -> None:
+    """One block is inconclusive and not an error."""
     rows = classified(1000, errors=(0.4, 0.05))
     rows["day"] = np.zeros(1000)
     report = compare(rows, gate(metric="f1", block="day"))
@@ -245,7 +261,8 @@ def test_one_block_is_inconclusive_and_not_an_error() -> None:
 
 
 @pytest.mark.parametrize("metric", BY_METRIC)
-def test_swapping_the_models_mirrors_the_bounds(metric: str) -> None:
+def test_swapping_models_mirrors_bounds(metric: str) -> None:
+    """Swapping the models mirrors the bounds."""
     asked, rows = BY_METRIC[metric], rows_for(metric)
     lower, upper = bounds(compare(rows, gate(**asked)), asked)
     slack = 1e-9 if metric in ("accuracy", "auc", "auc by day") else 0.05 * (upper - lower)
@@ -254,7 +271,8 @@ def test_swapping_the_models_mirrors_the_bounds(metric: str) -> None:
 
 @settings(max_examples=15)
 @given(st.sampled_from(sorted(BY_METRIC)), st.integers(0, 10**6))
-def test_the_order_of_rows_changes_the_hash_and_nothing_else_but_resamplings_noise(metric: str, seed: int) -> None:
+def test_row_order_changes_hash_only(metric: str, seed: int) -> None:
+    """The order of rows changes the hash, and the bounds only by the noise of resampling."""
     asked, rows = BY_METRIC[metric], rows_for(metric)
     order = np.random.default_rng(seed).permutation(len(rows["label"]))
     one, other = (compare(table, gate(**asked)) for table in (rows, {name: col[order] for name, col in rows.items()}))
@@ -269,7 +287,8 @@ def test_the_order_of_rows_changes_the_hash_and_nothing_else_but_resamplings_noi
 
 
 @pytest.mark.parametrize("metric", ["accuracy", "f1", "auc", "mae", "accuracy by day"])
-def test_the_slice_that_broke_is_the_worst_and_rejects(metric: str) -> None:
+def test_broken_slice_rejects(metric: str) -> None:
+    """A broken slice is the worst and rejects the challenger."""
     rows = rows_for(metric, rows=4000)
     rows["region"] = classified(4000)["region"]
     broken = rows["region"] == "sea"
@@ -285,7 +304,8 @@ def test_the_slice_that_broke_is_the_worst_and_rejects(metric: str) -> None:
     assert (judged.slices[0].name, judged.slices_judged) == ("region=sea", 5)
 
 
-def test_slices_of_an_equal_model_are_called_worse_at_most_at_the_stated_rate() -> None:
+def test_slice_false_alarms_are_bounded() -> None:
+    """Slices of an equal model are called worse at most at the stated rate."""
     asked = gate(slices={"columns": ["day"], "margin": 0.0, "min_rows": 50})
     alarms = 0
     for seed in range(300):
@@ -295,7 +315,8 @@ def test_slices_of_an_equal_model_are_called_worse_at_most_at_the_stated_rate() 
     assert alarms / 300 <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / 300)
 
 
-def test_a_slice_is_tested_as_students_test_would() -> None:
+def test_slice_test_matches_student() -> None:
+    """The test of a slice equals that of Student."""
     rows = {**predicted(600, worse=0.3), "region": classified(600)["region"]}
     asked = gate(metric="mae", slices={"columns": ["region"], "margin": 0.1})
     report = compare(rows, asked)
@@ -309,7 +330,8 @@ def test_a_slice_is_tested_as_students_test_would() -> None:
         assert item.p_value == pytest.approx(expected.pvalue, rel=0.01)
 
 
-def test_macro_f1_of_a_slice_is_over_the_classes_that_it_has() -> None:
+def test_slice_f1_uses_its_classes() -> None:
+    """Macro F1 of a slice is over the classes that it has."""
     rows = classified(900, classes=3, errors=(0.3, 0.1))
     rows["part"] = np.where(rows["label"] == 2, "third", "others")
     report = compare(rows, gate(metric="f1", slices={"columns": ["part"]}))
@@ -323,7 +345,8 @@ def test_macro_f1_of_a_slice_is_over_the_classes_that_it_has() -> None:
     assert found["part=others"] == pytest.approx(scores[1] - scores[0])
 
 
-def test_slices_too_small_or_without_both_classes_are_counted_as_unjudged() -> None:
+def test_small_slices_are_unjudged() -> None:
+    """Slices too small or without both classes count as unjudged."""
     rows = classified(600)
     rows["part"] = np.where(np.arange(600) < 20, "tiny", np.where(rows["label"] == 1, "positive", "mixed"))
     rows["part"][20:120] = "mixed"
@@ -332,7 +355,8 @@ def test_slices_too_small_or_without_both_classes_are_counted_as_unjudged() -> N
     assert (report.slices.judged, report.slices.unjudged) == (1, 2)
 
 
-def test_floors_are_computed_from_the_rows_or_taken_as_given() -> None:
+def test_floors_use_rows_or_figures() -> None:
+    """Floors are computed from the rows or taken from the given figures."""
     asked = gate(
         metric="f1",
         floors=[
@@ -351,7 +375,8 @@ def test_floors_are_computed_from_the_rows_or_taken_as_given() -> None:
 # --- tables -----------------------------------------------------------------------------------------------
 
 
-def test_without_the_champions_column_nothing_is_compared() -> None:
+def test_no_champion_no_comparison() -> None:
+    """Without the column of the champion nothing is compared."""
     rows = classified(300)
     del rows["champion"]
     report = compare(rows, gate(metric="f1", slices={"columns": ["region"]}))
@@ -359,13 +384,15 @@ def test_without_the_champions_column_nothing_is_compared() -> None:
     assert judge_gate(gate(metric="f1"), report).outcome is GateOutcome.PROMOTE
 
 
-def test_a_data_frame_and_a_dict_of_arrays_give_the_same_report() -> None:
+def test_data_frame_equals_dict() -> None:
+    """A data frame and a dict of arrays give the same report."""
     rows = classified(300)
     asked = gate(metric="f1", slices={"columns": ["region"]})
     assert compare(pd.DataFrame(rows), asked) == compare(rows, asked)
 
 
-def test_the_rows_hash_follows_their_content_and_not_what_models_answered() -> None:
+def test_data_hash_follows_the_data() -> None:
+    """The data hash follows the data and not the answers of the models."""
     rows = classified(300)
     other = {**rows, "challenger": 1 - rows["challenger"]}
     moved = {**rows, "day": rows["day"] + 1}
@@ -391,7 +418,8 @@ def test_the_rows_hash_follows_their_content_and_not_what_models_answered() -> N
         ({"label": [0, 1], "challenger": [0, 1], "champion": [1, 1]}, {"block": "day"}, "no column 'day'"),
     ],
 )
-def test_rows_that_cannot_be_compared_are_refused(rows: dict[str, Any], asked: dict[str, Any], wrong: str) -> None:
+def test_incomparable_rows_are_refused(rows: dict[str, Any], asked: dict[str, Any], wrong: str) -> None:
+    """Rows that cannot be compared are refused with the reason."""
     with pytest.raises(InvalidTable, match=wrong):
         compare(rows, gate(**asked))
 
@@ -405,7 +433,8 @@ def test_rows_that_cannot_be_compared_are_refused(rows: dict[str, Any], asked: d
         ("accuracy by day", Method.BLOCK_BOOTSTRAP),
     ],
 )
-def test_a_report_says_by_which_method(metric: str, method: Method) -> None:
+def test_report_names_its_method(metric: str, method: Method) -> None:
+    """The report names the method of its interval."""
     report = compare(rows_for(metric), gate(**BY_METRIC[metric]))
     assert report.interval is not None
     assert report.interval.method is method

@@ -61,7 +61,8 @@ FIGURES: dict[str, Any] = {
 }
 
 
-def test_counts_alone_are_a_report_with_and_without_a_champion() -> None:
+def test_counts_are_a_report() -> None:
+    """Counts alone are a report, with and without a champion."""
     assert parse_evaluation(json.dumps(COUNTS)) == evaluation_of_counts(672, "abc", PairedCounts(520, 500, 10, 30))
     alone = {key: COUNTS[key] for key in ("rows", "data_hash", "challenger_correct")}
     assert parse_evaluation(json.dumps(alone)) == EvaluationResult(672, "abc", 520 / 672)
@@ -86,7 +87,8 @@ def test_counts_alone_are_a_report_with_and_without_a_champion() -> None:
         {"only_challenger": None},
     ],
 )
-def test_counts_that_cannot_be_true_are_refused(change: dict[str, Any]) -> None:
+def test_impossible_counts_are_refused(change: dict[str, Any]) -> None:
+    """Counts that cannot be true are refused."""
     with pytest.raises(InvalidEvaluation, match="anew_evaluation"):
         parse_evaluation(json.dumps({**COUNTS, **change}))
 
@@ -107,14 +109,16 @@ def test_counts_that_cannot_be_true_are_refused(change: dict[str, Any]) -> None:
         {"slices": {**FIGURES["slices"], "worst": []}},
     ],
 )
-def test_figures_that_cannot_be_true_are_refused(change: dict[str, Any]) -> None:
+def test_impossible_figures_are_refused(change: dict[str, Any]) -> None:
+    """Figures that cannot be true are refused."""
     assert parse_evaluation(json.dumps(FIGURES)).challenger == 0.8
     with pytest.raises(InvalidEvaluation, match="anew_evaluation"):
         parse_evaluation(json.dumps({**FIGURES, **change}))
 
 
 @given(st.text() | st.just("NaN") | st.recursive(st.none() | st.integers() | st.text(), st.lists).map(json.dumps))
-def test_any_other_text_is_an_invalid_evaluation(text: str) -> None:
+def test_other_text_is_invalid(text: str) -> None:
+    """Text that is not an evaluation is an `InvalidEvaluation`, which is a permanent error."""
     with pytest.raises(InvalidEvaluation) as caught:
         parse_evaluation(text)
     assert isinstance(caught.value, PermanentError)
@@ -129,12 +133,14 @@ def test_any_other_text_is_an_invalid_evaluation(text: str) -> None:
         gate(metric="auc", block="day", floors=[{"metric": "accuracy", "at_least": 0.5}]),
     ],
 )
-def test_a_report_is_read_back_as_it_was_written(asked: Gate) -> None:
+def test_report_round_trip(asked: Gate) -> None:
+    """A report is read as it was written."""
     report = compare(classified(600), asked, figures={"latency_ms": 12.5})
     assert parse_evaluation(report_text(report)) == report
 
 
-def test_a_report_stays_short_however_many_slices_there_are() -> None:
+def test_report_stays_short() -> None:
+    """A report stays short, however many slices there are."""
     rows = classified(6000)
     rows["key"] = rows["day"]
     asked = gate(metric="f1", slices={"columns": ["key", "region"], "min_rows": 10})
@@ -144,7 +150,8 @@ def test_a_report_stays_short_however_many_slices_there_are() -> None:
     assert len(report_text(report)) < 1500
 
 
-def test_a_gate_travels_to_the_job_as_json() -> None:
+def test_gate_survives_json() -> None:
+    """A gate survives the JSON that is passed to the job."""
     asked = gate(metric="cost", worse="above", floors=[{"metric": "latency_ms", "at_most": 20}], block="day")
     assert parse_gate(asked.model_dump_json()) == asked
     with pytest.raises(InvalidPolicy, match="margin"):
@@ -152,12 +159,14 @@ def test_a_gate_travels_to_the_job_as_json() -> None:
 
 
 @pytest.mark.parametrize("change", [{"metric": "cost"}, {"metric": "mae", "worse": "below"}])
-def test_a_gate_knows_which_way_its_metric_gets_worse(change: dict[str, str]) -> None:
+def test_metric_direction_is_checked(change: dict[str, str]) -> None:
+    """A gate refuses a metric whose direction is missing or wrong."""
     with pytest.raises(ValueError, match="worse"):
         gate(**change)
 
 
-def test_interim_analyses_need_time_between_them() -> None:
+def test_interim_analyses_need_an_interval() -> None:
+    """Interim analyses without time between them are refused."""
     with pytest.raises(ValueError, match="more than 0s"):
         gate(inconclusive={"every": "0s"})
 
@@ -165,7 +174,8 @@ def test_interim_analyses_need_time_between_them() -> None:
 # --- averages only ----------------------------------------------------------------------------------------
 
 
-def test_accuracies_alone_are_judged_by_the_most_disagreement_they_allow() -> None:
+def test_accuracies_assume_most_disagreement() -> None:
+    """Accuracies without counts are judged by the most disagreement that they allow."""
     metrics = {"champion_accuracy": 0.8, "challenger_accuracy": 0.82, "rows": 5000.0}
     judged = judge_gate(gate(), evaluation_of_metrics(metrics, gate()))
     assert (judged.method, judged.difference) == ("largest-disagreement", pytest.approx(0.02))
@@ -175,7 +185,8 @@ def test_accuracies_alone_are_judged_by_the_most_disagreement_they_allow() -> No
     assert judged.lower < paired.lower
 
 
-def test_other_averages_are_inconclusive_without_a_standard_error() -> None:
+def test_averages_need_standard_error() -> None:
+    """Other averages are inconclusive without a standard error."""
     asked = gate(metric="rmse", floors=[{"metric": "latency_ms", "at_most": 20}])
     metrics = {"champion_rmse": 2.0, "challenger_rmse": 1.0, "rows": 5000.0, "latency_ms": 5.0}
     judged = judge_gate(asked, evaluation_of_metrics(metrics, asked))
@@ -187,7 +198,8 @@ def test_other_averages_are_inconclusive_without_a_standard_error() -> None:
     assert slow.outcome is GateOutcome.REJECT
 
 
-def test_averages_cannot_pass_a_gate_with_slices() -> None:
+def test_averages_cannot_satisfy_slices() -> None:
+    """Averages are inconclusive for a gate with slices."""
     asked = gate(slices={"columns": ["region"]})
     metrics = {"champion_accuracy": 0.5, "challenger_accuracy": 0.9, "rows": 5000.0}
     judged = judge_gate(asked, evaluation_of_metrics(metrics, asked))
@@ -205,18 +217,21 @@ def test_averages_cannot_pass_a_gate_with_slices() -> None:
         {"challenger_accuracy": float("nan"), "rows": 9.0},
     ],
 )
-def test_averages_that_are_missing_or_no_shares_are_refused(metrics: dict[str, float]) -> None:
+def test_invalid_averages_are_refused(metrics: dict[str, float]) -> None:
+    """Averages that are missing or not shares are refused."""
     with pytest.raises(InvalidEvaluation):
         evaluation_of_metrics(metrics, gate())
 
 
-def test_metrics_of_a_first_model_are_judged_by_the_policy_and_its_floors() -> None:
+def test_first_model_uses_policy_and_floors() -> None:
+    """Metrics of a first model are judged by the policy and its floors."""
     asked = gate(floors=[{"metric": "accuracy", "at_least": 0.9}])
     judged = judge_gate(asked, evaluation_of_metrics({"challenger_accuracy": 0.95, "rows": 100.0}, asked))
     assert (judged.outcome, judged.champion) == (GateOutcome.PROMOTE, None)
 
 
-def test_a_regressions_report_needs_no_counts() -> None:
+def test_regression_needs_no_counts() -> None:
+    """The report of a regression needs no counts."""
     report = compare(predicted(500), gate(metric="mae", margin=0.5))
     assert report.counts is None
     assert judge_gate(gate(metric="mae", margin=0.5), report).outcome is GateOutcome.PROMOTE

@@ -182,7 +182,8 @@ BAD: dict[str, str] = {
 
 
 @pytest.mark.parametrize("text", BAD.values(), ids=BAD)
-def test_a_bad_policy_is_refused_with_its_lines_and_soon(text: str) -> None:
+def test_bad_policy_is_refused_quickly(text: str) -> None:
+    """A bad policy is refused quickly, with the line of every problem."""
     assert problems(text)
     assert problems(text, MINIMAL.replace("model: elec2\nmonitors: [elec2-drift]\n", ""))
 
@@ -199,7 +200,8 @@ def test_a_bad_policy_is_refused_with_its_lines_and_soon(text: str) -> None:
     ],
     ids=["minimal", "rich", "rich in lines", "nested", "of windows", "of many models"],
 )
-def test_a_good_policy_is_none_of_that(text: str) -> None:
+def test_good_policies_have_no_problems(text: str) -> None:
+    """A good policy has no problems."""
     assert problems(text) == ()
 
 
@@ -214,14 +216,16 @@ def test_a_good_policy_is_none_of_that(text: str) -> None:
         (b"\x1f\x8b\x08\x00", "p.yaml:1: is not UTF-8 text"),
     ],
 )
-def test_a_binary_file_is_refused_with_its_line(tmp_path: Path, raw: bytes, expected: str) -> None:
+def test_binary_file_is_refused(tmp_path: Path, raw: bytes, expected: str) -> None:
+    """A binary file is refused with its line."""
     (tmp_path / "p.yaml").write_bytes(raw)
     with pytest.raises(InvalidPolicy) as caught:
         load_policies(tmp_path)
     assert caught.value.problems[0].startswith(f"{tmp_path}/{expected}")
 
 
-def test_a_byte_order_mark_in_front_is_no_mistake(tmp_path: Path) -> None:
+def test_leading_byte_order_mark(tmp_path: Path) -> None:
+    """A byte order mark at the start of the file is accepted."""
     (tmp_path / "jobs").mkdir()
     (tmp_path / "jobs" / "evaluate.yml").touch()
     (tmp_path / "p.yaml").write_bytes(b"\xef\xbb\xbf" + MINIMAL.encode())
@@ -273,12 +277,14 @@ _MUTANTS = st.builds(
 
 
 @given(_MUTANTS)
-def test_any_change_of_a_value_leaves_a_policy_or_worded_problems(text: str) -> None:
+def test_changed_value_is_handled(text: str) -> None:
+    """Any change of a value leaves a policy or clear problems."""
     problems(text)
 
 
 @given(_MUTANTS, st.sampled_from(_PLACES))
-def test_any_change_of_the_defaults_leaves_policies_or_worded_problems(defaults: str, place: tuple[Any, ...]) -> None:
+def test_changed_defaults_are_handled(defaults: str, place: tuple[Any, ...]) -> None:
+    """Any change of the defaults leaves policies or clear problems."""
     data = json.loads(defaults)
     base = {key: data[key] for key in data if key not in ("model", "monitors", "models")}
     own = {"models": RICH["models"], place[0]: RICH[place[0]]}
@@ -290,12 +296,14 @@ _INSERTED = st.text(alphabet=st.sampled_from(list("{}[]:,&*!|>'\"#-? \n\t01.eE~<
 
 
 @given(st.integers(0, len(_LINES)), st.integers(0, 3), st.lists(st.sampled_from(_LINES) | _INSERTED, max_size=3))
-def test_lines_lost_and_moved_leave_a_policy_or_worded_problems(at: int, lost: int, added: list[str]) -> None:
+def test_moved_lines_are_handled(at: int, lost: int, added: list[str]) -> None:
+    """Lost and moved lines leave a policy or clear problems."""
     problems("\n".join([*_LINES[:at], *added, *_LINES[at + lost :]]))
 
 
 @given(st.integers(0, len(MINIMAL)), st.integers(0, 12), _INSERTED)
-def test_characters_lost_and_typed_leave_a_policy_or_worded_problems(at: int, lost: int, typed: str) -> None:
+def test_typed_characters_are_handled(at: int, lost: int, typed: str) -> None:
+    """Lost and typed characters leave a policy or clear problems."""
     problems(MINIMAL[:at] + typed + MINIMAL[at + lost :])
 
 
@@ -324,16 +332,18 @@ _NAMES = [f"{document['kind']}-{index}" for index, document in enumerate(_RULES)
 
 
 @pytest.mark.parametrize("document", _RULES, ids=_NAMES)
-def test_no_signals_never_fire_a_rule_nor_its_opposite(document: dict[str, Any]) -> None:
+def test_no_signals_never_fire(document: dict[str, Any]) -> None:
+    """Without signals neither a rule nor its opposite fires, except on monitors that failed."""
     rule, opposite = rule_of(document), rule_of({"kind": "not", "rule": document})
     assert verdict(rule, []) is (Verdict.NO if document == _KNOWS_ALWAYS else Verdict.UNKNOWN)
     assert (verdict(opposite, []) is Verdict.YES) == (document == _KNOWS_ALWAYS)
 
 
 @given(st.sampled_from(_RULES), st.booleans(), _NOTHING)
-def test_metrics_that_are_no_numbers_never_retrain(
+def test_non_finite_metrics_never_retrain(
     document: dict[str, Any], opposite: bool, signals: tuple[Signal, ...]
 ) -> None:
+    """Metrics that are not finite never retrain."""
     if document == _KNOWS_ALWAYS:
         return
     when = {"kind": "not", "rule": document} if opposite else document
@@ -342,7 +352,8 @@ def test_metrics_that_are_no_numbers_never_retrain(
 
 
 @given(st.sampled_from(_RULES), _NOTHING)
-def test_metrics_that_are_no_numbers_never_block(document: dict[str, Any], signals: tuple[Signal, ...]) -> None:
+def test_non_finite_metrics_never_block(document: dict[str, Any], signals: tuple[Signal, ...]) -> None:
+    """Metrics that are not finite never block."""
     fires = Signal("log_loss", 1.0, "log_analytics", NOW)
     over = {"kind": "threshold", "metric": "log_loss", "above": 0.5}
     compiled = compile_policy(policy(when=over, block_when=document))

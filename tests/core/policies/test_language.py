@@ -155,7 +155,8 @@ def when(rule: str) -> str:
         ("{kind: not, rules: [1]}", "when.rule: is required"),
     ],
 )
-def test_a_rule_that_makes_no_sense_is_refused_with_its_line_path_and_reason(rule: str, expected: str) -> None:
+def test_invalid_rule_is_refused(rule: str, expected: str) -> None:
+    """A rule that makes no sense is refused with its line, path and reason."""
     assert any(problem.removeprefix("p.yaml:6: ").startswith(expected) for problem in problems(_WHEN + rule))
 
 
@@ -168,23 +169,27 @@ def test_a_rule_that_makes_no_sense_is_refused_with_its_line_path_and_reason(rul
         "{kind: performance_drop, metric: their_own, drop: 1}",
     ],
 )
-def test_a_direction_that_anew_cannot_know_has_to_be_said(rule: str) -> None:
+def test_unknown_metric_needs_direction(rule: str) -> None:
+    """A metric unknown to anew needs a direction."""
     said = when(rule)
     assert said.startswith("when: which way 'their_own' gets worse is not known: use 'above' or 'below'; known: ")
 
 
 @pytest.mark.parametrize("spelling", ["psi", "PSI", "PopulationStabilityIndex", "population_stability_index"])
-def test_one_metric_has_one_direction_in_all_its_spellings(spelling: str) -> None:
+def test_metric_spellings_share_direction(spelling: str) -> None:
+    """A metric has one direction in all its spellings."""
     assert policies(_WHEN + f"{{kind: threshold, metric: {spelling}, worse_than: 0.2}}")
     assert "gets worse as it rises" in when(f"{{kind: threshold, metric: {spelling}, below: 0.2}}")
 
 
-def test_equal_to_the_limit_is_a_good_enough_side_to_clear_at() -> None:
+def test_clears_at_may_equal_limit() -> None:
+    """`clears_at` may equal the limit."""
     assert policies(_WHEN + "{kind: threshold, metric: psi, above: 0.2, clears_at: 0.2}")
 
 
 @pytest.mark.parametrize("document", [*EVERY_SPECIMEN, *COMPOSED.values()], ids=lambda each: str(each["kind"]))
-def test_every_rule_survives_yaml_and_its_own_json(document: dict[str, Any]) -> None:
+def test_rule_survives_yaml_and_json(document: dict[str, Any]) -> None:
+    """Every rule survives YAML and its own JSON."""
     [policy] = policies(_HEAD + f"when: {json.dumps(document)}\nblock_when: {json.dumps(document)}\n")
     assert policy.when == policy.block_when == rule_of(document)
     assert Policy.model_validate_json(policy.model_dump_json(by_alias=True), strict=True) == policy
@@ -197,7 +202,8 @@ def test_every_rule_survives_yaml_and_its_own_json(document: dict[str, Any]) -> 
         ({"kind": "not", "rule": {"kind": "monitor_breach"}}, set[str]()),
     ],
 )
-def test_the_metrics_a_rule_asks_for_are_known_in_one_spelling(document: dict[str, Any], expected: set[str]) -> None:
+def test_metrics_of_a_rule(document: dict[str, Any], expected: set[str]) -> None:
+    """The metrics that a rule needs are known in one spelling."""
     assert needs_of(rule_of(document)).metrics == {canonical_metric(name) for name in expected}
 
 
@@ -255,7 +261,8 @@ def freeze(begin: str, end: str) -> str:
         ("budget: {unit: EUR, limit: .nan, window: 30d, per_retraining: 1}", "budget.limit: must be a finite number"),
     ],
 )
-def test_a_limit_that_makes_no_sense_is_refused_with_its_line_path_and_reason(keys: str, expected: str) -> None:
+def test_invalid_limit_is_refused(keys: str, expected: str) -> None:
+    """A limit that makes no sense is refused with its line, path and reason."""
     said = problems(_LIMITS + keys)
     assert any(problem.startswith(f"p.yaml:8: limits.{expected}") for problem in said), said
 
@@ -284,12 +291,14 @@ def test_a_limit_that_makes_no_sense_is_refused_with_its_line_path_and_reason(ke
         ),
     ],
 )
-def test_evidence_that_makes_no_sense_is_refused_with_its_line_path_and_reason(keys: str, expected: str) -> None:
+def test_invalid_evidence_is_refused(keys: str, expected: str) -> None:
+    """Evidence that makes no sense is refused with its line, path and reason."""
     said = problems(_EVIDENCE + keys)
     assert any(problem.startswith(f"p.yaml:8: evidence.{expected}") for problem in said), said
 
 
-def test_whole_days_are_frozen_when_no_times_are_given() -> None:
+def test_freeze_without_times() -> None:
+    """A weekly freeze without times covers whole days."""
     [policy] = policies(_LIMITS + "freeze: [{kind: weekly, days: [sat], timezone: UTC, reason: x}]")
     [frozen] = policy.limits.freeze
     assert isinstance(frozen, FreezeWeekly)

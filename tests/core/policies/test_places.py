@@ -67,12 +67,14 @@ def everything(value: Placed, path: Path = ()) -> list[tuple[Path, Placed]]:
         ("a: 1", "{}", {"a": 1}),
     ],
 )
-def test_mappings_merge_key_by_key_and_all_else_replaces(base: str, over: str, expected: Any) -> None:
+def test_mappings_merge_by_key(base: str, over: str, expected: Any) -> None:
+    """Mappings merge key by key, and all else is replaced."""
     assert laid(base, over).plain() == expected
 
 
 @given(_MAPPINGS)
-def test_a_layer_over_or_under_nothing_is_itself(data: dict[str, Any]) -> None:
+def test_empty_layer_changes_nothing(data: dict[str, Any]) -> None:
+    """A layer over or under an empty one, or over itself, stays the same."""
     nothing, some = made({}, "none"), made(data, "some")
     assert overlay(nothing, some).plain() == overlay(some, nothing).plain() == data
     assert overlay(some, some).plain() == data
@@ -130,7 +132,8 @@ def test_absent_part_is_none(part: str | int) -> None:
     assert (placed("[1, 2]").get(part) is None) == (part != 0)
 
 
-def test_large_layers_take_no_square_of_time() -> None:
+def test_large_layers_merge_quickly() -> None:
+    """Merging large layers does not take quadratic time."""
     base = placed("a: {" + ", ".join(f"k{number}: [1]" for number in range(9000)) + "}", "default.yaml")
     over = placed("a: {" + ", ".join(f"k{number}: [2]" for number in range(9000)) + "}")
     result = overlay(base, over)
@@ -150,11 +153,13 @@ def test_large_layers_take_no_square_of_time() -> None:
         (("a\nb",), "p:7: a b: odd"),
     ],
 )
-def test_problem_is_written_as_people_write_it(path: Path, expected: str) -> None:
+def test_problem_shows_its_path(path: Path, expected: str) -> None:
+    """A problem shows its file, line and path."""
     assert str(Problem(Place("p", 7, path), "odd")) == expected
 
 
-def test_problems_come_file_by_file_in_line_order_and_once() -> None:
+def test_problems_are_sorted_and_unique() -> None:
+    """Problems are sorted by file and line, each once."""
     first, second = (Problem(Place("a.yaml", line, (key,)), "is odd") for line, key in ((2, "x"), (10, "y")))
     other = Problem(Place("b.yaml", 1), "is odd")
     assert in_order([other, second, first, second]) == (

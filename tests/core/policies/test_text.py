@@ -27,7 +27,8 @@ def changed(old: str, new: str) -> str:
     return MINIMAL.replace(old, new)
 
 
-def test_minimal_policy_gets_the_documented_defaults() -> None:
+def test_minimal_policy_gets_defaults() -> None:
+    """A minimal policy gets the documented defaults."""
     policy = sample()
     assert policy.limits.cooldown == timedelta(hours=1)
     assert policy.evidence.max_age == timedelta(days=30)
@@ -109,11 +110,13 @@ def test_minimal_policy_gets_the_documented_defaults() -> None:
         ),
     ],
 )
-def test_a_mistake_is_named_with_line_path_offender_and_what_is_allowed(old: str, new: str, expected: str) -> None:
+def test_mistake_is_named_with_line(old: str, new: str, expected: str) -> None:
+    """A mistake is named with its line and path, the wrong value and what is allowed."""
     assert expected in problems(changed(old, new))
 
 
-def test_all_mistakes_of_a_file_are_found_at_once_in_line_order() -> None:
+def test_all_mistakes_at_once() -> None:
+    """All mistakes of a file are found at once, in line order."""
     text = MINIMAL.replace("anew/v1", "anew/v9").replace("above: 0.3", "above: .inf").replace("cooldown", "cool")
     assert [problem.split(": ")[0] for problem in problems(text)] == ["p.yaml:1", "p.yaml:7", "p.yaml:9"]
 
@@ -159,12 +162,14 @@ def test_unknown_key_below_own_keys(old: str, new: str, expected: str) -> None:
     assert expected in problems(changed(old, new))
 
 
-def test_rules_nested_in_rules_keep_their_path() -> None:
+def test_nested_rules_keep_their_path() -> None:
+    """A mistake in a nested rule keeps its path."""
     text = changed("{kind: threshold, metric: accuracy, below: 0.76}", "{kind: not, rule: {kind: any, rules: [7]}}")
     assert problems(text) == ("p.yaml:8: when.rules[1].rule.rules[0]: must be a mapping, not 7",)
 
 
-def test_keys_named_like_a_rule_kind_keep_their_path() -> None:
+def test_key_named_like_rule_kind() -> None:
+    """A key with the name of a rule kind keeps its path."""
     text = changed("  kind: all\n", "  kind: all\n  all: [1]\n")
     assert problems(text) == ("p.yaml:6: when.all: 'all' is not known; allowed: kind, rules",)
 
@@ -190,7 +195,8 @@ def test_keys_named_like_a_rule_kind_keep_their_path() -> None:
         ("x" * 1_000_001, "longer than"),
     ],
 )
-def test_text_that_cannot_be_a_policy_is_refused_cleanly(text: str, expected: str) -> None:
+def test_other_text_is_refused(text: str, expected: str) -> None:
+    """Text that cannot be a policy is refused with the reason."""
     assert any(expected in problem for problem in problems(text))
 
 
@@ -207,16 +213,19 @@ def _worded_or_parsed(text: str) -> bool:
 
 
 @given(st.one_of(st.text(), _WORDS, _LINES.map("\n".join), st.tuples(st.just(MINIMAL), _WORDS).map("".join)))
-def test_any_text_is_a_policy_or_a_list_of_worded_problems(text: str) -> None:
+def test_any_text_is_handled(text: str) -> None:
+    """Any text is a policy or a list of clear problems."""
     assert _worded_or_parsed(text)
 
 
 @given(st.integers(0, len(MINIMAL)), st.integers(0, 40), _WORDS)
-def test_any_damage_to_a_policy_is_survived(start: int, length: int, inserted: str) -> None:
+def test_any_damage_is_handled(start: int, length: int, inserted: str) -> None:
+    """A damaged policy is still a policy or a list of clear problems."""
     assert _worded_or_parsed(MINIMAL[:start] + inserted + MINIMAL[start + length :])
 
 
-def test_parameters_keep_the_type_they_were_written_in() -> None:
+def test_parameters_keep_their_type() -> None:
+    """Parameters keep the type in which they were written."""
     policy = sample(changed("pipeline: elec2-retrain", "pipeline: p, parameters: {a: 1, b: 1.5, c: true, d: '1'}"))
     assert isinstance(policy.retrain.launcher, DataFactoryLauncher)
     assert [(type(v), v) for v in policy.retrain.launcher.parameters.values()] == [
@@ -231,20 +240,23 @@ def test_parameters_keep_the_type_they_were_written_in() -> None:
     ("text", "seconds"),
     [("90s", 90), ("30m", 1800), ("24h", 86400), ("7d", 604800), ("2w", 1209600), ("PT1H", 3600), ("P1DT12H", 129600)],
 )
-def test_durations_are_read_in_both_forms(text: str, seconds: int) -> None:
+def test_durations_have_two_forms(text: str, seconds: int) -> None:
+    """Durations are read in both forms, such as `90s` and `PT1H`."""
     assert parse_duration(text) == timedelta(seconds=seconds)
 
 
 @pytest.mark.parametrize(
     "text", ["", "P", "PT", "1", "1 h", "-1h", "P1M", "P1Y", "1.5h", "99999999w", "P3651D", 60, 1.5]
 )
-def test_what_is_not_a_duration_is_refused(text: object) -> None:
+def test_invalid_duration_is_refused(text: object) -> None:
+    """A value that is not a duration is refused."""
     with pytest.raises(ValueError, match="must be a duration"):
         parse_duration(text)
 
 
 @given(st.timedeltas(timedelta(0), timedelta(days=3650)))
-def test_a_policy_survives_its_own_json(cooldown: timedelta) -> None:
+def test_policy_survives_json(cooldown: timedelta) -> None:
+    """A policy survives its own JSON."""
     policy = sample()
     varied = policy.model_copy(update={"limits": policy.limits.model_copy(update={"cooldown": cooldown})})
     assert Policy.model_validate_json(varied.model_dump_json(by_alias=True)) == varied

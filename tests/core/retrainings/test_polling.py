@@ -13,6 +13,7 @@ FAR = SINCE + timedelta(days=30)
 
 @given(st.timedeltas(timedelta(0), timedelta(days=3)), st.text(max_size=12))
 def test_next_poll_is_near(age: timedelta, name: str) -> None:
+    """The wait for the next poll stays within its bounds and is short for a recent retraining."""
     now = SINCE + age
 
     wait = next_poll(name, SINCE, FAR, now) - now
@@ -22,7 +23,8 @@ def test_next_poll_is_near(age: timedelta, name: str) -> None:
 
 
 @given(st.timedeltas(timedelta(0), timedelta(days=3)))
-def test_next_poll_is_before_the_deadline(age: timedelta) -> None:
+def test_poll_respects_deadline(age: timedelta) -> None:
+    """The next poll is not after the deadline while the deadline is ahead."""
     deadline = SINCE + timedelta(days=1)
     now = SINCE + age
 

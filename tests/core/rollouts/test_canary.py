@@ -63,39 +63,46 @@ counts = st.integers(0, 3000).flatmap(lambda requests: st.tuples(st.just(request
 # --- errors -----------------------------------------------------------------------------------------------
 
 
-def test_model_that_crashes_on_a_tenth_of_inputs_fails_within_a_hundred_requests() -> None:
+def test_partial_crash_fails_early() -> None:
+    """A model that crashes on a tenth of its inputs fails within a hundred requests."""
     assert judge(RequestStats(60, 6), RequestStats(300, 1)) is StageOutcome.FAIL
 
 
-def test_model_that_always_crashes_fails_at_once() -> None:
+def test_constant_crash_fails_at_once() -> None:
+    """A model that always crashes fails at once."""
     assert judge(RequestStats(5, 5), RequestStats(25, 0)) is StageOutcome.FAIL
 
 
-def test_equal_models_pass_once_there_are_enough_requests() -> None:
+def test_equal_models_pass() -> None:
+    """Equal models pass once there are enough requests."""
     assert judge(RequestStats(1000, 2), RequestStats(5000, 10)) is StageOutcome.PASS
     assert judge(RequestStats(100, 0), RequestStats(500, 1)) is StageOutcome.HOLD
 
 
-def test_failure_is_called_before_the_least_requests_and_a_pass_is_not() -> None:
+def test_failure_needs_no_minimum() -> None:
+    """A stage may fail before it has `min_requests`, but not pass."""
     assert judge(RequestStats(60, 6), RequestStats(300, 1), least=1000) is StageOutcome.FAIL
     assert judge(RequestStats(999, 0), RequestStats(5000, 1), least=1000) is StageOutcome.HOLD
     assert judge(RequestStats(1000, 0), RequestStats(5000, 1), least=1000) is StageOutcome.PASS
 
 
 @pytest.mark.parametrize("old", [None, RequestStats()])
-def test_without_an_old_deployment_errors_are_held_against_the_limit_alone(old: RequestStats | None) -> None:
+def test_errors_without_old_deployment(old: RequestStats | None) -> None:
+    """Without an old deployment errors are judged by the limit alone."""
     assert judge(RequestStats(300, 0), old) is StageOutcome.PASS
     assert judge(RequestStats(200, 0), old) is StageOutcome.HOLD
     assert judge(RequestStats(300, 20), old) is StageOutcome.FAIL
 
 
-def test_nothing_answered_yet_holds() -> None:
+def test_no_answers_hold() -> None:
+    """A stage without answers holds."""
     assert judge(RequestStats(), RequestStats(500, 1), DEFAULT, least=0) is StageOutcome.HOLD
     assert judge(RequestStats(), None, DEFAULT, least=0) is StageOutcome.HOLD
 
 
 @given(counts, counts, st.integers(0, 100))
-def test_one_more_error_never_makes_a_stage_look_better(new: tuple[int, int], old: tuple[int, int], looks: int) -> None:
+def test_error_never_improves_a_stage(new: tuple[int, int], old: tuple[int, int], looks: int) -> None:
+    """One more error never makes the outcome of a stage better."""
     assume(new[1] < new[0])
     before = judge(RequestStats(*new), RequestStats(*old), looks=looks)
 
@@ -105,17 +112,15 @@ def test_one_more_error_never_makes_a_stage_look_better(new: tuple[int, int], ol
 
 
 @given(counts, counts, st.integers(0, 100))
-def test_later_look_never_fails_what_an_earlier_one_would_not(
-    new: tuple[int, int], old: tuple[int, int], looks: int
-) -> None:
+def test_later_look_is_stricter(new: tuple[int, int], old: tuple[int, int], looks: int) -> None:
+    """A later look never fails what an earlier look at the same counts would not fail."""
     if judge(RequestStats(*new), RequestStats(*old), looks=looks + 1) is StageOutcome.FAIL:
         assert judge(RequestStats(*new), RequestStats(*old), looks=looks) is StageOutcome.FAIL
 
 
 @given(counts, counts, st.sampled_from([0.05, 1e-3]))
-def test_bounds_lie_around_the_difference_and_mirror_it(
-    new: tuple[int, int], old: tuple[int, int], alpha: float
-) -> None:
+def test_error_bounds_contain_difference(new: tuple[int, int], old: tuple[int, int], alpha: float) -> None:
+    """The bounds contain the difference and are mirrored when the deployments are swapped."""
     assume(new[0] and old[0])
     lower, upper = error_increase(RequestStats(*new), RequestStats(*old), alpha)
 
@@ -152,7 +157,8 @@ def first_failures(rate: float, old_rate: float, split: tuple[int, int], limit: 
 
 
 @given(counts, counts, st.integers(0, 100))
-def test_simulated_bound_is_the_one_in_use(new: tuple[int, int], old: tuple[int, int], looks: int) -> None:
+def test_simulation_uses_the_same_bound(new: tuple[int, int], old: tuple[int, int], looks: int) -> None:
+    """The bound used in the simulations is the one of the analysis."""
     assume(new[0] and old[0])
     alpha = 0.05 / (2 * (looks + 1) * (looks + 2))
     arrays = [(np.array([each[0]]), np.array([each[1]])) for each in (new, old)]
@@ -169,9 +175,8 @@ def test_simulated_bound_is_the_one_in_use(new: tuple[int, int], old: tuple[int,
 
 @pytest.mark.parametrize("errors", [0.0005, 0.002, 0.02, 0.1])
 @pytest.mark.parametrize("split", [(5, 25), (20, 100), (50, 950)])
-def test_equal_model_is_hardly_ever_sent_back_in_five_stages_of_sixty_looks(
-    errors: float, split: tuple[int, int]
-) -> None:
+def test_equal_model_rarely_fails(errors: float, split: tuple[int, int]) -> None:
+    """An equal model rarely fails in five stages of sixty looks."""
     rollouts = 200
 
     failed = first_failures(errors, errors, split, 0.01, rollouts * STAGES) < POLLS
@@ -180,13 +185,15 @@ def test_equal_model_is_hardly_ever_sent_back_in_five_stages_of_sixty_looks(
 
 
 @pytest.mark.parametrize("split", [(5, 25), (20, 100)])
-def test_stage_of_a_model_just_at_the_limit_fails_no_oftener_than_confidence_allows(split: tuple[int, int]) -> None:
+def test_stage_at_limit_rarely_fails(split: tuple[int, int]) -> None:
+    """A stage of a model exactly at the limit fails at most as often as its confidence allows."""
     assert (first_failures(0.012, 0.002, split, 0.01, 500) < POLLS).mean() <= 0.05
     assert (first_failures(0.02, 0.02, split, 0.0, 500) < POLLS).mean() <= 0.05
 
 
 @pytest.mark.parametrize(("split", "most"), [((5, 25), 80), ((20, 100), 60)])
-def test_crash_on_a_tenth_of_inputs_is_caught_within_tens_of_requests(split: tuple[int, int], most: int) -> None:
+def test_partial_crash_is_caught_quickly(split: tuple[int, int], most: int) -> None:
+    """A crash on a tenth of inputs is caught within tens of requests."""
     first = first_failures(0.102, 0.002, split, 0.01, 500)
 
     assert np.median((first + 1) * split[0]) <= most
@@ -200,26 +207,31 @@ def lognormal(median: float, count: int, seed: int) -> NDArray[np.float64]:
     return np.round(np.random.default_rng(seed).lognormal(np.log(median), 0.42, count))
 
 
-def test_equally_fast_model_passes() -> None:
+def test_equal_latency_passes() -> None:
+    """A model that is equally fast passes."""
     assert judge(timed(lognormal(40, 500, 1)), timed(lognormal(40, 2500, 2)), LATENCY) is StageOutcome.PASS
 
 
-def test_model_of_twice_the_latency_fails() -> None:
+def test_double_latency_fails() -> None:
+    """A model with twice the latency fails."""
     assert judge(timed(lognormal(80, 300, 1)), timed(lognormal(40, 1500, 2)), LATENCY) is StageOutcome.FAIL
 
 
-def test_too_few_answers_hold() -> None:
+def test_few_latencies_hold() -> None:
+    """Too few answers hold."""
     assert judge(timed(lognormal(40, 40, 1)), timed(lognormal(40, 200, 2)), LATENCY, least=0) is StageOutcome.HOLD
 
 
-def test_latency_is_compared_with_nothing_without_an_old_deployment() -> None:
+def test_latency_without_old_deployment() -> None:
+    """Without an old deployment any latency passes, and the verdict says so."""
     verdict = judge_stage(LATENCY, 100, timed(lognormal(9000, 500, 1)), None, 0)
 
     assert check(verdict, "latency") is Verdict.YES
     assert "nothing to compare with" in str(tree_lines(verdict.node))
 
 
-def test_a_millisecond_more_is_no_slow_down() -> None:
+def test_one_millisecond_is_no_slowdown() -> None:
+    """A latency one millisecond higher is not a slowdown."""
     assert judge(timed([1] * 3000), timed([0] * 3000), LATENCY) is StageOutcome.PASS
 
 
@@ -227,7 +239,8 @@ def test_a_millisecond_more_is_no_slow_down() -> None:
     st.lists(st.integers(0, 5000), min_size=1, max_size=200), st.lists(st.integers(0, 5000), min_size=1, max_size=200)
 )
 @settings(max_examples=50)
-def test_latency_bounds_lie_around_the_ratio(new: list[int], old: list[int]) -> None:
+def test_latency_bounds_contain_ratio(new: list[int], old: list[int]) -> None:
+    """The bounds of latency contain the ratio of the percentiles."""
     lower, upper = latency_ratio(timed(new), timed(old), 0.05)
     p95, old_p95 = (latency_bound(latency_index(sorted(each)[-(-19 * len(each) // 20) - 1])) for each in (new, old))
 
@@ -236,7 +249,8 @@ def test_latency_bounds_lie_around_the_ratio(new: list[int], old: list[int]) -> 
 
 
 @pytest.mark.parametrize("split", [(5, 25), (20, 100)])
-def test_equally_fast_model_is_hardly_ever_sent_back_even_when_nothing_more_is_allowed(split: tuple[int, int]) -> None:
+def test_equal_latency_rarely_fails(split: tuple[int, int]) -> None:
+    """An equally fast model rarely fails, even when no increase is allowed."""
     strict, stages, failed = Analysis(max_error_increase=1.0, max_latency_increase=0.0), 60, 0
     for seed in range(stages):
         drawn = [lognormal(40, share * POLLS, 2 * seed + side) for side, share in enumerate(split)]
@@ -256,15 +270,18 @@ def normal(mean: float, count: int, seed: int) -> NDArray[np.float64]:
     return np.random.default_rng(seed).normal(mean, 0.15, count)
 
 
-def test_same_distribution_of_scores_passes() -> None:
+def test_same_scores_pass() -> None:
+    """Scores of the same distribution pass."""
     assert judge(scored(normal(0.5, 1000, 1)), scored(normal(0.5, 5000, 2)), SCORES) is StageOutcome.PASS
 
 
 def test_shifted_scores_fail() -> None:
+    """Shifted scores fail."""
     assert judge(scored(normal(0.8, 300, 1)), scored(normal(0.5, 1500, 2)), SCORES) is StageOutcome.FAIL
 
 
-def test_classes_in_other_shares_fail_and_in_the_same_pass() -> None:
+def test_class_shares_are_compared() -> None:
+    """Other shares of the classes fail, and the same shares pass."""
     new, old = [1.0] * 97 + [0.0] * 3, [1.0] * 60 + [0.0] * 40
 
     assert judge(scored(new * 10), scored(old * 10), SCORES) is StageOutcome.FAIL
@@ -279,11 +296,13 @@ def test_classes_in_other_shares_fail_and_in_the_same_pass() -> None:
         (scored(normal(0.5, 500, 1)), RequestStats(500)),
     ],
 )
-def test_scores_that_are_too_few_or_not_logged_hold(new: RequestStats, old: RequestStats) -> None:
+def test_few_or_missing_scores_hold(new: RequestStats, old: RequestStats) -> None:
+    """Scores that are too few or not logged hold."""
     assert judge(new, old, SCORES, least=0) is StageOutcome.HOLD
 
 
-def test_scores_are_compared_with_nothing_without_an_old_deployment() -> None:
+def test_scores_without_old_deployment() -> None:
+    """Without an old deployment any scores pass."""
     assert judge(scored(normal(0.5, 500, 1)), None, SCORES) is StageOutcome.PASS
 
 
@@ -292,7 +311,8 @@ scores_of = st.lists(st.floats(-50, 50), min_size=50, max_size=300)
 
 @given(scores_of, scores_of)
 @settings(max_examples=50)
-def test_bounds_of_a_shift_lie_around_the_distance_whichever_is_new(new: list[float], old: list[float]) -> None:
+def test_shift_bounds_contain_distance(new: list[float], old: list[float]) -> None:
+    """The bounds of a score shift contain its distance, which is symmetric."""
     shift = score_shift(scored(new).scores, scored(old).scores, 0.05)
     turned = score_shift(scored(old).scores, scored(new).scores, 0.05)
 
@@ -300,7 +320,8 @@ def test_bounds_of_a_shift_lie_around_the_distance_whichever_is_new(new: list[fl
     assert turned.distance == pytest.approx(shift.distance)
 
 
-def test_true_distance_is_within_the_bounds_as_often_as_they_say() -> None:
+def test_shift_bounds_keep_their_level() -> None:
+    """The true distance is within the bounds as often as they state."""
     chance, alpha, wrong = np.random.default_rng(3), 0.05, np.zeros(2)
     shares = np.array([[0.1, 0.2, 0.4, 0.2, 0.1], [0.2, 0.3, 0.3, 0.1, 0.1]])
     truth = jensen_shannon_distance(shares[0], shares[1])
@@ -318,7 +339,8 @@ def test_true_distance_is_within_the_bounds_as_often_as_they_say() -> None:
 # --- what is kept and shown -------------------------------------------------------------------------------
 
 
-def test_verdict_can_be_kept_and_read_back() -> None:
+def test_verdict_survives_json() -> None:
+    """A verdict survives strict JSON."""
     everything = Analysis(max_score_shift=0.1)
     for new, old in ((RequestStats(), None), (timed([5] * 20, errors=3), timed([5] * 3)), (scored([0.5] * 60),) * 2):
         node = judge_stage(everything, 100, new, old, 3).node
@@ -326,7 +348,8 @@ def test_verdict_can_be_kept_and_read_back() -> None:
         assert from_json(json.loads(json.dumps(to_json(node), allow_nan=False))) == node
 
 
-def test_sentence_names_the_figures_and_what_is_allowed() -> None:
+def test_sentence_names_figures() -> None:
+    """The sentence names the figures and what is allowed."""
     verdict = judge_stage(ERRORS_ONLY, 100, RequestStats(400, 30), RequestStats(2000, 4), 0)
 
     assert verdict.node.sentence.startswith(
@@ -335,7 +358,8 @@ def test_sentence_names_the_figures_and_what_is_allowed() -> None:
     assert verdict.node.sentence.endswith("+1 % is allowed")
 
 
-def test_stage_that_holds_says_what_it_waits_for() -> None:
+def test_hold_says_what_it_awaits() -> None:
+    """A stage that holds says what it waits for."""
     verdict = judge_stage(ERRORS_ONLY, 100, RequestStats(50, 0), RequestStats(250, 0), 0)
 
     assert verdict.node.sentence.startswith("inconclusive: requests: 50 answered, 100 are needed; errors: 0 of 50")

@@ -8,7 +8,8 @@ from anew.core.rollouts.histograms import GROWTH, latency_bound, latency_index, 
 
 
 @given(st.integers(0, 10_000_000))
-def test_latency_lies_below_its_bound_by_five_percent_at_most(milliseconds: int) -> None:
+def test_latency_bound_is_tight(milliseconds: int) -> None:
+    """A latency is not above its bound, and the bound is at most 5 % higher."""
     bound = latency_bound(latency_index(milliseconds))
 
     assert bound >= milliseconds * (1 - 1e-9)
@@ -16,14 +17,16 @@ def test_latency_lies_below_its_bound_by_five_percent_at_most(milliseconds: int)
 
 
 @given(st.integers(0, 18))
-def test_few_milliseconds_have_buckets_of_their_own(milliseconds: int) -> None:
+def test_small_latencies_have_own_buckets(milliseconds: int) -> None:
+    """Each millisecond up to 19 has a bucket of its own, except that 0 and 1 share one."""
     shared = latency_index(milliseconds) == latency_index(milliseconds + 1)
 
     assert shared == (milliseconds == 0)
 
 
 @given(st.floats(-1e6, 1e6), st.floats(-1e6, 1e6))
-def test_score_buckets_rise_with_the_scores(one: float, other: float) -> None:
+def test_score_buckets_are_monotonic(one: float, other: float) -> None:
+    """The buckets of scores and their bounds rise with the scores."""
     low, high = sorted((one, other))
 
     assert score_index(low) <= score_index(high)
@@ -31,14 +34,17 @@ def test_score_buckets_rise_with_the_scores(one: float, other: float) -> None:
 
 
 @given(st.floats(-1, 1))
-def test_score_between_minus_one_and_one_lies_below_its_bound_by_a_hundredth(score: float) -> None:
+def test_score_bound_is_tight(score: float) -> None:
+    """A score between -1 and 1 is at most a hundredth below its bound."""
     assert -1e-9 <= score_bound(score_index(score)) - score <= 0.01 + 1e-9
 
 
 @pytest.mark.parametrize("score", [0.0, 1.0, -1.0, 0.07, 0.29, 0.5, 0.58])
-def test_score_on_a_bound_is_counted_there(score: float) -> None:
+def test_score_on_a_bound(score: float) -> None:
+    """A score on a bound is counted in the bucket of that bound."""
     assert score_bound(score_index(score)) == score
 
 
-def test_classes_are_told_apart() -> None:
+def test_classes_have_distinct_buckets() -> None:
+    """Classes given as small whole numbers have distinct buckets."""
     assert len({score_index(each) for each in range(-19, 20)}) == 39

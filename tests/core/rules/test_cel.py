@@ -56,21 +56,25 @@ def refusal(expr: str, **variables: Any) -> str:
         ("open('/etc/passwd') == ''", "undeclared reference to 'open'"),
     ],
 )
-def test_an_expression_that_cannot_give_a_bool_is_refused_with_the_reason(expr: str, expected: str) -> None:
+def test_invalid_expression_is_refused(expr: str, expected: str) -> None:
+    """An expression that cannot give a bool is refused with the reason."""
     assert expected in refusal(expr)
 
 
-def test_the_names_of_anew_cannot_be_taken() -> None:
+def test_reserved_names_are_refused() -> None:
+    """A variable cannot take a name that anew defines."""
     assert "retrainings: this name is anew's own" in refusal("true", retrainings={"metric": "psi"})
 
 
 @pytest.mark.parametrize("name", ["", "X", "1x", "x-y", "x y", "é", "x" * 65])
-def test_a_variable_has_a_plain_name(name: str) -> None:
+def test_invalid_variable_name_is_refused(name: str) -> None:
+    """A variable whose name is not plain is refused."""
     assert "should match pattern" in refusal("true", **{name: {"metric": "psi"}})
 
 
 @given(st.text(min_size=1, max_size=80))
-def test_any_text_is_a_bool_expression_or_a_worded_refusal(text: str) -> None:
+def test_any_text_is_handled(text: str) -> None:
+    """Any text is a bool expression or is refused with a clear reason."""
     said = ""
     try:
         compile_expression(text, ("x",))
@@ -82,13 +86,15 @@ def test_any_text_is_a_bool_expression_or_a_worded_refusal(text: str) -> None:
 # --- what it says -----------------------------------------------------------------------------------------
 
 
-def test_a_true_fires_and_tells_the_values_it_used() -> None:
+def test_true_expression_shows_its_values() -> None:
+    """An expression that is true fires and shows the values that it used."""
     node = judge(aggregated("max"), [reading(0.5), reading(0.9, NOW - HOUR)])
     assert (node.verdict, node.sentence) == (YES, "x > 0.2 is true with x = 0.5")
     assert node.values["variables"]["x"] == 0.5
 
 
-def test_a_missing_value_is_unknown_even_where_the_expression_would_not_need_it() -> None:
+def test_missing_value_is_unknown() -> None:
+    """A missing value is unknown, even where the expression would not need it."""
     node = judge(cel("true || x > 0.2", x={"metric": "psi"}), [reading(0.5, metric="accuracy")])
     assert (node.verdict, node.sentence) == (UNKNOWN, "there is no value of psi for 'x'")
     assert verdict(aggregated("max"), [reading(None)]) is UNKNOWN
@@ -96,10 +102,12 @@ def test_a_missing_value_is_unknown_even_where_the_expression_would_not_need_it(
 
 @pytest.mark.parametrize(("aggregate", "expected"), [("max", YES), ("min", NO), ("mean", YES)])
 def test_features_are_aggregated(aggregate: str, expected: Verdict) -> None:
+    """The values of several features are aggregated."""
     assert verdict(aggregated(aggregate), [reading(0.1, feature="a"), reading(0.5, feature="b")]) is expected
 
 
-def test_a_variable_of_one_feature_leaves_others_out() -> None:
+def test_feature_variable_ignores_others() -> None:
+    """A variable of one feature ignores other features."""
     one = cel("x > 0.2", x={"metric": "psi", "feature": "a"})
     assert verdict(one, [reading(0.5, feature="b")]) is UNKNOWN
     assert verdict(one, [reading(0.5, feature="b"), reading(0.1, feature="a")]) is NO
@@ -107,14 +115,16 @@ def test_a_variable_of_one_feature_leaves_others_out() -> None:
 
 @pytest.mark.parametrize("aggregate", ["max", "min", "mean"])
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
-def test_a_value_that_is_no_number_is_an_error_whatever_stands_beside_it(aggregate: str, value: float) -> None:
+def test_non_finite_value_is_an_error(aggregate: str, value: float) -> None:
+    """A value that is not finite is an error, whatever the other values are."""
     signals = [reading(value, feature="a"), reading(0.5, feature="b"), reading(0.9, feature="c")]
     for expr in ("x > 0.2", "x < 0.2", "x != x", "true"):
         each = aggregated(aggregate, expr)
         assert {verdict(each, list(order)) for order in permutations(signals)} == {ERROR}
 
 
-def test_a_mean_too_large_to_add_up_is_an_error_and_no_crash() -> None:
+def test_overflowing_mean_is_an_error() -> None:
+    """A mean that overflows is an error and not a crash."""
     assert verdict(aggregated("mean"), [reading(1.7e308, feature=name) for name in "ab"]) is ERROR
 
 
@@ -127,13 +137,15 @@ def test_a_mean_too_large_to_add_up_is_an_error_and_no_crash() -> None:
         ("{'a': 1.0}['b'] > x", "Key not found"),
     ],
 )
-def test_an_expression_that_fails_is_an_error_with_the_reason(expr: str, reason: str) -> None:
+def test_failing_expression_is_an_error(expr: str, reason: str) -> None:
+    """An expression that fails is an error with the reason."""
     node = judge(cel(expr, x={"metric": "psi"}), [reading(0.5)])
     assert node.verdict is ERROR
     assert reason in node.sentence
 
 
-def test_loops_within_loops_end_as_an_error_soon() -> None:
+def test_nested_loops_hit_the_budget() -> None:
+    """Nested loops end early as an error."""
     expr = "true"
     for depth in range(8):
         expr = f"[0,0,0,0,0,0,0,0,0,0].all(v{depth}, {expr})"
@@ -143,30 +155,35 @@ def test_loops_within_loops_end_as_an_error_soon() -> None:
 
 
 @pytest.mark.parametrize(("expr", "value"), [("1.0 / x > 0.0", 0.0), ("x * 1e308 * 10.0 > 1.0", 0.5)])
-def test_arithmetic_of_doubles_does_not_fail(expr: str, value: float) -> None:
+def test_double_arithmetic_does_not_fail(expr: str, value: float) -> None:
+    """Division by zero and overflow of doubles do not fail."""
     assert verdict(cel(expr, x={"metric": "psi"}), [reading(value)]) is YES
 
 
 # --- what it knows besides --------------------------------------------------------------------------------
 
 
-def test_a_model_never_retrained_has_gone_without_for_ever() -> None:
+def test_never_retrained_is_very_long_ago() -> None:
+    """A model that was never retrained counts as retrained a very long time ago."""
     assert verdict(cel("hours_since_retraining > 72.0 && retrainings == 0"), []) is YES
 
 
 @pytest.mark.parametrize(("hours", "expected"), [(71.9, NO), (72.0, NO), (72.1, YES)])
-def test_hours_since_the_last_retraining_are_known(hours: float, expected: Verdict) -> None:
+def test_hours_since_retraining(hours: float, expected: Verdict) -> None:
+    """The hours since the last retraining are known."""
     history = retrained(NOW - timedelta(hours=hours))
     assert verdict(cel("hours_since_retraining > 72.0"), [], history) is expected
 
 
-def test_retrainings_are_counted_however_they_ended() -> None:
+def test_all_retrainings_are_counted() -> None:
+    """Retrainings are counted in whatever state they are."""
     attempts = tuple(Attempt(f"r{index}", NOW - index * HOUR, state) for index, state in enumerate(AttemptState))
     assert verdict(cel(f"retrainings == {len(AttemptState)}"), [], History(attempts)) is YES
 
 
 @given(st.floats(allow_nan=True), st.floats(allow_nan=True))
-def test_an_expression_agrees_with_python_on_finite_numbers_and_fails_on_others(x: float, y: float) -> None:
+def test_expression_agrees_with_python(x: float, y: float) -> None:
+    """An expression agrees with Python on finite numbers and fails on others."""
     both = compile_expression("x > y && x - 1.0 < x || y >= 0.5", ("x", "y"))
     outcome = both.evaluate({**BUILT_IN, "x": x, "y": y})
     if math.isfinite(x) and math.isfinite(y):

@@ -33,12 +33,14 @@ WEIGHTED = rule("threshold", metric="psi", above=0.2, over={"kind": "weighted", 
         ((), UNKNOWN),
     ],
 )
-def test_a_share_of_the_features_is_beyond_the_value(values: tuple[float | None, ...], expected: Verdict) -> None:
+def test_share_of_features(values: tuple[float | None, ...], expected: Verdict) -> None:
+    """A rule over a share fires when enough features exceed the limit."""
     assert verdict(SHARE, [reading(value, feature=f"f{index}") for index, value in enumerate(values)]) is expected
 
 
 @given(st.integers(1, 120), st.data())
-def test_a_share_written_as_a_fraction_is_reached_by_exactly_that_many(features: int, data: st.DataObject) -> None:
+def test_share_as_fraction_is_exact(features: int, data: st.DataObject) -> None:
+    """A share given as a fraction is reached by exactly that many features."""
     beyond = data.draw(st.integers(1, features))
     signals = [reading(0.5 if index < beyond else 0.1, feature=f"f{index}") for index in range(features)]
     share = rule("threshold", metric="psi", above=0.2, over={"kind": "share", "at_least": beyond / features})
@@ -46,14 +48,16 @@ def test_a_share_written_as_a_fraction_is_reached_by_exactly_that_many(features:
     assert verdict(share, [*signals[1:], reading(0.1, feature="f0")]) is NO
 
 
-def test_a_feature_that_two_sources_measured_is_one_feature() -> None:
+def test_sources_share_a_feature() -> None:
+    """A feature measured by two sources counts once."""
     signals = [reading(0.5, feature="a", source=name) for name in ("drift", "log_analytics")]
     node = judge(SHARE, [*signals, reading(0.1, feature="b"), reading(0.1, feature="c")])
     assert (node.verdict, node.sentence) == (NO, "1 of 3 features have psi above 0.2; 50% are required")
 
 
 @pytest.mark.parametrize("over", [SHARE, WEIGHTED])
-def test_a_breach_tag_tells_nothing_of_all_features(over: Rule) -> None:
+def test_breach_event_is_not_enough(over: Rule) -> None:
+    """A breach event alone leaves a rule over all features unknown."""
     assert verdict(over, [reading(0.9, feature=name, source="event") for name in "ab"]) is UNKNOWN
 
 
@@ -61,19 +65,22 @@ def test_a_breach_tag_tells_nothing_of_all_features(over: Rule) -> None:
     ("a", "b", "expected"),
     [(0.5, 0.1, NO), (0.1, 0.5, YES), (0.2, 0.2, NO), (0.9, None, UNKNOWN), (None, None, UNKNOWN)],
 )
-def test_a_weighted_mean_needs_all_its_features(a: float | None, b: float | None, expected: Verdict) -> None:
+def test_weighted_mean_needs_all_features(a: float | None, b: float | None, expected: Verdict) -> None:
+    """A weighted mean needs all its features and ignores others."""
     assert verdict(WEIGHTED, [reading(a, feature="a"), reading(b, feature="b"), reading(9, feature="c")]) is expected
     assert verdict(WEIGHTED, [reading(a, feature="a")]) is UNKNOWN
 
 
-def test_the_worst_of_two_sources_is_weighed_in_whatever_order() -> None:
+def test_worst_source_is_weighed() -> None:
+    """The worst of two sources enters the weighted mean, whatever the order."""
     signals = [reading(0.5, feature="b"), reading(0.1, feature="b", source="drift"), reading(0.1, feature="a")]
     assert {verdict(WEIGHTED, list(order)) for order in permutations(signals)} == {YES}
 
 
 @pytest.mark.parametrize("weight", [1.0, 1e308])
 @pytest.mark.parametrize("value", [0.1, 1e308])
-def test_weights_too_large_to_add_up_never_fire(weight: float, value: float) -> None:
+def test_overflowing_weights_never_fire(weight: float, value: float) -> None:
+    """A weighted mean that overflows never fires."""
     huge = rule("threshold", metric="own", below=0.05, over={"kind": "weighted", "weights": {"a": weight, "b": weight}})
     signals = [reading(value, metric="own", feature=name) for name in "ab"]
     assert verdict(huge, signals) is (UNKNOWN if weight > 1 or value > 1 else NO)
@@ -96,9 +103,8 @@ def test_weights_too_large_to_add_up_never_fire(weight: float, value: float) -> 
         (0.0, float("inf"), UNKNOWN),
     ],
 )
-def test_a_value_within_noise_that_reaches_the_limit_says_nothing(
-    value: float, floor: float | None, expected: Verdict
-) -> None:
+def test_value_within_noise_is_unknown(value: float, floor: float | None, expected: Verdict) -> None:
+    """A value within a noise floor that reaches the limit is unknown."""
     noisy = [reading(value, noise_floor=floor, rows=30, feature="a")]
     assert verdict(rule_of(ABOVE), noisy) is expected
     assert verdict(STICKY, noisy) is expected
@@ -106,13 +112,15 @@ def test_a_value_within_noise_that_reaches_the_limit_says_nothing(
     assert verdict(rule("k_of_n", k=1, n=1, of=ABOVE), noisy) is expected
 
 
-def test_a_value_within_the_noise_says_so_with_its_rows() -> None:
+def test_noise_is_explained_with_rows() -> None:
+    """A value within the noise is explained with its number of rows."""
     said = judge(rule_of(ABOVE), [reading(0.15, noise_floor=0.25, rows=30)]).sentence
     assert "0.15 is within the noise of 30 rows (up to 0.25), too few for 0.2" in said
 
 
 @given(st.floats(0, 1), st.floats(0, 1), st.floats(0, 1))
-def test_a_noise_floor_never_turns_a_verdict_into_yes(value: float, floor: float, limit: float) -> None:
+def test_noise_floor_never_adds_yes(value: float, floor: float, limit: float) -> None:
+    """A noise floor never turns a verdict into yes."""
     above = rule("threshold", metric="psi", above=limit)
     if verdict(above, [reading(value, noise_floor=floor)]) is YES:
         assert verdict(above, [reading(value)]) is YES

@@ -41,7 +41,8 @@ def breach(metric: str, value: float | None, threshold: float | None, monitor: s
 # --- threshold --------------------------------------------------------------------------------------------
 
 
-def test_a_fired_threshold_says_value_limit_source_and_day() -> None:
+def test_threshold_explains_itself() -> None:
+    """A threshold that fires names value, limit, source and day."""
     node = judge(BELOW, signal(0.7475))
     assert (node.verdict, node.sentence) == (YES, "accuracy 0.7475 is below 0.76 (log_analytics, 2026-07-14)")
     assert node.values["below"] == 0.76
@@ -49,51 +50,61 @@ def test_a_fired_threshold_says_value_limit_source_and_day() -> None:
 
 
 @pytest.mark.parametrize(("value", "expected"), [(0.76, NO), (0.77, NO), (0.7599, YES), (-1.0, YES)])
-def test_equality_is_not_a_breach(value: float, expected: Verdict) -> None:
+def test_equality_is_no_breach(value: float, expected: Verdict) -> None:
+    """A value equal to the limit is not a breach."""
     assert verdict(BELOW, signal(value)) is expected
 
 
 @pytest.mark.parametrize("value", [None, float("nan"), float("inf"), float("-inf")])
-def test_what_is_not_a_finite_number_is_unknown_and_null_in_the_values(value: float | None) -> None:
+def test_non_finite_value_is_unknown(value: float | None) -> None:
+    """A value that is not finite is unknown and null in the tree."""
     node = judge(BELOW, signal(value))
     assert (node.verdict, node.values["compared"][0]["value"]) == (UNKNOWN, None)
 
 
-def test_an_absent_metric_is_unknown() -> None:
+def test_absent_metric_is_unknown() -> None:
+    """An absent metric is unknown."""
     node = judge(BELOW, signal(0.1, "recall"))
     assert (node.verdict, node.sentence) == (UNKNOWN, "there is no value of accuracy")
 
 
-def test_only_the_newest_value_of_a_series_counts() -> None:
+def test_newest_value_counts() -> None:
+    """Only the newest value of a series counts."""
     old, new = signal(0.5, at=AT - timedelta(days=1)), signal(0.9)
     assert verdict(BELOW, old, new) is verdict(BELOW, new, old) is NO
 
 
-def test_a_newest_value_that_is_not_a_number_is_not_replaced_by_an_older_one() -> None:
+def test_non_finite_newest_value_counts() -> None:
+    """A newest value that is not finite is not replaced by an older one."""
     assert verdict(BELOW, signal(0.5, at=AT - timedelta(days=1)), signal(float("nan"))) is UNKNOWN
 
 
-def test_any_series_beyond_the_limit_fires_whatever_the_order() -> None:
+def test_any_series_fires() -> None:
+    """Any series beyond the limit fires, whatever the order."""
     signals = (signal(0.9, feature="a"), signal(None, feature="b"), signal(0.5, feature="a", source="event"))
     assert {verdict(BELOW, *order) for order in permutations(signals)} == {YES}
 
 
-def test_values_that_tie_in_time_all_count() -> None:
+def test_simultaneous_values_all_count() -> None:
+    """Values with the same time all count."""
     assert verdict(BELOW, signal(0.5), signal(0.9)) is verdict(BELOW, signal(0.9), signal(0.5)) is YES
 
 
-def test_a_threshold_on_a_feature_leaves_other_features_out() -> None:
+def test_threshold_of_one_feature() -> None:
+    """A threshold on one feature ignores other features."""
     rule = BELOW.model_copy(update={"feature": "a"})
     assert verdict(rule, signal(0.1, feature="b")) is UNKNOWN
     assert verdict(rule, signal(0.1, feature="b"), signal(0.9, feature="a")) is NO
 
 
-def test_metric_names_match_in_any_of_azures_spellings() -> None:
+def test_metric_spellings_match() -> None:
+    """The name of a metric matches in any spelling of Azure."""
     rule = Threshold(kind="threshold", metric="jensen_shannon_distance", above=0.1)
     assert verdict(rule, signal(0.2, "JensenShannonDistance")) is YES
 
 
-def test_values_that_round_alike_are_shown_in_full() -> None:
+def test_close_values_are_shown_in_full() -> None:
+    """A value that rounds to the limit is shown in full."""
     assert "0.7599999999 is below 0.76 " in judge(BELOW, signal(0.7599999999)).sentence
 
 
@@ -118,43 +129,48 @@ def test_values_that_round_alike_are_shown_in_full() -> None:
         ("MeanAbsoluteError", 1.0, 2.0, NO),
     ],
 )
-def test_a_breach_is_recomputed_in_the_metrics_own_direction(
-    metric: str, value: float, threshold: float, expected: Verdict
-) -> None:
+def test_breach_uses_metric_direction(metric: str, value: float, threshold: float, expected: Verdict) -> None:
+    """A breach is computed again in the direction of its metric."""
     assert verdict(BREACH, breach(metric, value, threshold)) is expected
 
 
 @pytest.mark.parametrize("metric", ["Accuracy", "Precision", "Recall"])
-def test_a_good_score_is_no_breach_although_azure_tags_it_as_one(metric: str) -> None:
+def test_good_score_is_no_breach(metric: str) -> None:
+    """A good score is not a breach, although Azure tags it as one."""
     assert direction_of(metric) is Worse.BELOW
     assert verdict(BREACH, breach(metric, 0.95, 0.9)) is NO  # what Azure's component calls a breach
     assert verdict(BREACH, breach(metric, 0.85, 0.9)) is YES  # what it does not
 
 
 @pytest.mark.parametrize("threshold", [None, float("nan")])
-def test_a_value_without_threshold_counts_on_the_monitors_word_and_says_so(threshold: float | None) -> None:
+def test_breach_without_threshold(threshold: float | None) -> None:
+    """A value without a threshold counts as a breach, and the sentence says it is by the monitor."""
     node = judge(BREACH, breach("Custom", 4.6, threshold))
     assert node.verdict is YES
     assert "according to the monitor" in node.sentence
 
 
-def test_a_breach_without_readable_details_is_unknown() -> None:
+def test_breach_without_details_is_unknown() -> None:
+    """A breach without readable details is unknown."""
     node = judge(BREACH, breach(DETAILS_UNKNOWN, None, None))
     assert node.verdict is UNKNOWN
     assert "m reported a breach" in node.sentence
 
 
-def test_measurements_of_no_monitor_are_no_breach() -> None:
+def test_measurement_is_no_breach() -> None:
+    """A measurement that comes from no monitor is not a breach."""
     assert verdict(BREACH, signal(0.1)) is UNKNOWN
 
 
-def test_a_named_signal_is_matched_whatever_its_case_and_alone() -> None:
+def test_signal_name_ignores_case() -> None:
+    """The name of a signal matches in any case, but only as a whole."""
     rule = MonitorBreach(kind="monitor_breach", signal="Credit_Drift")
     assert verdict(rule, breach("JensenShannonDistance", 0.3, 0.1, "credit_drift")) is YES
     assert verdict(rule, breach("JensenShannonDistance", 0.3, 0.1, "credit_drift_2")) is UNKNOWN
 
 
-def test_two_monitors_of_one_feature_are_both_judged() -> None:
+def test_monitors_are_judged_separately() -> None:
+    """Two monitors of one feature are both judged."""
     signals = breach("JensenShannonDistance", 0.0, 0.1, "a"), breach("JensenShannonDistance", 0.3, 0.1, "b")
     assert verdict(BREACH, *signals) is verdict(BREACH, *reversed(signals)) is YES
 
@@ -172,7 +188,8 @@ _EVIDENCE = signal(0.5)
 
 
 @given(_VERDICTS)
-def test_all_is_the_least_verdict_and_any_the_greatest(verdicts: list[Verdict]) -> None:
+def test_all_is_minimum_any_is_maximum(verdicts: list[Verdict]) -> None:
+    """`all` is the lowest of its verdicts and `any` the highest."""
     rules = tuple(_LEAF[each] for each in verdicts)
     every, some = AllOf(kind="all", rules=rules), AnyOf(kind="any", rules=rules)
     assert judge(every, _EVIDENCE).verdict is min(verdicts, key=_RANK.__getitem__)
@@ -180,7 +197,8 @@ def test_all_is_the_least_verdict_and_any_the_greatest(verdicts: list[Verdict]) 
 
 
 @given(_VERDICTS)
-def test_de_morgan_holds_with_unknowns(verdicts: list[Verdict]) -> None:
+def test_de_morgan_holds(verdicts: list[Verdict]) -> None:
+    """De Morgan holds, also with unknown verdicts."""
     rules = tuple(_LEAF[each] for each in verdicts)
     left = Not(kind="not", rule=AllOf(kind="all", rules=rules))
     right = AnyOf(kind="any", rules=tuple(Not(kind="not", rule=rule) for rule in rules))
@@ -194,5 +212,6 @@ def _group(rules: list[Rule]) -> Rule:
 @given(
     st.recursive(st.sampled_from(list(_LEAF.values())), lambda below: st.builds(_group, st.lists(below, min_size=1)))
 )
-def test_nothing_measured_never_fires_without_a_not(rule: Rule) -> None:
+def test_no_evidence_never_fires(rule: Rule) -> None:
+    """Without evidence a rule without `not` is unknown."""
     assert judge(rule).verdict is UNKNOWN

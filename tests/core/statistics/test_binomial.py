@@ -75,12 +75,14 @@ def test_paired_bounds_are_adjusted_wald(worse: int, better: int, rest: int, con
 
 
 @given(st.integers(0, 50), st.integers(0, 50), st.integers(300, 3000))
-def test_swapping_the_models_mirrors_the_bounds(worse: int, better: int, rows: int) -> None:
+def test_swapping_models_mirrors_bounds(worse: int, better: int, rows: int) -> None:
+    """Swapping the models mirrors the paired bounds."""
     lower, upper = paired_bounds(worse, better, rows, 0.95)
     assert paired_bounds(better, worse, rows, 0.95) == pytest.approx((-upper, -lower))
 
 
-def test_models_that_never_disagree_have_an_interval() -> None:
+def test_no_disagreement_has_an_interval() -> None:
+    """Models that never disagree still have an interval."""
     lower, upper = paired_bounds(0, 0, 300, 0.95)
     assert lower < 0 < upper
 
@@ -94,7 +96,8 @@ def test_mcnemar_counts_coin_tosses(worse: int, better: int) -> None:
 
 
 @given(st.integers(0, 3000), st.integers(0, 3000))
-def test_mcnemar_is_symmetric_and_falls_with_imbalance(worse: int, better: int) -> None:
+def test_mcnemar_is_symmetric_and_monotonic(worse: int, better: int) -> None:
+    """The p-value of McNemar is symmetric and falls with the imbalance."""
     assume(worse < better)
     assert mcnemar_p(worse, better) == mcnemar_p(better, worse) <= 1
     assert mcnemar_p(worse, better + 1) <= mcnemar_p(worse, better)

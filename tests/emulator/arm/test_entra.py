@@ -75,7 +75,8 @@ def published(azure: RunningAzure) -> set[str]:
 
 
 @pytest.mark.parametrize("version", [1, 2])
-def test_token_of_event_grid_is_let_in(azure: RunningAzure, version: Any) -> None:
+def test_event_grid_token_is_accepted(azure: RunningAzure, version: Any) -> None:
+    """A token that local Entra issues to Event Grid is accepted in both versions."""
     assert status(authenticator(azure), azure.control.entra_token(TENANT, APPLICATION, version=version)) == 200
 
 
@@ -90,11 +91,13 @@ def test_token_of_event_grid_is_let_in(azure: RunningAzure, version: Any) -> Non
         ({"roles": None}, 403),
     ],
 )
-def test_token_with_another_claim_is_refused(azure: RunningAzure, claims: dict[str, Any], expected: int) -> None:
+def test_wrong_claim_is_refused(azure: RunningAzure, claims: dict[str, Any], expected: int) -> None:
+    """A token with one wrong or missing claim is refused with 401 or 403."""
     assert status(authenticator(azure), azure.control.entra_token(TENANT, APPLICATION, claims=claims)) == expected
 
 
-def test_tokens_of_the_old_and_the_new_key_are_let_in_until_the_old_one_is_withdrawn(azure: RunningAzure) -> None:
+def test_rotation_accepts_both_keys(azure: RunningAzure) -> None:
+    """Tokens of the old and the new key are accepted until the old key is withdrawn."""
     old = azure.control.entra_token(TENANT, APPLICATION)
     azure.control.rotate_entra_key()
     new = azure.control.entra_token(TENANT, APPLICATION)
@@ -107,7 +110,8 @@ def test_tokens_of_the_old_and_the_new_key_are_let_in_until_the_old_one_is_withd
     assert (status(fresh, old), status(fresh, new)) == (401, 200)
 
 
-def test_nobody_is_refused_for_good_while_the_keys_are_away(azure: RunningAzure) -> None:
+def test_missing_keys_are_a_503(azure: RunningAzure) -> None:
+    """While the signing keys are down, requests get 503 and the keys are fetched once."""
     token = azure.control.entra_token(TENANT, APPLICATION)
     azure.control.set_modes(entra_down=1)
     door = authenticator(azure)
@@ -116,6 +120,7 @@ def test_nobody_is_refused_for_good_while_the_keys_are_away(azure: RunningAzure)
 
 
 def test_keys_survive_a_restart(tmp_path: Path) -> None:
+    """The published keys survive a restart of local Azure."""
     with run_local_azure(tmp_path / "azure") as first:
         first.control.entra_token(TENANT, APPLICATION)
         before = published(first)
@@ -124,9 +129,8 @@ def test_keys_survive_a_restart(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("version", [1, 2])
-def test_protected_webhook_gets_a_token_with_handshake_and_delivery(
-    azure: RunningAzure, webhook: ReceivingWebhook, version: int
-) -> None:
+def test_protected_webhook_gets_tokens(azure: RunningAzure, webhook: ReceivingWebhook, version: int) -> None:
+    """A protected webhook gets a valid token with the handshake and with each delivery."""
     azure.control.set_modes(entra_token_version=version)
     assert subscribe(azure, webhook.url, AUDIENCE) == "Succeeded"
     azure.control.publish(ml_events.model_registered(WORKSPACE_ID, name="m", version="1", tags={}, properties={}))
@@ -137,20 +141,21 @@ def test_protected_webhook_gets_a_token_with_handshake_and_delivery(
     assert [asyncio.run(door.refuse(headers, "", None)) for headers in webhook.headers] == [None, None]
 
 
-def test_webhook_that_is_not_protected_gets_no_token(azure: RunningAzure, webhook: ReceivingWebhook) -> None:
+def test_unprotected_webhook_gets_no_token(azure: RunningAzure, webhook: ReceivingWebhook) -> None:
+    """A webhook that is not protected gets no token."""
     subscribe(azure, webhook.url, None)
     assert [headers for headers in webhook.headers if "authorization" in headers] == []
 
 
-def test_handshake_of_cloud_events_is_let_in_without_a_token(azure: RunningAzure, webhook: ReceivingWebhook) -> None:
+def test_cloud_events_handshake_needs_no_token(azure: RunningAzure, webhook: ReceivingWebhook) -> None:
+    """The handshake of CloudEvents is accepted without a token."""
     subscribe(azure, webhook.url, AUDIENCE, cloud_events=True)
     door = authenticator(azure)
     assert [asyncio.run(door.refuse(headers, "", None, handshake=True)) for headers in webhook.headers] == [None]
 
 
-def test_subscription_with_a_tenant_and_no_application_is_refused(
-    azure: RunningAzure, webhook: ReceivingWebhook
-) -> None:
+def test_half_an_audience_is_refused(azure: RunningAzure, webhook: ReceivingWebhook) -> None:
+    """A subscription with a tenant but no application is refused."""
     with pytest.raises((AzureRefused, HttpResponseError), match="both a tenant and an application"):
         subscribe(azure, webhook.url, Audience(TENANT, ""))
 
@@ -170,12 +175,14 @@ def test_subscription_with_a_tenant_and_no_application_is_refused(
         {"audiences": ["a"]},
     ],
 )
-def test_settings_that_would_let_in_too_many_are_an_error(wrong: dict[str, Any]) -> None:
+def test_unsafe_settings_are_refused(wrong: dict[str, Any]) -> None:
+    """Settings that would accept too many callers are an error."""
     with pytest.raises(ValueError, match="Value error"):
         Entra(**wrong)
 
 
-def test_webhook_off_loopback_needs_credentials() -> None:
+def test_public_webhook_needs_credentials() -> None:
+    """A webhook that listens beyond loopback needs credentials."""
     with pytest.raises(InvalidSettings, match="anybody could send"):
         webhook_authenticator(Settings(), on_loopback=False)
 
@@ -189,7 +196,6 @@ def test_webhook_off_loopback_needs_credentials() -> None:
         ("https://h/events", (), "https://h/events"),
     ],
 )  # fmt: skip
-def test_command_adds_the_first_secret_unless_the_address_has_one(
-    url: str, secrets: tuple[str, ...], expected: str
-) -> None:
+def test_first_secret_is_added_once(url: str, secrets: tuple[str, ...], expected: str) -> None:
+    """The command adds the first secret to the address unless it has one already."""
     assert with_secret(url, Webhook.model_validate({"secrets": secrets})) == expected

@@ -17,7 +17,8 @@ def store(tmp_path: Path) -> DocumentStore:
     return DocumentStore(tmp_path / "state.db")
 
 
-def test_block_that_raises_writes_nothing_and_calls_nobody(store: DocumentStore) -> None:
+def test_failed_transaction_writes_nothing(store: DocumentStore) -> None:
+    """A transaction that raises writes nothing and calls no hook."""
     calls: list[str] = []
 
     def work() -> None:
@@ -30,7 +31,9 @@ def test_block_that_raises_writes_nothing_and_calls_nobody(store: DocumentStore)
     assert (store.list("k"), store.list("log"), calls) == ([], [], [])
 
 
-def test_inner_block_is_part_of_the_outer_one(store: DocumentStore) -> None:
+def test_inner_transaction_joins_the_outer(store: DocumentStore) -> None:
+    """An inner transaction is part of the outer one and is rolled back with it."""
+
     def work() -> None:
         with store.transaction():
             store.put("k", "a", {"n": 1})
@@ -40,7 +43,8 @@ def test_inner_block_is_part_of_the_outer_one(store: DocumentStore) -> None:
     assert store.get("k", "a") is None
 
 
-def test_hook_is_called_after_the_commit_and_without_the_lock(store: DocumentStore) -> None:
+def test_hook_runs_after_commit_unlocked(store: DocumentStore) -> None:
+    """A hook runs after the commit and without the lock of the store."""
     seen: list[Any] = []
 
     def read_from_another_thread() -> None:
@@ -55,7 +59,8 @@ def test_hook_is_called_after_the_commit_and_without_the_lock(store: DocumentSto
     assert seen == [{"n": 1}]
 
 
-def test_hook_outside_of_a_block_is_called_at_once(store: DocumentStore) -> None:
+def test_hook_without_transaction_runs_immediately(store: DocumentStore) -> None:
+    """A hook outside any transaction runs immediately."""
     calls: list[int] = []
     store.after_commit(lambda: calls.append(1))
     assert calls == [1]
@@ -74,9 +79,8 @@ _STEPS = st.lists(
 
 @given(before=_STEPS, steps=_STEPS, lost=_STEPS)
 @settings(max_examples=50)
-def test_mirror_always_shows_what_the_store_holds(
-    tmp_path_factory: pytest.TempPathFactory, before: Any, steps: Any, lost: Any
-) -> None:
+def test_mirror_equals_the_store(tmp_path_factory: pytest.TempPathFactory, before: Any, steps: Any, lost: Any) -> None:
+    """A mirror always shows what the store has, even after a transaction is rolled back."""
     store = DocumentStore(tmp_path_factory.mktemp("mirror") / "state.db")
     _take(store, before)
     mirror = store.mirror("k", lambda document: {"n": document["n"]})
@@ -110,13 +114,15 @@ def _take(store: DocumentStore, steps: list[tuple[str, str, int]]) -> None:
                 getattr(store, step)("k", key, {"n": number})
 
 
-def test_list_by_prefix_takes_no_neighbour(store: DocumentStore) -> None:
+def test_prefix_matches_only_its_keys(store: DocumentStore) -> None:
+    """A list by prefix has all keys below it and no neighbours."""
     for key in ("runs/a", "runs", "runs0", "runs/b/é"):
         store.put("k", key, {"key": key})
     assert [each["key"] for each in store.list("k", "Runs/")] == ["runs/a", "runs/b/é"]
 
 
-def test_log_is_read_after_a_number(store: DocumentStore) -> None:
+def test_log_is_read_after_number(store: DocumentStore) -> None:
+    """A log is read from the row after a given number."""
     for number in range(5):
         store.append("log", {"n": number})
     assert store.appended("log", 2) == [(3, {"n": 3}), (4, {"n": 4})]
@@ -124,7 +130,9 @@ def test_log_is_read_after_a_number(store: DocumentStore) -> None:
     assert store.appended("log", 4) == []
 
 
-def test_concurrent_appends_get_numbers_of_their_own(store: DocumentStore) -> None:
+def test_concurrent_appends_have_distinct_numbers(store: DocumentStore) -> None:
+    """Concurrent appends get consecutive and distinct numbers."""
+
     def append() -> None:
         for _ in range(50):
             store.append("log", {})
@@ -137,7 +145,8 @@ def test_concurrent_appends_get_numbers_of_their_own(store: DocumentStore) -> No
     assert [number for number, _ in store.appended("log")] == list(range(200))
 
 
-def test_rows_appended_together_follow_each_other(store: DocumentStore) -> None:
+def test_batched_rows_are_consecutive(store: DocumentStore) -> None:
+    """Rows that are appended together have consecutive numbers."""
     store.append("log", {"n": 0})
     store.append_all("log", ({"n": number} for number in range(1, 4)))
     store.append_all("log", [])

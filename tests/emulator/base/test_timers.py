@@ -29,7 +29,8 @@ def calls() -> Iterator[Calls]:
     made.timer.stop()
 
 
-def test_keys_are_called_in_the_order_of_their_moments(calls: Calls) -> None:
+def test_keys_fire_in_order(calls: Calls) -> None:
+    """Keys fire in the order of their due times and not early."""
     now = time.time()
     for key, after in (("c", 0.15), ("a", 0.05), ("b", 0.1)):
         calls.timer.at(key, now + after)
@@ -37,7 +38,8 @@ def test_keys_are_called_in_the_order_of_their_moments(calls: Calls) -> None:
     assert time.time() >= now + 0.15
 
 
-def test_hastened_key_is_called_now_and_only_once(calls: Calls) -> None:
+def test_hastened_key_fires_once(calls: Calls) -> None:
+    """A hastened key fires immediately and only once."""
     calls.timer.at("a", time.time() + FAR)
     calls.timer.hasten("a")
     assert calls.next() == "a"
@@ -46,7 +48,8 @@ def test_hastened_key_is_called_now_and_only_once(calls: Calls) -> None:
     assert calls.next() == "b"
 
 
-def test_later_moment_replaces_the_earlier_one(calls: Calls) -> None:
+def test_rescheduled_key_fires_later(calls: Calls) -> None:
+    """A later due time replaces the earlier one of a key."""
     now = time.time()
     calls.timer.at("a", now + 0.05)
     calls.timer.at("a", now + 0.2)
@@ -54,7 +57,8 @@ def test_later_moment_replaces_the_earlier_one(calls: Calls) -> None:
     assert time.time() >= now + 0.2
 
 
-def test_stopped_timer_calls_no_more(calls: Calls) -> None:
+def test_stopped_timer_fires_nothing(calls: Calls) -> None:
+    """A timer that was stopped fires nothing more."""
     calls.timer.at("a", time.time() + 0.05)
     calls.timer.stop()
     calls.timer.at("b", 0.0)

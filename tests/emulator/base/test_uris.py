@@ -28,7 +28,8 @@ WORKSPACE = "/subscriptions/s/resourceGroups/g/providers/Microsoft.MachineLearni
         (f"azureml:{WORKSPACE}/models/fraud/versions/3", VersionedName("fraud", "3")),
     ],
 )
-def test_uri_is_read_as_what_it_names(uri: str, expected: object) -> None:
+def test_uri_is_parsed(uri: str, expected: object) -> None:
+    """Every documented form of a URI is parsed to the data, job output or version that it names."""
     assert parse_uri(uri) == expected
 
 
@@ -43,10 +44,12 @@ def test_uri_is_read_as_what_it_names(uri: str, expected: object) -> None:
         "",
     ],
 )
-def test_uri_that_names_nothing_safe_is_refused(uri: str) -> None:
+def test_unsafe_uri_is_refused(uri: str) -> None:
+    """A URI that is unknown or leaves its folder is refused."""
     with pytest.raises(ValueError, match=r"neither|leaves"):
         parse_uri(uri)
 
 
-def test_environment_id_is_read_as_name_and_version() -> None:
+def test_environment_id_is_parsed() -> None:
+    """The id of an environment is parsed to its name and version."""
     assert str(parse_versioned(f"{WORKSPACE}/environments/anew-samples/versions/1")) == "anew-samples:1"

@@ -42,7 +42,8 @@ SCOPE = Scope(
         ("a @@{b}", "a @{b}"),
     ],
 )
-def test_expression_has_the_documented_value(text: str, value: Any) -> None:
+def test_expression_has_documented_value(text: str, value: Any) -> None:
+    """Each expression evaluates to the value that Data Factory documents."""
     assert evaluate(text, SCOPE) == value
 
 
@@ -59,33 +60,39 @@ def test_expression_has_the_documented_value(text: str, value: Any) -> None:
         ("text @{concat('a')", "is not closed"),
     ],
 )
-def test_impossible_expression_says_why(text: str, reason: str) -> None:
+def test_invalid_expression_says_why(text: str, reason: str) -> None:
+    """An invalid expression raises `ExpressionError` with the reason."""
     with pytest.raises(ExpressionError, match=reason.replace("(", r"\(").replace(")", r"\)")):
         evaluate(text, SCOPE)
 
 
-def test_azure_ml_placeholders_pass_through_untouched() -> None:
+def test_azure_ml_placeholders_are_kept() -> None:
+    """Placeholders of Azure ML pass through an expression unchanged."""
     command = "train --data ${{inputs.data}} --out ${{outputs.model}}"
     assert evaluate(command, SCOPE) == command
 
 
-def test_expression_objects_inside_json_are_replaced_by_their_values() -> None:
+def test_nested_expressions_are_resolved() -> None:
+    """Expression objects and strings inside JSON are replaced by their values."""
     body = {"n": {"type": "Expression", "value": "@variables('count')"}, "list": ["@string(1)", 5, None]}
     assert resolve(body, SCOPE) == {"n": 2, "list": ["1", 5, None]}
 
 
 @given(st.text(alphabet=st.characters(exclude_characters="@")))
-def test_text_without_an_at_sign_is_its_own_value(text: str) -> None:
+def test_plain_text_is_unchanged(text: str) -> None:
+    """Text without an at sign evaluates to itself."""
     assert evaluate(text, SCOPE) == text
 
 
 @given(st.text())
-def test_any_string_survives_a_round_trip_through_a_literal(text: str) -> None:
+def test_quoted_string_round_trips(text: str) -> None:
+    """Any string survives a round trip through a quoted literal."""
     quoted = text.replace("'", "''")
     assert evaluate(f"@string('{quoted}')", SCOPE) == text
 
 
 @given(st.text())
-def test_no_text_raises_anything_but_an_expression_error(text: str) -> None:
+def test_arbitrary_text_raises_expression_errors_only(text: str) -> None:
+    """Arbitrary text raises no error other than `ExpressionError`."""
     with suppress(ExpressionError):
         evaluate(f"@{text}", SCOPE)

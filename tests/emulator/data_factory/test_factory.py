@@ -85,7 +85,8 @@ def wait(name: str, seconds: float, *after: str, on: str = "Succeeded") -> dict[
     return {"name": name, "type": "Wait", "dependsOn": depends, "typeProperties": {"waitTimeInSeconds": seconds}}
 
 
-def test_shipped_pipeline_trains_a_real_model_in_azure_ml(azure: RunningAzure, client: Any) -> None:
+def test_shipped_pipeline_trains_a_model(azure: RunningAzure, client: Any) -> None:
+    """The shipped pipeline trains a real model in a job of Azure ML."""
     write_rows(azure.cloud.folder)
     client.pipelines.create_or_update(RESOURCE_GROUP, FACTORY, "retrain", json.loads(PIPELINE_FILE.read_text()))
     run_id = start(
@@ -109,7 +110,8 @@ def test_shipped_pipeline_trains_a_real_model_in_azure_ml(azure: RunningAzure, c
     assert "JobDidNotComplete" not in activity_runs(client, run_id)
 
 
-def test_shipped_pipeline_fails_when_its_job_fails(client: Any) -> None:
+def test_shipped_pipeline_reports_failed_job(client: Any) -> None:
+    """The shipped pipeline fails with a clear message when its job fails."""
     client.pipelines.create_or_update(RESOURCE_GROUP, FACTORY, "retrain", json.loads(PIPELINE_FILE.read_text()))
     run_id = start(
         client,
@@ -128,33 +130,38 @@ def test_shipped_pipeline_fails_when_its_job_fails(client: Any) -> None:
     assert "The job retrain-r-8 ended as Failed." in run.message
 
 
-def test_parameters_are_defaulted_and_the_undeclared_ones_kept(client: Any) -> None:
+def test_parameters_get_defaults(client: Any) -> None:
+    """Declared parameters get their defaults, and undeclared ones are kept."""
     put(client, "parameters", [wait("W", 0)], parameters={"a": {"type": "String", "defaultValue": "x"}})
     run = end_of(client, start(client, "parameters", anew_retraining_id="r-1", rows=3))
     assert run.parameters == {"a": "x", "anew_retraining_id": "r-1", "rows": "3"}
 
 
-def test_run_without_a_required_parameter_is_refused(client: Any) -> None:
+def test_missing_parameter_is_refused(client: Any) -> None:
+    """A run without a required parameter is refused."""
     put(client, "required", [wait("W", 0)], parameters={"a": {"type": "String"}})
     with pytest.raises(HttpResponseError, match="parameter 'a'"):
         start(client, "required")
 
 
-def test_unknown_pipeline_and_unknown_run_are_not_found(client: Any) -> None:
+def test_unknown_pipeline_is_not_found(client: Any) -> None:
+    """An unknown pipeline and an unknown run are not found."""
     with pytest.raises(ResourceNotFoundError):
         start(client, "nobody-made-it")
     with pytest.raises(ResourceNotFoundError):
         client.pipeline_runs.get(RESOURCE_GROUP, FACTORY, "no-such-run")
 
 
-def test_unknown_function_fails_the_run_and_is_named(client: Any) -> None:
+def test_unknown_function_fails_the_run(client: Any) -> None:
+    """An unknown function fails the run, and the message names it."""
     put(client, "function", [wait("W", 0) | {"typeProperties": {"waitTimeInSeconds": "@ticks('x')"}}])
     run = end_of(client, start(client, "function"))
     assert run.status == "Failed"
     assert "Operation on target W failed: The function 'ticks'" in run.message
 
 
-def test_dependency_conditions_choose_what_runs_after_a_failure(client: Any) -> None:
+def test_dependency_conditions_pick_the_branch(client: Any) -> None:
+    """After a failure the dependency conditions decide which activities run."""
     fail = {"name": "F", "type": "Fail", "typeProperties": {"message": "no @{pipeline().Pipeline}", "errorCode": "7"}}
     put(client, "branches", [fail, wait("OnFailure", 0, "F", on="Failed"), wait("OnSuccess", 0, "F")])
     run_id = start(client, "branches")
@@ -168,7 +175,8 @@ def test_dependency_conditions_choose_what_runs_after_a_failure(client: Any) -> 
     assert activities["F"].error["errorCode"] == "7"
 
 
-def test_until_repeats_until_its_expression_holds(client: Any) -> None:
+def test_until_repeats_its_activities(client: Any) -> None:
+    """An Until activity repeats until its expression is true and counts its iterations."""
     grow = {
         "name": "Grow",
         "type": "SetVariable",
@@ -195,7 +203,8 @@ def test_until_repeats_until_its_expression_holds(client: Any) -> None:
     assert activity_runs(client, run_id)["U"].output == {"iterationCount": 3}
 
 
-def test_web_activity_never_leaves_this_machine(client: Any) -> None:
+def test_web_activity_stays_on_loopback(client: Any) -> None:
+    """A web activity to another machine fails the run."""
     call = {"name": "Out", "type": "WebActivity", "typeProperties": {"method": "GET", "url": "https://example.com/"}}
     put(client, "outside", [call])
     run = end_of(client, start(client, "outside"))
@@ -203,7 +212,8 @@ def test_web_activity_never_leaves_this_machine(client: Any) -> None:
     assert "only addresses on this machine" in run.message
 
 
-def test_cancelled_run_ends_cancelled_and_stays_so(client: Any) -> None:
+def test_cancelled_run_stays_cancelled(client: Any) -> None:
+    """A cancelled run ends as cancelled and a second cancel changes nothing."""
     put(client, "long", [wait("W", 100_000)])
     run_id = start(client, "long")
     client.pipeline_runs.cancel(RESOURCE_GROUP, FACTORY, run_id)
@@ -213,6 +223,7 @@ def test_cancelled_run_ends_cancelled_and_stays_so(client: Any) -> None:
 
 
 def test_query_filters_orders_and_pages(azure: RunningAzure, client: Any) -> None:
+    """A query of runs filters, orders and pages as requested."""
     put(client, "queried", [wait("W", 0)])
     put(client, "other", [wait("W", 0)])
     ids = [start(client, "queried") for _ in range(5)]
@@ -240,19 +251,22 @@ def test_query_filters_orders_and_pages(azure: RunningAzure, client: Any) -> Non
     assert found == ids[::-1]
 
 
-def test_query_outside_the_time_window_finds_nothing(client: Any) -> None:
+def test_query_respects_its_time_window(client: Any) -> None:
+    """A query finds no runs outside its time window."""
     past = datetime.now(UTC) - timedelta(days=2)
     query = {"lastUpdatedAfter": (past - timedelta(days=1)).isoformat(), "lastUpdatedBefore": past.isoformat()}
     assert client.pipeline_runs.query_by_factory(RESOURCE_GROUP, FACTORY, query).value == []
 
 
-def test_query_with_an_unknown_operand_is_refused(client: Any) -> None:
+def test_unknown_query_operand_is_refused(client: Any) -> None:
+    """A query with an unknown operand is refused."""
     filters = [{"operand": "Parameters", "operator": "Equals", "values": ["x"]}]
     with pytest.raises(HttpResponseError, match="operand"):
         client.pipeline_runs.query_by_factory(RESOURCE_GROUP, FACTORY, window(filters=filters))
 
 
-def test_aio_client_starts_and_reads_a_run(azure: RunningAzure, client: Any) -> None:
+def test_aio_client_starts_and_reads(azure: RunningAzure, client: Any) -> None:
+    """The asynchronous client starts a run and finds it by a query."""
     put(client, "aio", [wait("W", 0)])
     at = azure.connection
 
@@ -274,7 +288,8 @@ def test_aio_client_starts_and_reads_a_run(azure: RunningAzure, client: Any) -> 
     assert matching == [run_id]
 
 
-def test_every_status_of_a_run_is_a_row_in_the_logs(azure: RunningAzure, client: Any) -> None:
+def test_run_statuses_are_logged(azure: RunningAzure, client: Any) -> None:
+    """Every status of a run becomes a row in the logs."""
     put(client, "logged", [wait("W", 0)])
     run_id = start(client, "logged")
     end_of(client, run_id)
@@ -282,7 +297,8 @@ def test_every_status_of_a_run_is_a_row_in_the_logs(azure: RunningAzure, client:
     assert [row["Status"] for row in rows] == ["Queued", "InProgress", "Succeeded"]
 
 
-def test_restart_continues_a_run_without_repeating_what_was_done(tmp_path: Path) -> None:
+def test_restart_repeats_no_finished_activity(tmp_path: Path) -> None:
+    """After a restart a run continues and does not repeat finished activities."""
     with run_local_azure(tmp_path / "azure") as first:
         client = make_client(first)
         put(client, "resumed", [wait("Before", 0), wait("Long", 50, "Before"), wait("After", 0, "Long")])
@@ -300,4 +316,5 @@ def test_restart_continues_a_run_without_repeating_what_was_done(tmp_path: Path)
 
 @pytest.mark.parametrize(("text", "seconds"), [("0.00:05:00", 300.0), ("1.00:00:01", 86401.0), ("12:00:00", 43200.0)])
 def test_time_span_is_read_in_seconds(text: str, seconds: float) -> None:
+    """A time span of .NET is read in seconds."""
     assert duration_seconds(text) == seconds

@@ -40,9 +40,10 @@ def make_default(client: Any, name: str) -> Any:
 
 
 @pytest.mark.parametrize("async_operations", [False, True])
-def test_deployment_takes_the_jobs_once_it_is_the_default(
+def test_deployment_becomes_the_default(
     local_azure: RunningAzure, ml_client: Any, endpoint: str, *, async_operations: bool
 ) -> None:
+    """A deployment becomes the default of its batch endpoint without a deployment event."""
     events: list[Document] = []
     local_azure.cloud.on_event(events.append)
     local_azure.control.set_modes(async_operations=async_operations)
@@ -59,7 +60,8 @@ def test_deployment_takes_the_jobs_once_it_is_the_default(
     assert not any(event["eventType"] == MODEL_DEPLOYED for event in events)
 
 
-def test_default_that_does_not_exist_is_refused_and_changes_nothing(ml_client: Any, endpoint: str) -> None:
+def test_missing_default_is_refused(ml_client: Any, endpoint: str) -> None:
+    """A default that does not exist is refused and the current one stays."""
     deploy(ml_client, "blue")
     make_default(ml_client, "blue")
 
@@ -69,7 +71,8 @@ def test_default_that_does_not_exist_is_refused_and_changes_nothing(ml_client: A
     assert ml_client.batch_endpoints.get(endpoint).defaults.deployment_name == "blue"
 
 
-def test_default_deployment_is_not_deleted_until_another_is(ml_client: Any, endpoint: str) -> None:
+def test_default_deployment_cannot_be_deleted(ml_client: Any, endpoint: str) -> None:
+    """The default deployment cannot be deleted until another one is the default."""
     for name in ("blue", "green"):
         deploy(ml_client, name)
     make_default(ml_client, "blue")
@@ -82,7 +85,8 @@ def test_default_deployment_is_not_deleted_until_another_is(ml_client: Any, endp
     assert [each.name for each in ml_client.batch_deployments.list(endpoint)] == ["green"]
 
 
-def test_deployment_of_an_unregistered_model_is_refused(ml_client: Any, endpoint: str) -> None:
+def test_unregistered_model_is_refused(ml_client: Any, endpoint: str) -> None:
+    """A deployment of an unregistered model is refused and leaves nothing behind."""
     with pytest.raises(HttpResponseError, match="fraud:9 was not found"):
         deploy(ml_client, "blue", "9")
 
@@ -91,9 +95,10 @@ def test_deployment_of_an_unregistered_model_is_refused(ml_client: Any, endpoint
 
 
 @pytest.mark.parametrize("async_operations", [False, True])
-def test_deleted_endpoint_is_gone_with_its_deployments(
+def test_endpoint_deletion_includes_deployments(
     local_azure: RunningAzure, ml_client: Any, endpoint: str, *, async_operations: bool
 ) -> None:
+    """A deleted endpoint is gone together with its deployments."""
     deploy(ml_client, "blue")
     local_azure.control.set_modes(async_operations=async_operations)
 

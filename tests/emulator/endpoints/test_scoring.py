@@ -65,7 +65,8 @@ def scoring(local_azure: RunningAzure) -> Any:
 
 
 @given(st.integers(0, 100), st.integers(0, 10_000))
-def test_any_hundred_requests_in_a_row_are_shared_exactly_as_the_split_says(share: int, first: int) -> None:
+def test_split_is_exact_per_hundred(share: int, first: int) -> None:
+    """Any hundred consecutive requests are split exactly as configured."""
     traffic = {"blue": share, "green": 100 - share}
 
     answered = Counter(choose(traffic, number) for number in range(first, first + 100))
@@ -73,18 +74,21 @@ def test_any_hundred_requests_in_a_row_are_shared_exactly_as_the_split_says(shar
     assert (answered["blue"], answered["green"]) == (share, 100 - share)
 
 
-def test_no_deployment_is_chosen_without_traffic() -> None:
+def test_no_traffic_chooses_no_deployment() -> None:
+    """Without traffic no deployment is chosen."""
     assert choose({}, 3) is None
 
 
-def test_endpoint_scores_with_its_key_and_names_the_deployment(scoring: Any) -> None:
+def test_answer_names_its_deployment(scoring: Any) -> None:
+    """An endpoint scores a request with its key, and the answer names the deployment."""
     answer = _post(scoring, _key(scoring))
 
     assert answer.json() == [0, 1]
     assert answer.headers[DEPLOYMENT_HEADER] == "blue"
 
 
-def test_request_header_forces_the_deployment(scoring: Any) -> None:
+def test_header_forces_the_deployment(scoring: Any) -> None:
+    """A request header forces the deployment."""
     answer = _post(scoring, _key(scoring), {DEPLOYMENT_HEADER: "green"})
 
     assert answer.json() == [1, 1]
@@ -92,11 +96,13 @@ def test_request_header_forces_the_deployment(scoring: Any) -> None:
 
 
 @pytest.mark.parametrize("key", ["", "wrong"])
-def test_request_without_a_valid_key_is_refused(scoring: Any, key: str) -> None:
+def test_invalid_key_is_refused(scoring: Any, key: str) -> None:
+    """A request without a valid key is refused with 401."""
     assert _post(scoring, key).status_code == 401
 
 
-def test_canary_split_is_met_and_logged_per_request(local_azure: RunningAzure, scoring: Any) -> None:
+def test_canary_split_is_logged(local_azure: RunningAzure, scoring: Any) -> None:
+    """A canary split is exact, and each request is logged with its deployment."""
     set_traffic(scoring, ENDPOINT, {"blue": 90, "green": 10})
     cloud = local_azure.cloud
 
@@ -110,7 +116,8 @@ def test_canary_split_is_met_and_logged_per_request(local_azure: RunningAzure, s
     }
 
 
-def test_mirrored_requests_are_scored_unseen(local_azure: RunningAzure, scoring: Any) -> None:
+def test_mirrored_requests_are_invisible(local_azure: RunningAzure, scoring: Any) -> None:
+    """Mirrored requests are scored and logged, and no answer of theirs reaches the caller."""
     set_traffic(scoring, ENDPOINT, {"blue": 100}, mirror={"green": 50})
     cloud, before = local_azure.cloud, len(_logged(local_azure))
 
@@ -120,7 +127,8 @@ def test_mirrored_requests_are_scored_unseen(local_azure: RunningAzure, scoring:
     assert Counter(row["DeploymentName"] for row in _logged(local_azure)[before:]) == {"blue": 100, "green": 50}
 
 
-def test_caller_never_learns_that_a_mirrored_request_failed(local_azure: RunningAzure, scoring: Any) -> None:
+def test_mirrored_failure_is_invisible(local_azure: RunningAzure, scoring: Any) -> None:
+    """A mirrored request that fails is logged and does not affect the caller."""
     save_threshold_model(local_azure, "job-lost", 0.5)
     register(scoring, "lost", "1", "job-lost")
     deploy(scoring, ENDPOINT, "green", "lost", "1")
@@ -134,7 +142,8 @@ def test_caller_never_learns_that_a_mirrored_request_failed(local_azure: Running
     assert {row["DeploymentName"] for row in failed} == {"green"}
 
 
-def test_model_prints_what_it_predicted(local_azure: RunningAzure, scoring: Any) -> None:
+def test_predictions_are_logged(local_azure: RunningAzure, scoring: Any) -> None:
+    """A model prints its predictions to the console log of its deployment."""
     score(local_azure.cloud, WORKSPACE_ID, ENDPOINT, ["a", "b"], ROWS)
 
     row = local_azure.cloud.store.list("log:AmlOnlineEndpointConsoleLog")[-1]
@@ -143,7 +152,8 @@ def test_model_prints_what_it_predicted(local_azure: RunningAzure, scoring: Any)
     assert json.loads(row["Message"]) == {"anew_score": [0, 1]}
 
 
-def test_columns_may_come_in_any_order(local_azure: RunningAzure, scoring: Any) -> None:
+def test_column_order_is_irrelevant(local_azure: RunningAzure, scoring: Any) -> None:
+    """The columns of a request may come in any order."""
     swapped = [[row[1], row[0]] for row in ROWS]
 
     assert score(local_azure.cloud, WORKSPACE_ID, ENDPOINT, ["b", "a"], swapped)[0] == [0, 1]
@@ -165,19 +175,22 @@ def test_unanswerable_request_is_refused(
     deployment: str | None,
     status: int,
 ) -> None:
+    """A request for an unknown endpoint or deployment, or with wrong columns, is refused."""
     with pytest.raises(ArmError) as refused:
         score(local_azure.cloud, WORKSPACE_ID, endpoint, columns, ROWS, deployment)
 
     assert refused.value.status == status
 
 
-def test_new_model_behind_a_deployment_answers_at_once(local_azure: RunningAzure, scoring: Any) -> None:
+def test_new_model_answers_immediately(local_azure: RunningAzure, scoring: Any) -> None:
+    """A new model behind a deployment answers the next request."""
     deploy(scoring, ENDPOINT, "blue", "fraud", "2")
 
     assert score(local_azure.cloud, WORKSPACE_ID, ENDPOINT, ["a", "b"], ROWS) == ([1, 1], "blue")
 
 
-def test_malformed_body_is_a_bad_request(scoring: Any) -> None:
+def test_malformed_body_is_bad_request(scoring: Any) -> None:
+    """A malformed body is answered with 400."""
     uri = str(scoring.online_endpoints.get(ENDPOINT).scoring_uri)
     headers = {"Authorization": f"Bearer {_key(scoring)}"}
 

@@ -120,7 +120,8 @@ def settled(azure: RunningAzure) -> Callable[[], bool]:
     return lambda: not azure.cloud.store.list("delivery")
 
 
-def test_subscription_hides_the_query_string_but_for_full_url(azure: RunningAzure, webhook: Webhook) -> None:
+def test_subscription_hides_the_query_string(azure: RunningAzure, webhook: Webhook) -> None:
+    """A subscription shows the query string of its webhook only with the full URL."""
     created = subscribe(azure, webhook.url)
     assert created.provisioning_state == "Succeeded"
     assert created.destination.endpoint_base_url == webhook.url.partition("?")[0]
@@ -130,9 +131,8 @@ def test_subscription_hides_the_query_string_but_for_full_url(azure: RunningAzur
 
 
 @pytest.mark.parametrize("schema", ["EventGridSchema", "CloudEventSchemaV1_0"])
-def test_subscription_is_refused_when_the_webhook_does_not_consent(
-    azure: RunningAzure, webhook: Webhook, schema: str
-) -> None:
+def test_refused_handshake_stops_the_subscription(azure: RunningAzure, webhook: Webhook, schema: str) -> None:
+    """A webhook that fails the handshake makes the subscription fail, and the error hides its secret."""
     webhook.consents = False
     with pytest.raises(HttpResponseError, match="Webhook validation handshake failed") as refusal:
         subscribe(azure, webhook.url, eventDeliverySchema=schema)
@@ -141,7 +141,8 @@ def test_subscription_is_refused_when_the_webhook_does_not_consent(
         make_client(azure).get(WORKSPACE_ID, "anew")
 
 
-def test_deleted_subscription_gets_nothing_more(azure: RunningAzure, webhook: Webhook) -> None:
+def test_deleted_subscription_gets_no_events(azure: RunningAzure, webhook: Webhook) -> None:
+    """A deleted subscription gets no more events."""
     subscribe(azure, webhook.url)
     client = make_client(azure)
     client.begin_delete(WORKSPACE_ID, "anew").result()
@@ -150,7 +151,8 @@ def test_deleted_subscription_gets_nothing_more(azure: RunningAzure, webhook: We
     assert webhook.requests == []
 
 
-def test_event_grid_schema_arrives_as_an_array_with_its_headers(azure: RunningAzure, webhook: Webhook) -> None:
+def test_grid_event_arrives_as_array(azure: RunningAzure, webhook: Webhook) -> None:
+    """An event in the Event Grid schema arrives as an array with its delivery headers."""
     subscribe(azure, webhook.url)
     event = publish_registered(azure)
     wait_until(lambda: bool(webhook.requests))
@@ -165,7 +167,8 @@ def test_event_grid_schema_arrives_as_an_array_with_its_headers(azure: RunningAz
     }
 
 
-def test_cloud_event_arrives_as_one_object_after_an_options_handshake(azure: RunningAzure, webhook: Webhook) -> None:
+def test_cloud_event_arrives_as_object(azure: RunningAzure, webhook: Webhook) -> None:
+    """A cloud event arrives as one object after an OPTIONS handshake."""
     subscribe(azure, webhook.url, eventDeliverySchema="CloudEventSchemaV1_0")
     event = publish_registered(azure)
     wait_until(lambda: bool(webhook.requests))
@@ -175,7 +178,8 @@ def test_cloud_event_arrives_as_one_object_after_an_options_handshake(azure: Run
     assert body == ml_events.to_cloud_event(event)
 
 
-def test_failed_delivery_is_repeated_until_it_is_taken(azure: RunningAzure, webhook: Webhook) -> None:
+def test_failed_delivery_is_retried(azure: RunningAzure, webhook: Webhook) -> None:
+    """A failed delivery is retried until the webhook accepts it."""
     subscribe(azure, webhook.url)
     webhook.statuses = [500, 503]
     event = publish_registered(azure)
@@ -186,7 +190,8 @@ def test_failed_delivery_is_repeated_until_it_is_taken(azure: RunningAzure, webh
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 413])
-def test_permanent_refusal_drops_the_event_at_once(azure: RunningAzure, webhook: Webhook, status: int) -> None:
+def test_permanent_refusal_drops_the_event(azure: RunningAzure, webhook: Webhook, status: int) -> None:
+    """A permanent refusal drops the event after one attempt."""
     subscribe(azure, webhook.url)
     webhook.statuses = [status]
     publish_registered(azure)
@@ -195,7 +200,8 @@ def test_permanent_refusal_drops_the_event_at_once(azure: RunningAzure, webhook:
     assert len(journal(azure, "delivery.dropped")) == 1
 
 
-def test_undeliverable_event_ends_as_a_dead_letter(azure: RunningAzure, webhook: Webhook) -> None:
+def test_undeliverable_event_is_dead_lettered(azure: RunningAzure, webhook: Webhook) -> None:
+    """An event that cannot be delivered becomes a dead letter with its reason."""
     blobs = {"endpointType": "StorageBlob", "properties": {"resourceId": "/storage", "blobContainerName": "dead"}}
     policy = {"maxDeliveryAttempts": 2, "eventTimeToLiveInMinutes": 1440}
     subscribe(azure, webhook.url, retryPolicy=policy, deadLetterDestination=blobs)
@@ -207,7 +213,8 @@ def test_undeliverable_event_ends_as_a_dead_letter(azure: RunningAzure, webhook:
     assert (letter["deliveryAttempts"], letter["lastHttpStatusCode"]) == (2, 500)
 
 
-def test_pending_delivery_survives_a_restart(tmp_path: Path, webhook: Webhook) -> None:
+def test_pending_delivery_survives_restart(tmp_path: Path, webhook: Webhook) -> None:
+    """A pending delivery survives a restart of local Azure."""
     with run_local_azure(tmp_path / "azure") as first:
         first.control.set_modes(retry_scale=0.05)
         subscribe(first, webhook.url)
@@ -219,7 +226,8 @@ def test_pending_delivery_survives_a_restart(tmp_path: Path, webhook: Webhook) -
     assert [delivered["id"] for delivered in webhook.events()] == [event["id"]] * 2
 
 
-def test_only_events_of_the_scope_and_the_types_are_delivered(azure: RunningAzure, webhook: Webhook) -> None:
+def test_only_matching_events_are_delivered(azure: RunningAzure, webhook: Webhook) -> None:
+    """Only events that match the scope, types and subject of a subscription are delivered."""
     wanted = {"includedEventTypes": [ml_events.MODEL_REGISTERED], "subjectBeginsWith": "models/ELEC2"}
     subscribe(azure, webhook.url, filter=wanted)
     azure.control.publish(ml_events.model_deployed(WORKSPACE_ID, service="e", model_ids="elec2:1", tags={}))
@@ -230,6 +238,7 @@ def test_only_events_of_the_scope_and_the_types_are_delivered(azure: RunningAzur
 
 
 def test_malformed_subscription_is_refused(azure: RunningAzure, webhook: Webhook) -> None:
+    """A subscription with an invalid retry policy or filter is refused."""
     with pytest.raises(HttpResponseError, match="1 to 30 attempts"):
         subscribe(azure, webhook.url, retryPolicy={"maxDeliveryAttempts": 31})
     with pytest.raises(HttpResponseError, match="operator 'Like'"):
@@ -270,23 +279,27 @@ def advanced(operator: str, key: str = BREACH_KEY, **values: Any) -> Document:
     ],
 )
 def test_filter_decides_as_documented(event: Document, event_filter: Document, passes: bool) -> None:
+    """Each filter accepts and rejects events as Event Grid documents."""
     validate(event_filter)
     assert matches(event, event_filter) is passes
 
 
-def test_more_than_25_advanced_filters_are_refused() -> None:
+def test_too_many_filters_are_refused() -> None:
+    """More than 25 advanced filters are refused."""
     one = {"operatorType": "StringIn", "key": "subject", "values": ["x"]}
     with pytest.raises(FilterError):
         validate({"advancedFilters": [one] * 26})
 
 
-def test_retry_waits_follow_the_documented_schedule() -> None:
+def test_retries_follow_documented_schedule() -> None:
+    """The waits between retries follow the documented schedule."""
     assert [retry_wait(attempt, 500) for attempt in (1, 2, 3, 4, 10, 30)] == [10, 30, 60, 300, 43200, 43200]
     assert (retry_wait(1, 503), retry_wait(1, 408), retry_wait(1, 0)) == (30, 120, 10)
 
 
 @given(st.lists(st.integers(0, 3000), max_size=30), st.integers(1, 10), st.integers(1, 4))
-def test_batches_lose_nothing_and_keep_to_the_limits(sizes: list[int], most: int, kilobytes: int) -> None:
+def test_batches_are_complete_and_bounded(sizes: list[int], most: int, kilobytes: int) -> None:
+    """Batches lose no event, keep the order and respect both limits."""
     deliveries = [Delivery(str(n), "s", {"pad": "x" * size}, 0.0, 0.0) for n, size in enumerate(sizes)]
     inner = {"maxEventsPerBatch": most, "preferredBatchSizeInKilobytes": kilobytes}
     batches = batches_of({"destination": {"properties": inner}}, deliveries)

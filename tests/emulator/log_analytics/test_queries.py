@@ -42,7 +42,8 @@ def rows(answer: Any) -> list[list[Any]]:
     return [list(row) for row in answer.tables[0].rows]
 
 
-def test_dynamic_properties_and_arithmetic_can_be_queried(client: Any) -> None:
+def test_dynamic_properties_are_queryable(client: Any) -> None:
+    """A query may read dynamic properties and compute with their values."""
     query = """AppMetrics
         | where Name == "accuracy"
         | extend batch = toint(Properties.batch), model = tostring(Properties.model)
@@ -53,7 +54,8 @@ def test_dynamic_properties_and_arithmetic_can_be_queried(client: Any) -> None:
     assert answer.tables[0].columns_types == ["real", "int", "string"]
 
 
-def test_datetime_columns_arrive_as_datetimes(client: Any) -> None:
+def test_datetime_columns_stay_datetimes(client: Any) -> None:
+    """Columns with a time arrive as datetimes, and dynamic ones as JSON text."""
     answer = client.query_workspace("w", "AppMetrics | summarize arg_max(TimeGenerated, *) by Name", timespan=DAY)
     [row] = answer.tables[0].rows
     assert datetime.now(UTC) - row["TimeGenerated"] < timedelta(hours=1, minutes=5)
@@ -61,7 +63,8 @@ def test_datetime_columns_arrive_as_datetimes(client: Any) -> None:
 
 
 @pytest.mark.parametrize(("timespan", "count"), [(DAY, 2), (None, 3), (timedelta(minutes=5), 0)])
-def test_timespan_restricts_the_time_generated(client: Any, timespan: timedelta | None, count: int) -> None:
+def test_timespan_limits_the_rows(client: Any, timespan: timedelta | None, count: int) -> None:
+    """The timespan of a query limits its rows by `TimeGenerated`."""
     assert rows(client.query_workspace("w", "AppMetrics | count", timespan=timespan)) == [[count]]
 
 
@@ -76,7 +79,8 @@ def test_timespan_restricts_the_time_generated(client: Any, timespan: timedelta 
         "ADFPipelineRun",
     ],
 )
-def test_known_table_answers_even_when_empty(client: Any, table: str) -> None:
+def test_empty_table_answers_with_columns(client: Any, table: str) -> None:
+    """A known table answers with its columns even when it is empty."""
     query = f"{table} | where ingestion_time() > ago(1m) and TimeGenerated > ago(1m) | project TimeGenerated"
     answer = client.query_workspace("w", query, timespan=DAY)
     assert rows(answer) == []
@@ -91,7 +95,8 @@ def test_known_table_answers_even_when_empty(client: Any, table: str) -> None:
         ("AppMetrics | where", "SyntaxError", "could not be parsed"),
     ],
 )
-def test_bad_query_is_refused_the_way_azure_does(client: Any, query: str, kind: str, message: str) -> None:
+def test_bad_query_fails_like_azure(client: Any, query: str, kind: str, message: str) -> None:
+    """A bad query is refused with the status, code and message of Azure."""
     with pytest.raises(HttpResponseError) as refusal:
         client.query_workspace("w", query, timespan=DAY)
     assert refusal.value.status_code == 400
@@ -100,7 +105,8 @@ def test_bad_query_is_refused_the_way_azure_does(client: Any, query: str, kind: 
     assert message in details["innererror"]["message"]
 
 
-def test_resource_query_and_options_are_accepted(client: Any) -> None:
+def test_resource_query_is_accepted(client: Any) -> None:
+    """A query by resource with a timeout and statistics is accepted."""
     answer = client.query_resource(
         WORKSPACE_ID, "AppMetrics | count", timespan=DAY, server_timeout=30, include_statistics=True
     )
@@ -108,7 +114,8 @@ def test_resource_query_and_options_are_accepted(client: Any) -> None:
     assert answer.statistics["query"]["executionTime"] > 0
 
 
-def test_batch_answers_each_query_on_its_own(client: Any) -> None:
+def test_batch_queries_are_independent(client: Any) -> None:
+    """Each query of a batch succeeds or fails on its own."""
     queries = [
         LogsBatchQuery("w", "AppMetrics | count", timespan=DAY),
         LogsBatchQuery("w", "NoSuchTable | count", timespan=DAY),
@@ -118,7 +125,8 @@ def test_batch_answers_each_query_on_its_own(client: Any) -> None:
     assert bad.status == LogsQueryStatus.FAILURE
 
 
-def test_partial_mode_gives_some_rows_and_the_error(azure: RunningAzure, client: Any) -> None:
+def test_partial_mode_returns_some_rows(azure: RunningAzure, client: Any) -> None:
+    """In partial mode a query returns some rows and an error."""
     azure.control.set_modes(log_query_partial_rows=1)
     answer = client.query_workspace("w", "AppMetrics | project Sum", timespan=DAY)
     azure.control.set_modes(log_query_partial_rows=0)
@@ -127,6 +135,7 @@ def test_partial_mode_gives_some_rows_and_the_error(azure: RunningAzure, client:
 
 
 def test_aio_client_queries_unmodified(azure: RunningAzure) -> None:
+    """The unmodified asynchronous client can query."""
     at = azure.connection
 
     async def count() -> list[list[Any]]:
@@ -144,7 +153,8 @@ def test_aio_client_queries_unmodified(azure: RunningAzure) -> None:
     assert asyncio.run(count()) == [[2]]
 
 
-def test_every_form_of_timespan_is_understood() -> None:
+def test_all_timespan_forms_are_parsed() -> None:
+    """Every form of a timespan is parsed to its interval."""
     now = datetime(2026, 1, 2, tzinfo=UTC)
     yesterday = now - DAY
     assert parse_timespan("P1D", now) == (yesterday, now)

@@ -40,14 +40,16 @@ def endpoint(local_azure: RunningAzure, ml_client: Any) -> str:
     return "fraud-api"
 
 
-def test_any_workspace_exists_and_leads_to_discovery(local_azure: RunningAzure, ml_client: Any) -> None:
+def test_any_workspace_exists(local_azure: RunningAzure, ml_client: Any) -> None:
+    """Any workspace exists and leads to the discovery of the API."""
     workspace = ml_client.workspaces.get("ws-anew")
 
     assert workspace.name == "ws-anew"
     assert httpx.get(str(workspace.discovery_url)).json()["api"] == local_azure.base_url
 
 
-def test_request_without_a_token_is_refused_with_a_challenge(local_azure: RunningAzure) -> None:
+def test_missing_token_is_challenged(local_azure: RunningAzure) -> None:
+    """A request without a token is refused with 401 and a challenge."""
     answer = httpx.get(local_azure.base_url + WORKSPACE_ID)
 
     assert answer.status_code == 401
@@ -55,18 +57,21 @@ def test_request_without_a_token_is_refused_with_a_challenge(local_azure: Runnin
     assert answer.json()["error"]["code"] == "AuthenticationFailed"
 
 
-def test_unknown_route_is_an_arm_error(local_azure: RunningAzure) -> None:
+def test_unknown_route_is_arm_error(local_azure: RunningAzure) -> None:
+    """An unknown route is answered with an error in the format of Resource Manager."""
     answer = httpx.get(local_azure.base_url + WORKSPACE_ID + "/nothing", headers={"Authorization": "Bearer t"})
 
     assert (answer.status_code, answer.json()["error"]["code"]) == (404, "NotFound")
 
 
-def test_credential_is_refused_for_a_host_that_is_not_this_machine() -> None:
+def test_credential_is_for_loopback_only() -> None:
+    """The credential of local Azure is refused for a host other than this machine."""
     with pytest.raises(ValueError, match="must be on this machine"):
         connection("http://example.com:80")
 
 
-def test_new_model_version_is_kept_and_announced_once(ml_client: Any, events: list[Document]) -> None:
+def test_new_version_is_announced_once(ml_client: Any, events: list[Document]) -> None:
+    """A new model version is stored and announced once, and later writes update its tags."""
     created = register(ml_client, "fraud", "1", "job-1", tags={"anew_status": "candidate"})
     again = register(ml_client, "fraud", "1", "job-1", tags={"anew_status": "champion"})
 
@@ -79,6 +84,7 @@ def test_new_model_version_is_kept_and_announced_once(ml_client: Any, events: li
 
 
 def test_model_version_path_is_immutable(ml_client: Any) -> None:
+    """The path of a model version cannot be changed."""
     register(ml_client, "fraud", "1", "job-1")
 
     with pytest.raises(HttpResponseError, match="immutable"):
@@ -87,7 +93,8 @@ def test_model_version_path_is_immutable(ml_client: Any) -> None:
     assert ml_client.models.get("fraud", "1").path == "azureml://jobs/job-1/outputs/model"
 
 
-def test_model_without_a_version_gets_the_next_one(ml_client: Any) -> None:
+def test_missing_version_gets_the_next(ml_client: Any) -> None:
+    """A model without a version gets the next one."""
     register(ml_client, "fraud", "7", "job-1")
 
     model = Model(name="fraud", path="azureml://jobs/job-2/outputs/model", type="mlflow_model")
@@ -97,7 +104,8 @@ def test_model_without_a_version_gets_the_next_one(ml_client: Any) -> None:
     assert ml_client.models.get("fraud", label="latest").version == "8"
 
 
-def test_model_lists_are_paged_newest_version_first(local_azure: RunningAzure, ml_client: Any) -> None:
+def test_model_lists_are_paged(local_azure: RunningAzure, ml_client: Any) -> None:
+    """The list of model versions is paged and starts with the newest."""
     body = {"properties": {"modelUri": "azureml://jobs/job-1/outputs/model", "modelType": "mlflow_model"}}
     with httpx.Client(base_url=local_azure.base_url + WORKSPACE_ID, headers={"Authorization": "Bearer t"}) as http:
         for version in range(1, 33):
@@ -109,7 +117,8 @@ def test_model_lists_are_paged_newest_version_first(local_azure: RunningAzure, m
     assert {model.name: model.latest_version for model in ml_client.models.list()} == {"fraud": "32", "churn": "1"}
 
 
-def test_archived_version_leaves_the_list_but_can_be_fetched(ml_client: Any) -> None:
+def test_archived_version_is_unlisted(ml_client: Any) -> None:
+    """An archived version leaves the list and can still be fetched by name."""
     for version in ("1", "2"):
         register(ml_client, "fraud", version, "job-1")
 
@@ -120,6 +129,7 @@ def test_archived_version_leaves_the_list_but_can_be_fetched(ml_client: Any) -> 
 
 
 def test_unknown_resources_are_not_found(ml_client: Any) -> None:
+    """Unknown models, endpoints and deployments are not found."""
     with pytest.raises(ResourceNotFoundError):
         ml_client.models.get("nothing", "1")
     with pytest.raises(ResourceNotFoundError):
@@ -131,9 +141,10 @@ def test_unknown_resources_are_not_found(ml_client: Any) -> None:
 
 
 @pytest.mark.parametrize("async_operations", [False, True])
-def test_deployment_takes_traffic_after_it_succeeded(
+def test_finished_deployment_takes_traffic(
     local_azure: RunningAzure, ml_client: Any, endpoint: str, events: list[Document], *, async_operations: bool
 ) -> None:
+    """A deployment that succeeded is announced once and takes traffic."""
     local_azure.control.set_modes(async_operations=async_operations)
 
     deployment = deploy(ml_client, endpoint, "blue", "fraud", "1")
@@ -156,9 +167,8 @@ def test_deployment_takes_traffic_after_it_succeeded(
         ({"blue": 50, "green": 50}, "do not exist: green"),
     ],
 )
-def test_impossible_traffic_is_refused_and_changes_nothing(
-    ml_client: Any, endpoint: str, traffic: dict[str, int], reason: str
-) -> None:
+def test_impossible_traffic_is_refused(ml_client: Any, endpoint: str, traffic: dict[str, int], reason: str) -> None:
+    """Traffic that does not add up or names no deployment is refused and changes nothing."""
     deploy(ml_client, endpoint, "blue", "fraud", "1")
     set_traffic(ml_client, endpoint, {"blue": 100})
 
@@ -169,7 +179,8 @@ def test_impossible_traffic_is_refused_and_changes_nothing(
     assert ml_client.online_endpoints.get(endpoint).traffic == {"blue": 100}
 
 
-def test_mirrored_traffic_is_limited_to_one_deployment_without_live_traffic(ml_client: Any, endpoint: str) -> None:
+def test_mirrored_traffic_is_limited(ml_client: Any, endpoint: str) -> None:
+    """Mirrored traffic is limited to 50 percent on a deployment without live traffic."""
     for name in ("blue", "green"):
         deploy(ml_client, endpoint, name, "fraud", "1")
     set_traffic(ml_client, endpoint, {"blue": 100})
@@ -181,7 +192,8 @@ def test_mirrored_traffic_is_limited_to_one_deployment_without_live_traffic(ml_c
         set_traffic(ml_client, endpoint, {"blue": 100}, mirror={"green": 60})
 
 
-def test_deployment_with_live_traffic_is_not_deleted_until_it_is_moved(ml_client: Any, endpoint: str) -> None:
+def test_live_deployment_cannot_be_deleted(ml_client: Any, endpoint: str) -> None:
+    """A deployment with live traffic cannot be deleted until the traffic is moved."""
     for name in ("blue", "green"):
         deploy(ml_client, endpoint, name, "fraud", "1")
     set_traffic(ml_client, endpoint, {"blue": 100})
@@ -195,9 +207,10 @@ def test_deployment_with_live_traffic_is_not_deleted_until_it_is_moved(ml_client
 
 
 @pytest.mark.parametrize("async_operations", [False, True])
-def test_deleted_endpoint_is_gone_with_its_deployments(
+def test_endpoint_deletion_includes_deployments(
     local_azure: RunningAzure, ml_client: Any, endpoint: str, *, async_operations: bool
 ) -> None:
+    """A deleted endpoint is gone together with its deployments."""
     deploy(ml_client, endpoint, "blue", "fraud", "1")
     local_azure.control.set_modes(async_operations=async_operations)
 
@@ -209,9 +222,10 @@ def test_deleted_endpoint_is_gone_with_its_deployments(
 
 
 @pytest.mark.parametrize("async_operations", [False, True])
-def test_deployment_whose_model_cannot_be_loaded_fails_and_is_not_announced(
+def test_unloadable_model_fails_its_deployment(
     local_azure: RunningAzure, ml_client: Any, endpoint: str, events: list[Document], *, async_operations: bool
 ) -> None:
+    """A deployment whose model cannot be loaded fails and is not announced."""
     local_azure.control.set_modes(async_operations=async_operations)
     register(ml_client, "fraud", "2", "job-without-output")
 
@@ -222,14 +236,14 @@ def test_deployment_whose_model_cannot_be_loaded_fails_and_is_not_announced(
     assert not any(event["eventType"] == MODEL_DEPLOYED for event in events)
 
 
-def test_deployment_of_an_unregistered_model_is_refused(ml_client: Any, endpoint: str) -> None:
+def test_unregistered_model_is_refused(ml_client: Any, endpoint: str) -> None:
+    """A deployment of an unregistered model is refused."""
     with pytest.raises(HttpResponseError, match="fraud:9 was not found"):
         deploy(ml_client, endpoint, "green", "fraud", "9")
 
 
-def test_endpoint_takes_no_write_while_an_operation_on_it_goes_on(
-    local_azure: RunningAzure, ml_client: Any, endpoint: str
-) -> None:
+def test_busy_endpoint_refuses_writes(local_azure: RunningAzure, ml_client: Any, endpoint: str) -> None:
+    """An endpoint refuses every write with 409 while an operation on it is in progress."""
     deploy(ml_client, endpoint, "blue", "fraud", "1")
     local_azure.control.set_modes(deployment_seconds=60)
     wanted = ManagedOnlineDeployment(
@@ -253,7 +267,8 @@ def test_endpoint_takes_no_write_while_an_operation_on_it_goes_on(
     assert ml_client.online_deployments.get("green", endpoint).provisioning_state == "Updating"
 
 
-def test_deleted_deployment_leaves_the_mirrored_traffic(ml_client: Any, endpoint: str) -> None:
+def test_deletion_removes_mirrored_traffic(ml_client: Any, endpoint: str) -> None:
+    """A deleted deployment is removed from the mirrored traffic."""
     for name in ("blue", "green"):
         deploy(ml_client, endpoint, name, "fraud", "1")
     set_traffic(ml_client, endpoint, {"blue": 100}, mirror={"green": 20})
@@ -264,7 +279,8 @@ def test_deleted_deployment_leaves_the_mirrored_traffic(ml_client: Any, endpoint
     assert (shown.traffic, shown.mirror_traffic) == ({"blue": 100}, {})
 
 
-def test_everything_is_there_after_a_restart(tmp_path: Path) -> None:
+def test_state_survives_a_restart(tmp_path: Path) -> None:
+    """Models, endpoints, deployments and traffic survive a restart."""
     with run_local_azure(tmp_path / "azure") as azure:
         client = make_ml_client(azure)
         save_threshold_model(azure, "job-1", 0.5)

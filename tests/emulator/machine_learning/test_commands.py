@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from anew.emulator.machine_learning.commands import CommandError, ModuleCommand, parse_command
 
 
-def test_placeholders_are_replaced_with_and_without_spaces() -> None:
+def test_placeholders_are_replaced() -> None:
+    """Placeholders are replaced with and without spaces inside them."""
     command = "python -m pkg.train --data ${{inputs.data}} --out=${{ outputs.model }}"
 
     parsed = parse_command(command, {"data": "/d.csv"}, {"model": "/m"})
@@ -16,7 +17,8 @@ def test_placeholders_are_replaced_with_and_without_spaces() -> None:
 
 
 @given(st.text())
-def test_any_value_stays_one_argument_and_is_not_read_again(value: str) -> None:
+def test_value_stays_one_argument(value: str) -> None:
+    """Any value stays one argument and is not parsed again."""
     parsed = parse_command("python -m pkg.train --x ${{inputs.x}} --last", {"x": value}, {})
 
     assert parsed.argv == ("--x", value, "--last")
@@ -30,6 +32,7 @@ def test_any_value_stays_one_argument_and_is_not_read_again(value: str) -> None:
         ("python -m pkg.train ${{inputs.y}}", "inputs.y, which the job does not have"),
     ],
 )
-def test_command_that_cannot_be_run_is_refused(command: str, reason: str) -> None:
+def test_unsupported_command_is_refused(command: str, reason: str) -> None:
+    """A command that is no Python module or names an unknown input is refused."""
     with pytest.raises(CommandError, match=reason):
         parse_command(command, {"x": "1"}, {})

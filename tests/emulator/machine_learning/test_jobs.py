@@ -45,9 +45,8 @@ def events(local_azure: RunningAzure) -> list[Document]:
     return seen
 
 
-def test_training_job_completes_and_tags_what_it_was_trained_on(
-    local_azure: RunningAzure, ml_client: Any, tmp_path: Path
-) -> None:
+def test_training_job_tags_its_data(local_azure: RunningAzure, ml_client: Any, tmp_path: Path) -> None:
+    """A training job completes with tags for the rows and the hash of its data."""
     write_rows(local_azure.cloud.folder, 400)
 
     job = run_job(ml_client, tmp_path, train_document("train-1"))
@@ -59,9 +58,8 @@ def test_training_job_completes_and_tags_what_it_was_trained_on(
     assert local_azure.control.job_metrics("train-1")["train_accuracy"] > 0.9
 
 
-def test_trained_model_loads_from_its_mlflow_folder_and_predicts_well(
-    local_azure: RunningAzure, ml_client: Any, tmp_path: Path
-) -> None:
+def test_trained_model_predicts_well(local_azure: RunningAzure, ml_client: Any, tmp_path: Path) -> None:
+    """A trained model loads from its MLflow folder and predicts well."""
     rows = write_rows(local_azure.cloud.folder, 400)
     run_job(ml_client, tmp_path, train_document("train-1"))
 
@@ -71,9 +69,8 @@ def test_trained_model_loads_from_its_mlflow_folder_and_predicts_well(
     assert (predicted == rows["target"].to_numpy()).mean() > 0.9
 
 
-def test_same_data_gives_the_same_hash_and_new_rows_another(
-    local_azure: RunningAzure, ml_client: Any, tmp_path: Path
-) -> None:
+def test_data_hash_follows_the_rows(local_azure: RunningAzure, ml_client: Any, tmp_path: Path) -> None:
+    """The same rows give the same data hash, and new rows give another."""
     write_rows(local_azure.cloud.folder, 400)
     first = run_job(ml_client, tmp_path, train_document("train-1"))
     again = run_job(ml_client, tmp_path, train_document("train-2"))
@@ -83,9 +80,8 @@ def test_same_data_gives_the_same_hash_and_new_rows_another(
     assert first.tags["data_hash"] == again.tags["data_hash"] != moved.tags["data_hash"]
 
 
-def test_evaluation_counts_both_models_on_the_same_newest_rows(
-    local_azure: RunningAzure, ml_client: Any, tmp_path: Path
-) -> None:
+def test_evaluation_compares_on_same_rows(local_azure: RunningAzure, ml_client: Any, tmp_path: Path) -> None:
+    """An evaluation compares both models on the same newest rows."""
     write_rows(local_azure.cloud.folder, 400)
     run_job(ml_client, tmp_path, train_document("small", inputs=_inputs(train_rows=30)))
     register(ml_client, "fraud", "1", "small")
@@ -103,9 +99,8 @@ def test_evaluation_counts_both_models_on_the_same_newest_rows(
     assert " " not in job.tags["anew_evaluation"]
 
 
-def test_evaluation_computes_the_gate_it_is_given_and_keeps_the_scored_rows(
-    local_azure: RunningAzure, ml_client: Any, tmp_path: Path
-) -> None:
+def test_evaluation_computes_its_gate(local_azure: RunningAzure, ml_client: Any, tmp_path: Path) -> None:
+    """An evaluation computes the gate it is given and stores the scored rows."""
     write_rows(local_azure.cloud.folder, 400)
     run_job(ml_client, tmp_path, train_document("small", inputs=_inputs(train_rows=30)))
     register(ml_client, "fraud", "1", "small")
@@ -125,9 +120,10 @@ def test_evaluation_computes_the_gate_it_is_given_and_keeps_the_scored_rows(
     assert judge_gate(asked, compare(pd.read_parquet(scored), asked, figures={"size_mb": 1.0})).lower == judged.lower
 
 
-def test_every_status_change_is_published_and_success_also_as_completed(
+def test_status_changes_are_published(
     local_azure: RunningAzure, ml_client: Any, tmp_path: Path, events: list[Document]
 ) -> None:
+    """Every status change is published and logged, and success also as a completed run."""
     write_rows(local_azure.cloud.folder)
     run_job(ml_client, tmp_path, train_document("train-1"))
     wait_until(lambda: any(event["eventType"] == RUN_COMPLETED for event in events))
@@ -150,9 +146,10 @@ def test_every_status_change_is_published_and_success_also_as_completed(
         ({"inputs": {"data": {"type": "uri_file", "path": DATA_URI.replace("rows", "none")}}}, "there is nothing at"),
     ],
 )
-def test_job_that_cannot_run_fails_and_says_why(
+def test_impossible_job_fails_with_reason(
     local_azure: RunningAzure, ml_client: Any, tmp_path: Path, changes: dict[str, object], reason: str
 ) -> None:
+    """A job that cannot run fails and says why."""
     write_rows(local_azure.cloud.folder)
     command = {"command": "python -m anew.emulator.workloads.train"} if "inputs" in changes else {}
 
@@ -162,9 +159,8 @@ def test_job_that_cannot_run_fails_and_says_why(
     assert reason in job.properties["local_azure.error"]
 
 
-def test_second_submission_of_a_name_is_refused_as_immutable(
-    local_azure: RunningAzure, ml_client: Any, tmp_path: Path
-) -> None:
+def test_duplicate_job_name_is_refused(local_azure: RunningAzure, ml_client: Any, tmp_path: Path) -> None:
+    """A second job of the same name is refused as immutable."""
     write_rows(local_azure.cloud.folder)
     submit(ml_client, tmp_path, train_document("train-1"))
 
@@ -178,7 +174,8 @@ def test_second_submission_of_a_name_is_refused_as_immutable(
     assert len(local_azure.control.journal("job.created")) == 1
 
 
-def test_list_is_paged_and_filters_by_tag_key(local_azure: RunningAzure, ml_client: Any) -> None:
+def test_job_list_pages_and_filters(local_azure: RunningAzure, ml_client: Any) -> None:
+    """The list of jobs is paged and filters by tag key."""
     for number in range(33):
         tags = {"odd": "1"} if number % 2 else {}
         _record(local_azure, f"job-{number}", tags=tags)
@@ -187,7 +184,8 @@ def test_list_is_paged_and_filters_by_tag_key(local_azure: RunningAzure, ml_clie
     assert {job.name for job in ml_client.jobs.list(tag="odd")} == {f"job-{number}" for number in range(1, 33, 2)}
 
 
-def test_child_runs_are_listed_by_parent_and_not_among_the_roots(local_azure: RunningAzure, ml_client: Any) -> None:
+def test_child_runs_are_not_roots(local_azure: RunningAzure, ml_client: Any) -> None:
+    """Child runs are listed by their parent and not among the root runs."""
     for name, parent in (("monitor-1", None), ("step-1", "monitor-1")):
         _record(local_azure, name, tags={"found": name}, parent=parent)
 
@@ -197,14 +195,16 @@ def test_child_runs_are_listed_by_parent_and_not_among_the_roots(local_azure: Ru
 
 
 def test_unknown_job_is_not_found(ml_client: Any) -> None:
+    """An unknown job is not found."""
     with pytest.raises(ResourceNotFoundError):
         ml_client.jobs.get("nobody")
 
 
 @pytest.mark.parametrize("async_operations", [False, True])
-def test_canceled_job_ends_canceled_and_is_never_completed(
+def test_queued_job_can_be_canceled(
     local_azure: RunningAzure, ml_client: Any, tmp_path: Path, *, async_operations: bool
 ) -> None:
+    """A job that is canceled while it waits ends as canceled, and the others complete."""
     write_rows(local_azure.cloud.folder, 1000)
     local_azure.control.set_modes(async_operations=async_operations)
     names = [f"train-{number}" for number in range(4)]
@@ -218,7 +218,8 @@ def test_canceled_job_ends_canceled_and_is_never_completed(
     assert [wait_for_job(ml_client, name).status for name in names[:-1]] == ["Completed"] * 3
 
 
-def test_job_cut_off_by_a_restart_runs_again(tmp_path: Path) -> None:
+def test_interrupted_job_runs_again(tmp_path: Path) -> None:
+    """A job that a restart interrupts runs again."""
     folder = tmp_path / "azure"
     write_rows(folder)
     with run_local_azure(folder) as azure:
@@ -234,7 +235,8 @@ def test_job_cut_off_by_a_restart_runs_again(tmp_path: Path) -> None:
     assert statuses[-2:] == ["Running", "Completed"]
 
 
-def test_job_canceled_while_it_runs_never_ends_completed(local_azure: RunningAzure, events: list[Document]) -> None:
+def test_canceled_running_job_never_completes(local_azure: RunningAzure, events: list[Document]) -> None:
+    """A job that is canceled while running ends as canceled and never as completed."""
     job = _record(local_azure, "job-1", status="Running")
     run = JobRun(local_azure.cloud, job["id"])
 

@@ -104,7 +104,8 @@ def history(azure: RunningAzure, run: Any, metric: str, **query: Any) -> Any:
 # --- what a monitor leaves --------------------------------------------------------------------------------
 
 
-def test_each_batch_leaves_a_reading_of_every_feature_breached_or_not(azure: RunningAzure) -> None:
+def test_every_batch_leaves_a_reading(azure: RunningAzure) -> None:
+    """Every batch leaves a reading of every feature, with or without a breach."""
     advance(azure, "watched", 4, "model")
 
     series = search(azure, "watched", "tags.azureml.signal_name = 'watched_data_drift'")
@@ -118,7 +119,8 @@ def test_each_batch_leaves_a_reading_of_every_feature_breached_or_not(azure: Run
     assert [value > 0.5 for value in values["b"]] == [False] * 4
 
 
-def test_all_features_of_one_monitor_run_share_a_step_of_their_own_in_the_past(azure: RunningAzure) -> None:
+def test_features_share_distinct_past_steps(azure: RunningAzure) -> None:
+    """All features of a monitor run share one step, distinct per run and not in the future."""
     before = int(time.time())
     advance(azure, "stepped", 3, "model")
 
@@ -134,14 +136,16 @@ def test_all_features_of_one_monitor_run_share_a_step_of_their_own_in_the_past(a
     assert before - 3 <= only[0] < only[1] < only[2] <= time.time()
 
 
-def test_threshold_of_each_reading_is_kept_beside_it(azure: RunningAzure) -> None:
+def test_threshold_is_stored_per_reading(azure: RunningAzure) -> None:
+    """The threshold of each reading is stored beside it."""
     advance(azure, "bounded", 1, "model")
 
     for run in search(azure, "bounded", "tags.azureml.signal_name = 'bounded_data_drift'"):
         assert [point["value"] for point in history(azure, run, "threshold")["metrics"]] == [0.5]
 
 
-def test_series_are_below_the_parent_run_of_their_monitor(azure: RunningAzure) -> None:
+def test_series_are_below_their_parent(azure: RunningAzure) -> None:
+    """The series of a monitor are children of its parent run."""
     advance(azure, "nested", 1, "model")
 
     [parent] = search(azure, "nested", "tags.azureml.metric_name = 'azureml.metrics'")
@@ -153,13 +157,15 @@ def test_series_are_below_the_parent_run_of_their_monitor(azure: RunningAzure) -
     assert {run["info"]["run_name"] for run in series} == {"nested_data_drift_NormalizedWassersteinDistance"}
 
 
-def test_dataset_monitor_keeps_no_series(azure: RunningAzure) -> None:
+def test_dataset_monitor_has_no_series(azure: RunningAzure) -> None:
+    """A dataset monitor stores no series."""
     advance(azure, "v1-drift", 1, "dataset")
 
     assert get(azure, "experiments/get-by-name", experiment_name="v1-drift").status_code == 404
 
 
-def test_monitor_runs_of_one_second_wait_for_a_second_each(azure: RunningAzure) -> None:
+def test_concurrent_monitor_runs_get_distinct_steps(azure: RunningAzure) -> None:
+    """Monitor runs in the same second wait until each has a step of its own."""
     at = datetime.now(UTC)
     steps = [next_step(azure.cloud, WORKSPACE_ID, "busy", "busy", at) for _ in range(2)]
 
@@ -167,7 +173,8 @@ def test_monitor_runs_of_one_second_wait_for_a_second_each(azure: RunningAzure) 
     assert time.time() >= steps[-1]
 
 
-def test_series_outlive_a_restart(tmp_path: Path) -> None:
+def test_series_survive_a_restart(tmp_path: Path) -> None:
+    """The series survive a restart and continue after it."""
     with run_local_azure(tmp_path) as first:
         keeps(first, "lasting", 1, 0.5)
     with run_local_azure(tmp_path) as second:
@@ -179,11 +186,13 @@ def test_series_outlive_a_restart(tmp_path: Path) -> None:
 # --- the API ----------------------------------------------------------------------------------------------
 
 
-def test_request_without_a_token_is_refused(azure: RunningAzure) -> None:
+def test_missing_token_is_refused(azure: RunningAzure) -> None:
+    """A request without a token is refused with 401."""
     assert httpx.get(api(azure) + "experiments/get-by-name").status_code == 401
 
 
-def test_address_of_later_clients_leads_to_the_same_runs(azure: RunningAzure) -> None:
+def test_both_api_addresses_are_equivalent(azure: RunningAzure) -> None:
+    """The address that later clients use leads to the same runs."""
     keeps(azure, "versioned", 1, 0.5)
     later = api(azure).replace("/mlflow/v1.0/", "/mlflow/v2.0/")
     answer = httpx.get(later + "experiments/get-by-name", params={"experiment_name": "versioned"}, headers=TOKEN).json()
@@ -191,7 +200,8 @@ def test_address_of_later_clients_leads_to_the_same_runs(azure: RunningAzure) ->
     assert answer["experiment"]["experiment_id"] == experiment(azure, "versioned")
 
 
-def test_experiments_hold_jobs_and_series_alike(azure: RunningAzure) -> None:
+def test_experiments_contain_jobs_and_series(azure: RunningAzure) -> None:
+    """An experiment contains jobs and series alike."""
     keeps(azure, "mixed", 1, 0.5)
     record_run(azure.cloud, WORKSPACE_ID, "j1", experiment="mixed", status="Completed", tags={"t": "1"}, properties={})
 
@@ -202,7 +212,8 @@ def test_experiments_hold_jobs_and_series_alike(azure: RunningAzure) -> None:
     assert history(azure, found["j1"], "value") == {"metrics": []}
 
 
-def test_experiments_are_listed_page_by_page(azure: RunningAzure) -> None:
+def test_experiments_are_paged(azure: RunningAzure) -> None:
+    """Experiments are listed page by page, each once."""
     for index in range(3):
         keeps(azure, f"paged-{index}", 1, 0.5)
 
@@ -218,7 +229,8 @@ def test_experiments_are_listed_page_by_page(azure: RunningAzure) -> None:
     assert len(names) == len(set(names))
 
 
-def test_search_gives_the_last_point_of_each_metric_only(azure: RunningAzure) -> None:
+def test_search_returns_last_points(azure: RunningAzure) -> None:
+    """A search returns only the last point of each metric."""
     for step in (1, 2):
         keeps(azure, "last", step, step / 10)
 
@@ -227,7 +239,8 @@ def test_search_gives_the_last_point_of_each_metric_only(azure: RunningAzure) ->
     assert [(point["key"], point["value"], point["step"]) for point in run["data"]["metrics"]] == [("value", 0.2, 2)]
 
 
-def test_history_is_cut_into_pages_that_lead_on(azure: RunningAzure) -> None:
+def test_history_pages_are_linked(azure: RunningAzure) -> None:
+    """The history of a metric comes in pages that lead to the next one."""
     for step in range(5):
         keeps(azure, "turning", step, float(step))
     [run] = search(azure, "turning", "tags.azureml.metric_name = 'M'")
@@ -239,7 +252,8 @@ def test_history_is_cut_into_pages_that_lead_on(azure: RunningAzure) -> None:
     assert "next_page_token" not in second
 
 
-def test_page_of_a_history_has_fewer_than_a_thousand_points_whatever_is_asked(azure: RunningAzure) -> None:
+def test_history_page_size_is_capped(azure: RunningAzure) -> None:
+    """A page of a history never exceeds the cap, whatever size is requested."""
     for step in range(MOST_POINTS + 1):
         keeps(azure, "endless", step, 0.5)
     [run] = search(azure, "endless", "tags.azureml.metric_name = 'M'")
@@ -249,7 +263,8 @@ def test_page_of_a_history_has_fewer_than_a_thousand_points_whatever_is_asked(az
     assert (len(page["metrics"]), page["next_page_token"]) == (MOST_POINTS, str(MOST_POINTS))
 
 
-def test_filter_joins_tags_by_and(azure: RunningAzure) -> None:
+def test_filter_combines_tags_with_and(azure: RunningAzure) -> None:
+    """A filter combines tags with a logical and."""
     for feature in ("a", "b"):
         keeps(azure, "filtered", 1, 0.5, **{"azureml.feature_name": feature})
 
@@ -266,23 +281,26 @@ def test_filter_joins_tags_by_and(azure: RunningAzure) -> None:
         ("metrics/get-history", {"run_id": "nothing", "max_results": "many"}, 400, "INVALID_PARAMETER_VALUE"),
     ],
 )
-def test_request_that_cannot_be_answered_is_refused_as_mlflow_does(
+def test_request_errors_match_mlflow(
     azure: RunningAzure, path: str, query: dict[str, Any], status: int, code: str
 ) -> None:
+    """A request that cannot be answered gets the status and error code of MLflow."""
     answer = get(azure, path, **query)
 
     assert (answer.status_code, answer.json()["error_code"]) == (status, code)
 
 
 @pytest.mark.parametrize("wanted", ["tags.a != 'b'", "tags.a LIKE 'b'", "attributes.status = 'FINISHED'", "tags.a ="])
-def test_filter_azure_does_not_support_is_refused(azure: RunningAzure, wanted: str) -> None:
+def test_unsupported_filter_is_refused(azure: RunningAzure, wanted: str) -> None:
+    """A filter that Azure does not support is refused."""
     answer = post(azure, "runs/search", experiment_ids=["x"], filter=wanted)
 
     assert answer.status_code == 400
     assert answer.json()["error"]["code"] == "UserError"
 
 
-def test_value_json_has_no_number_for_is_text(azure: RunningAzure) -> None:
+def test_non_finite_values_are_text(azure: RunningAzure) -> None:
+    """Values that JSON cannot express as numbers are written as text."""
     for step, value in enumerate((float("nan"), float("inf"), float("-inf"))):
         keeps(azure, "undefined", step, value)
     [run] = search(azure, "undefined", "tags.azureml.metric_name = 'M'")

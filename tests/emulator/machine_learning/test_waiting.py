@@ -108,7 +108,8 @@ def statuses(events: list[Document], name: str) -> list[str]:
     return [data["runStatus"] for data in of_job if data["runId"] == name]
 
 
-def test_run_ends_while_more_runs_wait_than_there_are_workers(arm: Arm) -> None:
+def test_waiting_runs_block_no_workers(arm: Arm) -> None:
+    """A run ends although more runs are waiting than there are workers."""
     arm.publish("long", [wait(3600)])
     arm.publish("short", [wait(0)])
     waiting = [arm.start("long") for _ in range(PIPELINE_WORKERS * 3)]
@@ -116,7 +117,8 @@ def test_run_ends_while_more_runs_wait_than_there_are_workers(arm: Arm) -> None:
     assert {arm.run(run_id)["status"] for run_id in waiting} == {"InProgress"}
 
 
-def test_waiting_runs_and_jobs_have_no_threads(arm: Arm) -> None:
+def test_waiting_uses_no_threads(arm: Arm) -> None:
+    """Waiting runs and jobs use no threads."""
     arm.publish("long", [wait(3600)])
     for number in range(30):
         arm.start("long")
@@ -132,11 +134,13 @@ def test_waiting_runs_and_jobs_have_no_threads(arm: Arm) -> None:
 
 
 def test_wait_lasts_its_seconds(arm: Arm) -> None:
+    """A wait lasts its seconds."""
     arm.publish("wait", [wait(0.4)])
     assert arm.end(arm.start("wait"))["durationInMs"] >= 400
 
 
-def test_loop_waits_in_each_round_and_knows_its_count_after_it(arm: Arm) -> None:
+def test_loop_waits_in_each_round(arm: Arm) -> None:
+    """A loop waits in each round and reports its iteration count afterwards."""
     grow = {
         "name": "Grow",
         "type": "SetVariable",
@@ -165,7 +169,8 @@ def test_loop_waits_in_each_round_and_knows_its_count_after_it(arm: Arm) -> None
     assert runs[-1]["output"] == {"iterationCount": 3}
 
 
-def test_condition_is_decided_once_although_its_branch_waits(arm: Arm) -> None:
+def test_condition_is_evaluated_once(arm: Arm) -> None:
+    """A condition is evaluated once, although its branch waits."""
     off = {
         "name": "Off",
         "type": "SetVariable",
@@ -186,7 +191,8 @@ def test_condition_is_decided_once_although_its_branch_waits(arm: Arm) -> None:
     assert arm.end(arm.start("if"))["status"] == "Succeeded"
 
 
-def test_failed_activity_is_tried_again_after_its_interval(arm: Arm) -> None:
+def test_failed_activity_is_retried(arm: Arm) -> None:
+    """A failed activity is retried after its interval."""
     arm.azure.control.set_modes(wait_scale=0.01)
     arm.azure.control.set_faults({"kind": "status", "status": 500, "path": "/jobs$", "times": 2})
     policy = {"retry": 2, "retryIntervalInSeconds": 30}
@@ -197,7 +203,8 @@ def test_failed_activity_is_tried_again_after_its_interval(arm: Arm) -> None:
     assert [each["status"] for each in runs] == ["Failed", "Failed", "Succeeded"]
 
 
-def test_waiting_run_is_cancelled_at_once(arm: Arm) -> None:
+def test_waiting_run_is_cancelled_immediately(arm: Arm) -> None:
+    """A waiting run is cancelled immediately."""
     arm.publish("long", [wait(3600)])
     run_id = arm.start("long")
     wait_until(lambda: arm.run(run_id)["status"] == "InProgress")
@@ -206,9 +213,8 @@ def test_waiting_run_is_cancelled_at_once(arm: Arm) -> None:
 
 
 @pytest.mark.parametrize("recursive", [False, True])
-def test_cancelled_run_leaves_the_job_its_activity_started(
-    local_azure: RunningAzure, arm: Arm, *, recursive: bool
-) -> None:
+def test_cancelled_run_leaves_its_job(local_azure: RunningAzure, arm: Arm, *, recursive: bool) -> None:
+    """A cancelled run does not stop the job that its activity started."""
     start = web("Start", "PUT", f"{WORKSPACE_ID}/jobs/of-run", {"properties": pausing("--seconds 0.5")})
     then = wait(3600) | {"dependsOn": [{"activity": "Start", "dependencyConditions": ["Succeeded"]}]}
     arm.publish("trains", [start, then])
@@ -224,7 +230,8 @@ def test_cancelled_run_leaves_the_job_its_activity_started(
     assert arm.over("of-run")["status"] == "Completed"
 
 
-def test_cancelling_what_has_ended_changes_nothing_and_succeeds(arm: Arm, events: list[Document]) -> None:
+def test_late_cancel_changes_nothing(arm: Arm, events: list[Document]) -> None:
+    """A cancel of an ended run or job succeeds and changes nothing."""
     arm.publish("short", [wait(0)])
     run = arm.end(arm.start("short"))
     arm.pause("job", "--seconds 0")
@@ -235,7 +242,8 @@ def test_cancelling_what_has_ended_changes_nothing_and_succeeds(arm: Arm, events
     assert (arm.run(run["runId"]), arm.job("job"), len(events)) == (run, job, seen)
 
 
-def test_journal_tells_the_life_of_runs_and_jobs(arm: Arm) -> None:
+def test_journal_records_runs_and_jobs(arm: Arm) -> None:
+    """The journal records the creation, cancellation and end of runs and jobs."""
     arm.publish("long", [wait(3600)])
     run_id = arm.start("long", anew_retraining_id="r-1")
     arm("POST", f"{FACTORY}/pipelineruns/{run_id}/cancel")
@@ -262,7 +270,8 @@ def test_journal_tells_the_life_of_runs_and_jobs(arm: Arm) -> None:
     assert [entry["status"] for entry in told if entry["action"].endswith(".ended")] == ["Cancelled", "Canceled"]
 
 
-def test_pause_ends_after_its_seconds_and_leaves_tags_evaluation_and_a_model(arm: Arm, events: list[Document]) -> None:
+def test_pause_job_leaves_its_results(arm: Arm, events: list[Document]) -> None:
+    """A pause job ends after its seconds and leaves tags, an evaluation and a model."""
     evaluation = json.dumps({"task": "classification", "rows": 3})
     arm.pause(
         "job",
@@ -288,19 +297,22 @@ def test_pause_ends_after_its_seconds_and_leaves_tags_evaluation_and_a_model(arm
     assert [event["eventType"] for event in events][-1] == RUN_COMPLETED
 
 
-def test_pause_can_end_as_failed(arm: Arm, events: list[Document]) -> None:
+def test_pause_job_can_fail(arm: Arm, events: list[Document]) -> None:
+    """A pause job can be configured to end as failed."""
     arm.pause("job", "--seconds 0 --status failed")
     job = arm.over("job")
     assert (job["status"], "told to end as failed" in job["properties"]["local_azure.error"]) == ("Failed", True)
     assert statuses(events, "job")[-1] == "Failed"
 
 
-def test_pause_with_wrong_arguments_fails_and_says_why(arm: Arm) -> None:
+def test_pause_job_checks_its_arguments(arm: Arm) -> None:
+    """A pause job with wrong arguments fails."""
     arm.pause("job", "--minutes 1")
     assert arm.over("job")["status"] == "Failed"
 
 
-def test_pausing_job_is_canceled_at_once_and_never_completes(arm: Arm, events: list[Document]) -> None:
+def test_paused_job_is_canceled_immediately(arm: Arm, events: list[Document]) -> None:
+    """A pausing job is canceled immediately and never completes."""
     arm.pause("job", "--seconds 3600", "--out ${{outputs.model}}", outputs={"model": {}})
     arm.reach("job", "Running")
     arm("POST", f"{WORKSPACE_ID}/jobs/job/cancel")
@@ -309,14 +321,16 @@ def test_pausing_job_is_canceled_at_once_and_never_completes(arm: Arm, events: l
     assert arm.azure.cloud.store.list(DUE_KIND) == []
 
 
-def test_pausing_jobs_do_not_keep_others_from_running(arm: Arm) -> None:
+def test_paused_jobs_block_no_others(arm: Arm) -> None:
+    """Pausing jobs do not block other jobs."""
     for number in range(WORKERS * 3):
         arm.pause(f"long-{number}", "--seconds 3600")
     arm.pause("short", "--seconds 0")
     assert arm.over("short")["status"] == "Completed"
 
 
-def test_pause_that_a_restart_cuts_short_ends_at_its_time_and_runs_once(tmp_path: Path) -> None:
+def test_interrupted_pause_ends_on_time(tmp_path: Path) -> None:
+    """A pause job that a restart interrupts ends at its due time and runs once."""
     with run_local_azure(tmp_path) as azure:
         arm = Arm(azure)
         arm.pause("early", "--seconds 1")
@@ -332,7 +346,8 @@ def test_pause_that_a_restart_cuts_short_ends_at_its_time_and_runs_once(tmp_path
         assert told == ["NotStarted", "Queued", "Running", "Completed"]
 
 
-def test_wait_that_a_restart_cuts_short_ends_at_its_time(tmp_path: Path) -> None:
+def test_interrupted_wait_ends_on_time(tmp_path: Path) -> None:
+    """A wait that a restart interrupts ends at its due time."""
     with run_local_azure(tmp_path) as azure:
         azure.control.set_modes(wait_scale=1.0)
         arm = Arm(azure)
@@ -345,7 +360,8 @@ def test_wait_that_a_restart_cuts_short_ends_at_its_time(tmp_path: Path) -> None
         assert 1500 <= run["durationInMs"] < 3000
 
 
-def test_job_that_an_activity_created_before_a_crash_is_not_refused_to_it_after(tmp_path: Path) -> None:
+def test_crashed_activity_adopts_its_job(tmp_path: Path) -> None:
+    """An activity interrupted by a crash adopts the job it created before."""
     with run_local_azure(tmp_path) as azure:
         azure.control.set_modes(wait_scale=1.0)
         arm = Arm(azure)
@@ -362,7 +378,8 @@ def test_job_that_an_activity_created_before_a_crash_is_not_refused_to_it_after(
         assert len(azure.control.journal("job.created")) == 1
 
 
-def test_second_activity_cannot_create_a_job_of_the_same_name(arm: Arm) -> None:
+def test_duplicate_job_fails_the_activity(arm: Arm) -> None:
+    """A second run cannot create a job of the same name, and its activity fails."""
     start = web("Start", "PUT", f"{WORKSPACE_ID}/jobs/of-run", {"properties": pausing("--seconds 0")})
     arm.publish("trains", [start])
     assert arm.end(arm.start("trains"))["status"] == "Succeeded"

@@ -56,7 +56,8 @@ def logged(clients: RealClients, table: str = "AmlOnlineEndpointTrafficLog") -> 
     return [row for _, row in clients.azure.cloud.store.appended(f"log:{table}")]
 
 
-def test_requests_are_shared_by_the_split_and_its_mirror(clients: RealClients) -> None:
+def test_requests_follow_split_and_mirror(clients: RealClients) -> None:
+    """Simulated requests follow the live split and its mirror, and each is logged in the interval."""
     set_traffic(clients.ml, ENDPOINT, {"blue": 100}, mirror={"green": 20})
 
     sent = send(clients, 1000)
@@ -68,13 +69,15 @@ def test_requests_are_shared_by_the_split_and_its_mirror(clients: RealClients) -
     assert max(times) < START + MINUTE
 
 
-def test_live_split_is_met_exactly_for_each_hundred(clients: RealClients) -> None:
+def test_split_is_exact_per_hundred(clients: RealClients) -> None:
+    """The live split is exact for every hundred requests."""
     set_traffic(clients.ml, ENDPOINT, {"blue": 95, "green": 5})
 
     assert send(clients, 300)["answered"] == {"blue": 285, "green": 15}
 
 
-def test_answers_come_as_the_behaviour_says(clients: RealClients) -> None:
+def test_answers_follow_the_behaviour(clients: RealClients) -> None:
+    """Errors, latencies and scores follow the configured behaviour."""
     clients.azure.control.set_behaviour(
         "price", "1", error_rate=0.1, latency_ms=100, latency_p95_ms=200, score_mean=0.3, score_sd=0.05
     )
@@ -94,7 +97,8 @@ def test_answers_come_as_the_behaviour_says(clients: RealClients) -> None:
     assert scored == pytest.approx(0.3, abs=0.01)
 
 
-def test_same_inputs_crash_a_model_live_and_mirrored(clients: RealClients) -> None:
+def test_same_inputs_crash_live_and_mirrored(clients: RealClients) -> None:
+    """The inputs that crash a model live also crash it when mirrored."""
     for version in ("1", "2"):
         clients.azure.control.set_behaviour("price", version, crash_share=0.05)
     set_traffic(clients.ml, ENDPOINT, {"blue": 100}, mirror={"green": 50})
@@ -113,7 +117,8 @@ def test_same_inputs_crash_a_model_live_and_mirrored(clients: RealClients) -> No
     assert sent["harmed"] == len(failed["blue"])
 
 
-def test_same_seed_gives_the_same_answers_and_another_does_not(clients: RealClients) -> None:
+def test_same_seed_gives_same_answers(clients: RealClients) -> None:
+    """The same seed gives the same answers, and another seed gives others."""
     clients.azure.control.set_behaviour("price", "1", error_rate=0.2)
     errors = []
     for seed in (1, 1, 2):
@@ -123,7 +128,8 @@ def test_same_seed_gives_the_same_answers_and_another_does_not(clients: RealClie
     assert errors[0] == errors[1] != errors[2]
 
 
-def test_model_without_a_deviation_prints_no_score(clients: RealClients) -> None:
+def test_scores_need_a_deviation(clients: RealClients) -> None:
+    """A model without a configured deviation prints no scores."""
     clients.azure.control.set_behaviour("price", "1", score_sd=None)
 
     send(clients, 10)
@@ -131,7 +137,8 @@ def test_model_without_a_deviation_prints_no_score(clients: RealClients) -> None
     assert logged(clients, "AmlOnlineEndpointConsoleLog") == []
 
 
-def test_journal_notes_one_entry_with_the_counts(clients: RealClients) -> None:
+def test_journal_has_one_entry(clients: RealClients) -> None:
+    """The journal has one entry with all counts for each simulation."""
     before = len(clients.azure.control.journal("traffic.simulated"))
     sent = send(clients, 50)
 
@@ -140,7 +147,8 @@ def test_journal_notes_one_entry_with_the_counts(clients: RealClients) -> None:
     assert entry.items() >= dict(sent).items()
 
 
-def test_ten_thousand_requests_are_logged_within_seconds(clients: RealClients) -> None:
+def test_simulation_is_fast(clients: RealClients) -> None:
+    """Ten thousand requests are logged within five seconds."""
     began = time.perf_counter()
     send(clients, 10_000)
     assert time.perf_counter() - began < 5  # half a second, when the machine has nothing else to do
@@ -150,7 +158,8 @@ def test_ten_thousand_requests_are_logged_within_seconds(clients: RealClients) -
     ("changes", "status"),
     [({"endpoint": "nothing"}, 404), ({"requests": 0}, 400), ({"start": "2026-03-01T00:00:00"}, 400)],
 )
-def test_request_that_makes_no_sense_is_refused(clients: RealClients, changes: Document, status: int) -> None:
+def test_invalid_simulation_is_refused(clients: RealClients, changes: Document, status: int) -> None:
+    """A simulation with an unknown endpoint or invalid values is refused."""
     body: Document = {
         "workspace_id": WORKSPACE_ID,
         "endpoint": ENDPOINT,
@@ -163,7 +172,8 @@ def test_request_that_makes_no_sense_is_refused(clients: RealClients, changes: D
     assert httpx.post(url, json=body | changes).status_code == status
 
 
-def test_endpoint_without_live_traffic_answers_nobody(clients: RealClients) -> None:
+def test_endpoint_without_traffic_is_refused(clients: RealClients) -> None:
+    """A simulation on an endpoint without live traffic is refused."""
     set_traffic(clients.ml, ENDPOINT, {})
 
     with pytest.raises(httpx.HTTPStatusError):

@@ -96,7 +96,8 @@ def metrics(azure: RunningAzure, name: str) -> list[Any]:
     return [row for row in azure.cloud.store.list("log:AppMetrics") if row["Name"] == name]
 
 
-def test_stream_file_grows_by_the_labelled_rows_of_each_batch(azure: RunningAzure) -> None:
+def test_stream_grows_with_each_batch(azure: RunningAzure) -> None:
+    """The file of a stream grows by the labelled rows of each batch."""
     create(azure, "grows")
     path = azure.cloud.folder / "datastores" / "workspaceblobstore" / "streams" / "grows.parquet"
     assert len(pd.read_parquet(path)) == 4 * ROWS
@@ -105,7 +106,8 @@ def test_stream_file_grows_by_the_labelled_rows_of_each_batch(azure: RunningAzur
     assert azure.control.stream("grows")["next_batch"] == 6
 
 
-def test_dataset_monitor_speaks_only_over_its_threshold(azure: RunningAzure) -> None:
+def test_dataset_monitor_fires_above_threshold(azure: RunningAzure) -> None:
+    """A dataset monitor publishes an event only when drift exceeds its threshold."""
     create(azure, "watched")
     before = last_entry(azure)
     quiet, drifted = advance(azure, "watched", 2, make_monitor("dataset", "watched-drift"))
@@ -119,7 +121,8 @@ def test_dataset_monitor_speaks_only_over_its_threshold(azure: RunningAzure) -> 
     assert re.fullmatch(rf"datadrift/{drift_id}/run/{drift_id}_\d{{13}}", event["subject"])
 
 
-def test_accuracy_and_drift_are_rows_of_app_metrics(azure: RunningAzure) -> None:
+def test_accuracy_and_drift_are_logged(azure: RunningAzure) -> None:
+    """Accuracy and drift become rows of `AppMetrics`."""
     create(azure, "logged")
     [batch] = advance(azure, "logged", 1, make_monitor("dataset", "logged-drift"))
     accuracy = metrics(azure, "accuracy")[-1]
@@ -130,7 +133,8 @@ def test_accuracy_and_drift_are_rows_of_app_metrics(azure: RunningAzure) -> None
     assert (drift["Properties"]["datadrift_name"], drift["Properties"]["drift_threshold"]) == ("logged-drift", "0.3")
 
 
-def test_silent_monitor_drifts_without_an_event(azure: RunningAzure) -> None:
+def test_silent_monitor_publishes_no_event(azure: RunningAzure) -> None:
+    """A silent monitor measures and logs drift without publishing an event."""
     create(azure, "silent")
     before = last_entry(azure)
     _, drifted = advance(azure, "silent", 2, make_monitor("dataset", "silent-drift", silent=True))
@@ -140,7 +144,8 @@ def test_silent_monitor_drifts_without_an_event(azure: RunningAzure) -> None:
     assert metrics(azure, "datadrift_coefficient")[-1]["Sum"] == drifted["drift_coefficient"]
 
 
-def test_model_monitor_tags_its_step_and_completes_it(azure: RunningAzure) -> None:
+def test_model_monitor_completes_its_step(azure: RunningAzure) -> None:
+    """A model monitor tags its step with the breach and completes it."""
     create(azure, "modelled")
     before = last_entry(azure)
     _, drifted = advance(azure, "modelled", 2, make_monitor("model", "fraud_monitor"))
@@ -157,6 +162,7 @@ def test_model_monitor_tags_its_step_and_completes_it(azure: RunningAzure) -> No
 
 
 def test_moved_baseline_ends_the_drift(azure: RunningAzure) -> None:
+    """A baseline that is moved ends the drift."""
     create(azure, "moved")
     *_, drifted = advance(azure, "moved", 3)
     azure.control.reset_baseline("moved", end_batch=7, rows=2 * ROWS)
@@ -164,7 +170,8 @@ def test_moved_baseline_ends_the_drift(azure: RunningAzure) -> None:
     assert drifted["drift_coefficient"] > 0.3 > after["drift_coefficient"]
 
 
-def test_exhausted_or_unknown_stream_is_refused(azure: RunningAzure) -> None:
+def test_exhausted_stream_is_refused(azure: RunningAzure) -> None:
+    """An exhausted or unknown stream is refused and does not advance."""
     create(azure, "short")
     with pytest.raises(httpx.HTTPStatusError, match="400"):
         advance(azure, "short", 7)
@@ -174,7 +181,8 @@ def test_exhausted_or_unknown_stream_is_refused(azure: RunningAzure) -> None:
 
 
 @pytest.mark.parametrize(("source", "batch_rows", "features"), [("elec2", 336, 6), ("noaa_weather", 365, 8)])
-def test_shipped_data_sets_make_streams(azure: RunningAzure, source: str, batch_rows: int, features: int) -> None:
+def test_shipped_data_makes_streams(azure: RunningAzure, source: str, batch_rows: int, features: int) -> None:
+    """The shipped data sets make streams with the documented shapes."""
     stream = azure.control.create_stream(
         source, source=source, label="target", batch_rows=batch_rows, history_batches=3, workspace_id=WORKSPACE_ID
     )
@@ -182,20 +190,23 @@ def test_shipped_data_sets_make_streams(azure: RunningAzure, source: str, batch_
     assert pd.read_parquet(path).shape == (3 * batch_rows, features + 1)
 
 
-def test_event_given_to_the_control_api_is_published_as_it_is(azure: RunningAzure) -> None:
+def test_published_event_is_unchanged(azure: RunningAzure) -> None:
+    """An event sent to the control API is published unchanged."""
     before = last_entry(azure)
     event = ml_events.model_deployed(WORKSPACE_ID, service="s", model_ids="m:1", tags={})
     azure.control.publish(event)
     assert [entry["id"] for entry in published(azure, "ModelDeployed", before)] == [event["id"]]
 
 
-def test_drift_coefficient_is_low_without_and_nearly_one_with_a_total_change() -> None:
+def test_coefficient_reflects_the_change() -> None:
+    """The drift coefficient is low without a change and nearly one with a total change."""
     rows = np.random.default_rng(0).normal(size=(900, 3))
     assert drift_coefficient(rows[:600], rows[600:]) < 0.1
     assert drift_coefficient(rows[:600], rows[600:] + 100) > 0.98
 
 
-def test_breach_message_is_the_text_of_azure_ml() -> None:
+def test_breach_message_matches_azure() -> None:
+    """The message of a breach has the text of Azure ML."""
     message = breach_message("s1", [Reading("1", "metics", 4.6, 5.6)])
     assert message == (
         "The signal 's1' has failed due to one or more features violating metric thresholds.\n"
@@ -204,20 +215,23 @@ def test_breach_message_is_the_text_of_azure_ml() -> None:
     )
 
 
-def test_metric_equal_to_its_threshold_is_no_breach() -> None:
+def test_equality_is_no_breach() -> None:
+    """A metric equal to its threshold is no breach."""
     rows = np.arange(20.0).reshape(-1, 1)
     [reading] = feature_readings(["a"], rows, rows, metric="NormalizedWassersteinDistance", threshold=0.0)
     assert (reading.value, reading.is_breach) == (0.0, False)
 
 
-def test_matthews_correlation_is_one_zero_or_minus_one_at_the_corners() -> None:
+def test_matthews_correlation_has_known_extremes() -> None:
+    """Matthews correlation is 1, -1 or 0 for perfect, inverted or constant predictions."""
     truth = np.array([True, True, False, False])
     assert matthews_correlation(truth, truth) == 1.0
     assert matthews_correlation(truth, ~truth) == -1.0
     assert matthews_correlation(truth, np.ones(4, dtype=np.bool_)) == 0.0
 
 
-def test_shift_by_one_deviation_is_a_wasserstein_distance_of_one() -> None:
+def test_wasserstein_distance_is_normalized() -> None:
+    """A shift by one standard deviation is a Wasserstein distance of one."""
     sample = np.random.default_rng(1).normal(size=5000)
     distance = METRICS["NormalizedWassersteinDistance"](sample, sample + float(np.std(sample, ddof=1)))
     assert distance == pytest.approx(1.0)
@@ -228,7 +242,8 @@ def test_shift_by_one_deviation_is_a_wasserstein_distance_of_one() -> None:
     st.lists(st.floats(-1e3, 1e3), min_size=5, max_size=60),
     st.lists(st.floats(-1e3, 1e3), min_size=5, max_size=60),
 )
-def test_metrics_are_never_negative_and_jensen_shannon_is_at_most_one(first: list[float], second: list[float]) -> None:
+def test_metrics_stay_in_range(first: list[float], second: list[float]) -> None:
+    """No metric is negative, and the Jensen-Shannon distance is at most one."""
     baseline, current = np.array(first), np.array(second)
     assert all(metric(baseline, current) >= -1e-12 for metric in METRICS.values())
     assert METRICS["JensenShannonDistance"](baseline, current) <= 1.0 + 1e-12

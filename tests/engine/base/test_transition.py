@@ -19,7 +19,8 @@ def play() -> Play:
     return play
 
 
-def test_move_writes_the_new_state_its_changes_and_an_audit_row(play: Play) -> None:
+def test_move_is_audited(play: Play) -> None:
+    """A move writes the new state, its changes and one audit row."""
     before = play.retraining
     play.wait(minutes=7)
 
@@ -34,7 +35,8 @@ def test_move_writes_the_new_state_its_changes_and_an_audit_row(play: Play) -> N
     assert last.detail == {"reason": "why", "state": "failed"}
 
 
-def test_move_the_table_lacks_changes_nothing(play: Play) -> None:
+def test_illegal_move_changes_nothing(play: Play) -> None:
+    """A move that the table does not list raises an error and changes nothing."""
     before, trail = play.retraining, play.ledger.audit()
 
     with pytest.raises(IllegalTransition, match="training cannot be registered"):
@@ -43,7 +45,8 @@ def test_move_the_table_lacks_changes_nothing(play: Play) -> None:
     assert (play.retraining, play.ledger.audit()) == (before, trail)
 
 
-def test_move_from_a_revision_that_was_overtaken_changes_nothing(play: Play) -> None:
+def test_stale_move_changes_nothing(play: Play) -> None:
+    """A move from an outdated revision is refused and changes nothing."""
     stale = play.retraining
     note_retraining(play.engine, stale, "seen", play.now, reason="first")
     before, trail = play.retraining, play.ledger.audit()
@@ -55,6 +58,7 @@ def test_move_from_a_revision_that_was_overtaken_changes_nothing(play: Play) -> 
 
 
 def test_note_keeps_state_and_time(play: Play) -> None:
+    """A note changes fields and keeps the state and the time of the state."""
     before = play.retraining
     play.wait(minutes=7)
 

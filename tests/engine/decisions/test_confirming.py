@@ -25,6 +25,7 @@ def forged(play: Play, *events: Event) -> None:
 
 
 def test_forged_event_starts_nothing() -> None:
+    """Drift that Azure never confirms is insufficient evidence and starts no run."""
     play = Play()
     forged(play, drift_event())
 
@@ -37,7 +38,8 @@ def test_forged_event_starts_nothing() -> None:
     assert "Azure knows nothing of what event-drift-1 claims" in str(decision.tree)
 
 
-def test_event_that_azure_does_not_know_yet_waits_for_it() -> None:
+def test_unconfirmed_event_waits() -> None:
+    """An event that Azure does not know yet waits, and retrains once Azure confirms it."""
     play = Play()
     forged(play, drift_event())
 
@@ -49,7 +51,8 @@ def test_event_that_azure_does_not_know_yet_waits_for_it() -> None:
     assert play.retraining.external_run_id is not None
 
 
-def test_event_is_waited_for_no_longer_than_azure_may_need() -> None:
+def test_confirmation_has_a_deadline() -> None:
+    """An unconfirmed event is decided as soon as the time that Azure may need is over."""
     play = Play()
     forged(play, drift_event())
 
@@ -60,7 +63,8 @@ def test_event_is_waited_for_no_longer_than_azure_may_need() -> None:
     assert len(play.ledger.decisions()) == 1
 
 
-def test_forged_events_beside_a_real_one_change_nothing() -> None:
+def test_forged_events_are_left_out() -> None:
+    """Forged events beside a real one neither stop the retraining nor count as evidence."""
     play = Play()
     play.receive(drift_event("real", value=0.5))
     forged(play, *(drift_event(f"forged-{number}", value=0.9) for number in range(20)))
@@ -72,7 +76,8 @@ def test_forged_events_beside_a_real_one_change_nothing() -> None:
     assert [signal["value"] for signal in decision.evidence["signals"]] == [0.5]
 
 
-def test_claim_of_more_drift_than_azure_tells_of_counts_for_what_azure_tells() -> None:
+def test_confirmed_value_counts() -> None:
+    """The drift value that Azure confirms counts, not the value in the event."""
     play = Play()
     claimed = drift_event(value=0.9)
     told = structs.replace(claimed, drift=Drift(monitor="price-drift", coefficient=0.1))
@@ -85,7 +90,8 @@ def test_claim_of_more_drift_than_azure_tells_of_counts_for_what_azure_tells() -
     assert decision.outcome == Outcome.HOLD
 
 
-def test_storm_about_one_model_is_one_look_up_and_one_launch() -> None:
+def test_storm_costs_one_confirmation() -> None:
+    """A storm of 1000 events about one model costs one confirmation and one launch."""
     play = Play()
     play.receive(*(drift_event(f"run-{number}") for number in range(1000)))
 
@@ -96,7 +102,8 @@ def test_storm_about_one_model_is_one_look_up_and_one_launch() -> None:
     assert len(play.ledger.decisions()) == 1
 
 
-def test_many_models_are_looked_up_together() -> None:
+def test_models_are_confirmed_together() -> None:
+    """The drift of many models is confirmed in one call."""
     documents = [policy(f"model-{number}", monitors=[f"monitor-{number}"]) for number in range(50)]
     play = Play().with_policies(*documents)
     play.receive(*(drift_event(f"run-{number}", monitor=f"monitor-{number}") for number in range(50)))
@@ -108,7 +115,8 @@ def test_many_models_are_looked_up_together() -> None:
 
 
 @pytest.mark.parametrize("call", ["missed.confirm"])
-def test_azure_that_cannot_be_asked_starts_nothing_and_loses_nothing(call: str) -> None:
+def test_failed_confirmation_is_retried(call: str) -> None:
+    """A failed confirmation starts nothing, and the next pass retrains."""
     play = Play()
     play.azure.down.add(call)
     play.receive(drift_event())
@@ -122,7 +130,8 @@ def test_azure_that_cannot_be_asked_starts_nothing_and_loses_nothing(call: str) 
     assert len(play.azure.pipeline_runs) == 1
 
 
-def test_what_reconcile_found_is_not_looked_up_again() -> None:
+def test_reconciled_event_needs_no_confirmation() -> None:
+    """An event that reconciliation found needs no second confirmation."""
     play = Play()
     play.ledger.receive([drift_event()], Source.RECONCILE, play.now)
 
@@ -132,7 +141,8 @@ def test_what_reconcile_found_is_not_looked_up_again() -> None:
     assert len(play.azure.pipeline_runs) == 1
 
 
-def test_hold_costs_no_look_up() -> None:
+def test_hold_costs_no_confirmation() -> None:
+    """A decision to hold costs no confirmation call."""
     play = Play()
     play.receive(drift_event(value=0.1))
 
@@ -142,7 +152,8 @@ def test_hold_costs_no_look_up() -> None:
     assert play.ledger.decisions()[0].outcome == Outcome.HOLD
 
 
-def test_person_who_insists_is_not_asked_for_proof() -> None:
+def test_forced_request_needs_no_confirmation() -> None:
+    """A forced request retrains without any confirmed drift."""
     play = Play()
     request_retraining(play.engine, MODEL, "request-1", "sam", "new data", force=True, now=play.now)
 
@@ -151,7 +162,8 @@ def test_person_who_insists_is_not_asked_for_proof() -> None:
     assert len(play.azure.pipeline_runs) == 1
 
 
-def test_evidence_that_anew_measured_itself_needs_no_event_to_be_true() -> None:
+def test_measured_evidence_needs_no_event() -> None:
+    """Evidence that `anew` measured itself retrains even if the event is forged."""
     play = Play().with_policies(measured())
     play.azure.signals[MODEL] = [accuracy(0.5, at=play.now)]
     forged(play, drift_event())
@@ -178,7 +190,8 @@ class Tells:
         return self._told
 
 
-def test_breach_of_another_model_claimed_for_this_one_starts_nothing() -> None:
+def test_drift_of_other_monitor_starts_nothing() -> None:
+    """An event that Azure confirms only for another monitor starts nothing."""
     play = Play()
     claimed = drift_event()
     anothers = structs.replace(claimed, drift=Drift(monitor="another-monitor", coefficient=0.9))

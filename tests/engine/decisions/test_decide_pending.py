@@ -31,7 +31,8 @@ WITH_QUERY: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("size", [1000, 2500])
-def test_storm_is_one_decision_and_one_launch(size: int) -> None:
+def test_storm_makes_one_launch(size: int) -> None:
+    """A storm of events about one model leads to one decision and one launch."""
     play = Play()
     play.receive(*(drift_event(f"run-{number}") for number in range(size)))
 
@@ -44,7 +45,8 @@ def test_storm_is_one_decision_and_one_launch(size: int) -> None:
     assert decide_pending(play.engine, play.now).decided == ()
 
 
-def test_drift_below_the_threshold_is_held_with_its_reason() -> None:
+def test_drift_below_threshold_holds() -> None:
+    """Drift below the threshold is a hold, and its reason names the value."""
     play = Play()
     play.receive(drift_event(value=0.1))
 
@@ -56,7 +58,8 @@ def test_drift_below_the_threshold_is_held_with_its_reason() -> None:
     assert play.ledger.unsettled([Cause.DRIFT]) == []
 
 
-def test_drift_within_the_cooldown_is_held() -> None:
+def test_drift_within_cooldown_holds() -> None:
+    """Drift within the cooldown of the last retraining is a hold."""
     play = Play()
     play.receive(drift_event("run-1"))
     play.tick_until(lambda: bool(play.ledger.retrainings([RetrainingState.REGISTERED])))
@@ -68,7 +71,8 @@ def test_drift_within_the_cooldown_is_held() -> None:
     assert "cooldown" in decided.decision.tree.sentence
 
 
-def test_drift_after_the_cooldown_retrains_again() -> None:
+def test_drift_after_cooldown_retrains() -> None:
+    """Drift after the cooldown starts a second retraining."""
     play = Play()
     play.receive(drift_event("run-1"))
     play.tick_until(lambda: bool(play.ledger.retrainings([RetrainingState.REGISTERED])))
@@ -81,7 +85,8 @@ def test_drift_after_the_cooldown_retrains_again() -> None:
     assert len(play.ledger.retrainings()) == 2
 
 
-def test_drift_that_no_policy_watches_is_settled_with_the_reason() -> None:
+def test_unwatched_drift_is_settled() -> None:
+    """Drift that no policy watches is settled with this reason and makes no decision."""
     play = Play()
     play.receive(drift_event(monitor="strangers-monitor"))
 
@@ -93,7 +98,8 @@ def test_drift_that_no_policy_watches_is_settled_with_the_reason() -> None:
     assert play.ledger.decisions() == []
 
 
-def test_monitor_that_two_policies_watch_leads_to_a_decision_for_each() -> None:
+def test_shared_monitor_decides_per_policy() -> None:
+    """An event of a monitor that two policies watch leads to one decision for each."""
     play = Play().with_policies(policy("price"), policy("demand"))
     play.receive(drift_event())
 
@@ -106,7 +112,8 @@ def test_monitor_that_two_policies_watch_leads_to_a_decision_for_each() -> None:
     assert entry.outcome == f"decision {report.decided[-1].record.id}: retrain"
 
 
-def test_second_policy_of_a_monitor_still_decides_when_its_evidence_was_unavailable_at_first() -> None:
+def test_deferred_policy_decides_later() -> None:
+    """A policy that lacked evidence decides later, also if another policy already decided on the event."""
     play = Play().with_policies(policy("price"), policy("demand", **WITH_QUERY))
     play.azure.signals["demand"] = [accuracy(0.5)]
     play.azure.down.add("source.read")
@@ -132,7 +139,8 @@ def price_is_decided_and_demand_is_not() -> Play:
     return play
 
 
-def test_drift_already_decided_for_a_model_is_not_decided_again_when_the_other_policy_is_withdrawn() -> None:
+def test_withdrawn_policy_repeats_no_decision() -> None:
+    """If the other policy is withdrawn, the first model gets no second decision about the event."""
     play = price_is_decided_and_demand_is_not()
     play.tick_until(lambda: not play.retraining.is_open)
 
@@ -144,7 +152,8 @@ def test_drift_already_decided_for_a_model_is_not_decided_again_when_the_other_p
     assert entry.outcome == "decided for price; no other policy watches it any more"
 
 
-def test_pass_that_stood_still_decides_no_second_time_about_drift_that_waits_for_another_model() -> None:
+def test_stalled_pass_repeats_no_decision() -> None:
+    """A pass that stalls past its lease decides nothing that another worker has decided meanwhile."""
     play = price_is_decided_and_demand_is_not()
     play.tick_until(lambda: not play.retraining.is_open)
     play.receive(drift_event("second", at=play.now))
@@ -162,7 +171,8 @@ def test_pass_that_stood_still_decides_no_second_time_about_drift_that_waits_for
     assert len(play.azure.pipeline_runs) == 2
 
 
-def test_forced_request_retrains_in_spite_of_rules_and_cooldown() -> None:
+def test_forced_request_overrides_rules() -> None:
+    """A forced request retrains without drift, and the decision names the person and the reason."""
     play = Play()
     request_retraining(play.engine, MODEL, "request-1", "sam", "new labels", force=True, now=play.now)
 
@@ -173,7 +183,8 @@ def test_forced_request_retrains_in_spite_of_rules_and_cooldown() -> None:
     assert "new labels" in decided.decision.tree.sentence
 
 
-def test_forced_request_is_held_while_another_retraining_is_open() -> None:
+def test_forced_request_holds_while_open() -> None:
+    """A forced request is a hold while another retraining of the model is open."""
     play = Play()
     play.receive(drift_event())
     decide_pending(play.engine, play.now)
@@ -185,7 +196,8 @@ def test_forced_request_is_held_while_another_retraining_is_open() -> None:
     assert len(play.azure.pipeline_runs) == 1
 
 
-def test_request_made_twice_is_decided_once() -> None:
+def test_repeated_request_is_decided_once() -> None:
+    """A repeated request only raises the counter, before and after its decision."""
     play = Play()
     for _ in range(2):
         request_retraining(play.engine, MODEL, "request-1", "sam", "new labels", force=True, now=play.now)
@@ -198,14 +210,16 @@ def test_request_made_twice_is_decided_once() -> None:
     assert len(play.azure.pipeline_runs) == 1
 
 
-def test_request_for_a_model_without_a_policy_is_refused() -> None:
+def test_request_without_policy_is_refused() -> None:
+    """A request for a model without a policy is refused."""
     play = Play()
 
     with pytest.raises(UnknownModel):
         request_retraining(play.engine, "nothing", "request-1", "sam", "why not", force=False, now=play.now)
 
 
-def test_drift_stays_in_the_inbox_while_evidence_is_unavailable_and_is_decided_later() -> None:
+def test_unavailable_evidence_defers() -> None:
+    """Drift stays in the inbox while its evidence is unavailable, and is decided later with all of it."""
     play = Play().with_policies(policy(**WITH_QUERY))
     play.azure.signals[MODEL] = [accuracy(0.6)]
     play.azure.down.add("source.read")
@@ -220,7 +234,8 @@ def test_drift_stays_in_the_inbox_while_evidence_is_unavailable_and_is_decided_l
     assert {signal.metric for signal in decided.evidence.signals} == {"drift_coefficient", "accuracy"}
 
 
-def test_one_model_without_evidence_does_not_hold_up_another() -> None:
+def test_deferral_delays_no_other_model() -> None:
+    """A model whose evidence is unavailable delays no decision about another model."""
     play = Play().with_policies(policy(**WITH_QUERY), policy("demand", monitors=["demand-drift"]))
     play.azure.down.add("source.read")
     play.receive(drift_event("run-1"), drift_event("run-2", monitor="demand-drift"))
@@ -230,7 +245,8 @@ def test_one_model_without_evidence_does_not_hold_up_another() -> None:
     assert [decided.record.model for decided in report.decided] == ["demand"]
 
 
-def test_query_that_azure_refuses_is_insufficient_evidence() -> None:
+def test_refused_query_is_insufficient() -> None:
+    """Evidence from a query that Azure refuses is insufficient, and the decision names the cause."""
     play = Play().with_policies(policy(**WITH_QUERY))
     play.azure.refused.add("source.read")
     play.receive(drift_event())
@@ -242,7 +258,8 @@ def test_query_that_azure_refuses_is_insufficient_evidence() -> None:
     assert play.ledger.retrainings() == []
 
 
-def test_launch_that_azure_refuses_fails_the_retraining_with_the_reason() -> None:
+def test_refused_launch_fails_retraining() -> None:
+    """A launch that Azure refuses fails the retraining with the reason of Azure."""
     play = Play()
     play.azure.refused.add("launcher.launch")
     play.receive(drift_event())
@@ -253,7 +270,8 @@ def test_launch_that_azure_refuses_fails_the_retraining_with_the_reason() -> Non
     assert "refused on request" in (play.retraining.reason or "")
 
 
-def test_launch_of_unknown_outcome_is_looked_for_before_it_is_repeated() -> None:
+def test_unanswered_launch_is_repeated_once() -> None:
+    """A launch without an answer is repeated only when the first request can no longer arrive."""
     play = Play()
     play.azure.down.add("launcher.launch")
     play.receive(drift_event())
@@ -267,7 +285,8 @@ def test_launch_of_unknown_outcome_is_looked_for_before_it_is_repeated() -> None
     assert play.azure.effects["run", play.retraining.id] == 1
 
 
-def test_policy_that_changed_its_launcher_does_not_change_what_was_decided_before() -> None:
+def test_open_retraining_keeps_its_launcher() -> None:
+    """A policy that changes its launcher does not change the launcher of an open retraining."""
     play = Play()
     play.azure.down.add("launcher.launch")
     play.receive(drift_event())
@@ -280,7 +299,8 @@ def test_policy_that_changed_its_launcher_does_not_change_what_was_decided_befor
     assert [run.retraining_id for run in play.azure.pipeline_runs.values()] == [play.retraining.id]
 
 
-def test_job_launcher_makes_one_job_under_the_retrainings_name() -> None:
+def test_job_launcher_names_its_job() -> None:
+    """The `aml` launcher submits one job, named after the retraining."""
     play = Play().with_policies(policy(retrain={"launcher": {"kind": "aml", "job": "train.yml"}}))
     play.receive(drift_event())
 
@@ -290,7 +310,8 @@ def test_job_launcher_makes_one_job_under_the_retrainings_name() -> None:
     assert play.retraining.external_run_id == play.retraining.job_name
 
 
-def test_decision_is_kept_with_its_policy_tree_and_evidence() -> None:
+def test_decision_is_stored_whole() -> None:
+    """A decision is stored with its policy, its tree and its evidence."""
     play = Play()
     play.receive(drift_event())
 

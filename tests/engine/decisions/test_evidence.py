@@ -70,7 +70,8 @@ def finishes(play: Play) -> None:
 # --- sources ----------------------------------------------------------------------------------------------
 
 
-def test_source_that_azure_refuses_is_missing_evidence_with_its_reason() -> None:
+def test_refused_source_is_missing_evidence() -> None:
+    """A source that Azure refuses is recorded as missing evidence with the reason."""
     play = Play().with_policies(policy(**{**WITH_QUERY, "when": DRIFT_RULE}))
     play.azure.refused.add("source.read")
 
@@ -82,7 +83,8 @@ def test_source_that_azure_refuses_is_missing_evidence_with_its_reason() -> None
 
 
 @pytest.mark.parametrize("on_missing", ["insufficient", "hold", "error"])
-def test_refused_evidence_that_the_rules_need_comes_to_what_the_policy_says(on_missing: str) -> None:
+def test_on_missing_sets_the_outcome(on_missing: str) -> None:
+    """If the rules need evidence that was refused, `on_missing` sets the outcome."""
     sources = {"sources": [ACCURACY_QUERY], "on_missing": on_missing}
     play = Play().with_policies(policy(when=ACCURACY_RULE, evidence=sources))
     play.azure.refused.add("source.read")
@@ -93,7 +95,8 @@ def test_refused_evidence_that_the_rules_need_comes_to_what_the_policy_says(on_m
     assert play.ledger.retrainings() == []
 
 
-def test_source_that_does_not_answer_defers_the_decision_and_loses_nothing() -> None:
+def test_silent_source_defers() -> None:
+    """A source without an answer defers the decision, and the next pass retrains once."""
     play = Play().with_policies(policy(**WITH_QUERY))
     play.azure.signals[MODEL] = [accuracy(0.5)]
     play.azure.down.add("source.read")
@@ -109,7 +112,8 @@ def test_source_that_does_not_answer_defers_the_decision_and_loses_nothing() -> 
     assert play.azure.effects["run", play.retraining.id] == 1
 
 
-def test_every_source_is_asked_and_one_that_is_refused_leaves_the_others() -> None:
+def test_refused_source_keeps_the_others() -> None:
+    """A source that Azure refuses does not keep the other sources from being read."""
     sources = {"sources": [ACCURACY_QUERY, {"kind": "monitor_history"}]}
     play = Play().with_policies(policy(when=ACCURACY_RULE, evidence=sources))
     other = Play()
@@ -127,7 +131,8 @@ def test_every_source_is_asked_and_one_that_is_refused_leaves_the_others() -> No
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), None])
-def test_measurement_that_is_no_number_is_recorded_as_null_and_retrains_nothing(value: float | None) -> None:
+def test_non_finite_value_is_insufficient(value: float | None) -> None:
+    """A value that is no finite number is recorded as null and is insufficient evidence."""
     play = Play().with_policies(policy(**WITH_QUERY))
     play.azure.signals[MODEL] = [Signal("accuracy", value, "log_analytics", play.now, threshold=value)]
 
@@ -143,7 +148,8 @@ def test_measurement_that_is_no_number_is_recorded_as_null_and_retrains_nothing(
 # --- monitors that failed ---------------------------------------------------------------------------------
 
 
-def test_monitor_that_failed_blocks_and_nothing_is_launched() -> None:
+def test_failed_monitor_blocks() -> None:
+    """A failed monitor blocks the decision, settles its events and launches nothing."""
     play = Play().with_policies(policy(**BLOCKS))
     receive(play.ledger, [failed_event(play)], play.now)
     play.wait(minutes=-1)
@@ -157,7 +163,8 @@ def test_monitor_that_failed_blocks_and_nothing_is_launched() -> None:
     assert play.ledger.unsettled([Cause.DRIFT, Cause.MONITOR_FAILED]) == []
 
 
-def test_person_who_insists_is_blocked_too() -> None:
+def test_failed_monitor_blocks_forced_request() -> None:
+    """A failed monitor blocks a forced request too."""
     play = Play().with_policies(policy(**BLOCKS))
     receive(play.ledger, [failed_event(play)], play.now)
     request_retraining(play.engine, MODEL, "request-1", "sam", "now", force=True, now=play.now)
@@ -168,7 +175,8 @@ def test_person_who_insists_is_blocked_too() -> None:
     assert play.ledger.retrainings() == []
 
 
-def test_monitor_that_reported_since_it_failed_blocks_no_longer() -> None:
+def test_recovered_monitor_does_not_block() -> None:
+    """A monitor that has reported since its failure does not block."""
     play = Play().with_policies(policy(**BLOCKS))
     receive(play.ledger, [failed_event(play)], play.now)
     play.wait(minutes=5)
@@ -177,7 +185,8 @@ def test_monitor_that_reported_since_it_failed_blocks_no_longer() -> None:
 
 
 @pytest.mark.parametrize("change", [{"block_when": None}, {"monitors": ["other-drift", "price-drift-2"]}])
-def test_failure_nobody_asked_about_or_of_another_models_monitor_blocks_nothing(change: dict[str, Any]) -> None:
+def test_unrelated_failure_does_not_block(change: dict[str, Any]) -> None:
+    """A failure does not block without `block_when`, or if the policy does not watch the monitor."""
     play = Play().with_policies(policy(**{**BLOCKS, **change}))
     receive(play.ledger, [failed_event(play)], play.now)
     request_retraining(play.engine, MODEL, "request-1", "sam", "now", force=True, now=play.now)
@@ -187,7 +196,8 @@ def test_failure_nobody_asked_about_or_of_another_models_monitor_blocks_nothing(
     assert decided.record.outcome == Outcome.RETRAIN
 
 
-def test_failure_longer_ago_than_evidence_counts_blocks_nothing() -> None:
+def test_old_failure_does_not_block() -> None:
+    """A failure older than `max_age` does not block."""
     play = Play().with_policies(policy(**BLOCKS, evidence={"max_age": "1d"}))
     receive(play.ledger, [failed_event(play)], play.now)
     play.wait(days=1, minutes=1)
@@ -201,7 +211,8 @@ def test_failure_longer_ago_than_evidence_counts_blocks_nothing() -> None:
 # --- coalescing -------------------------------------------------------------------------------------------
 
 
-def test_events_of_a_storm_are_waited_for_and_decided_once() -> None:
+def test_storm_is_coalesced() -> None:
+    """All events that arrive within `coalesce` of the first are covered by one decision and one launch."""
     play = Play().with_policies(policy(evidence={"coalesce": "10m"}))
     play.receive(drift_event("run-1"))
     reports = [decide_pending(play.engine, play.now)]
@@ -222,7 +233,8 @@ def test_events_of_a_storm_are_waited_for_and_decided_once() -> None:
     assert decide_pending(play.engine, play.now).decided == ()
 
 
-def test_event_that_keeps_coming_is_not_waited_for_longer() -> None:
+def test_repeated_events_extend_no_wait() -> None:
+    """Events that keep arriving do not extend the time of `coalesce`."""
     play = Play().with_policies(policy(evidence={"coalesce": "10m"}))
     for minute in range(10):
         play.receive(drift_event("run-1"), drift_event(f"run-{minute}", at=play.now))
@@ -232,7 +244,8 @@ def test_event_that_keeps_coming_is_not_waited_for_longer() -> None:
     assert len(decide_pending(play.engine, play.now).decided) == 1
 
 
-def test_person_does_not_wait_for_a_storm() -> None:
+def test_request_skips_coalescing() -> None:
+    """The request of a person is decided at once, together with the drift that waits."""
     play = Play().with_policies(policy(evidence={"coalesce": "10m"}))
     play.receive(drift_event("run-1"))
     request_retraining(play.engine, MODEL, "request-1", "sam", "now", force=False, now=play.now)
@@ -242,7 +255,8 @@ def test_person_does_not_wait_for_a_storm() -> None:
     assert len(decided.record.covers) == 2
 
 
-def test_patient_policy_does_not_hold_up_another_on_the_same_monitor() -> None:
+def test_coalescing_delays_no_other_policy() -> None:
+    """A policy that coalesces delays no other policy on the same monitor."""
     play = Play().with_policies(policy(), policy("demand", evidence={"coalesce": "10m"}))
     play.receive(drift_event())
 
@@ -259,7 +273,8 @@ def test_patient_policy_does_not_hold_up_another_on_the_same_monitor() -> None:
 # --- budget -----------------------------------------------------------------------------------------------
 
 
-def test_charge_is_noted_on_the_retraining_and_uses_the_budget_up() -> None:
+def test_charges_use_up_the_budget() -> None:
+    """Each retraining notes its charge, and a charge above the budget is a hold."""
     play = Play().with_policies(policy(**BUDGET))
     outcomes: list[str] = []
     for index in range(3):
@@ -271,7 +286,8 @@ def test_charge_is_noted_on_the_retraining_and_uses_the_budget_up() -> None:
     assert "8 + 4 of 10 EUR" in play.ledger.decisions()[0].tree["sentence"]
 
 
-def test_budget_is_free_again_after_its_window() -> None:
+def test_budget_recovers_after_its_window() -> None:
+    """Charges older than the window of the budget no longer count."""
     play = Play().with_policies(policy(**BUDGET))
     for index in range(2):
         drifts(play, f"run-{index}")
@@ -281,7 +297,8 @@ def test_budget_is_free_again_after_its_window() -> None:
     assert drifts(play, "run-9").record.outcome == Outcome.RETRAIN
 
 
-def test_budget_fails_closed_for_a_charge_nobody_noted() -> None:
+def test_unknown_charge_uses_up_budget() -> None:
+    """A retraining without a noted charge counts as the whole budget until its window ends."""
     play = Play()
     drifts(play, "run-1")
     finishes(play)
@@ -296,7 +313,8 @@ def test_budget_fails_closed_for_a_charge_nobody_noted() -> None:
     assert drifts(play, "run-3").record.outcome == Outcome.RETRAIN
 
 
-def test_person_who_insists_cannot_overdraw_the_budget() -> None:
+def test_forced_request_keeps_the_budget() -> None:
+    """A forced request cannot overdraw the budget."""
     play = Play().with_policies(policy(**BUDGET))
     for index in range(3):
         request_retraining(play.engine, MODEL, f"request-{index}", "sam", "more", force=True, now=play.now)
@@ -309,7 +327,8 @@ def test_person_who_insists_cannot_overdraw_the_budget() -> None:
 # --- other models -----------------------------------------------------------------------------------------
 
 
-def test_retrainings_of_other_models_count_towards_how_many_at_once() -> None:
+def test_max_concurrent_counts_other_models() -> None:
+    """Open retrainings of other models count towards `max_concurrent`."""
     one_at_a_time = {"limits": {"cooldown": "0s", "max_concurrent": 1}}
     play = Play().with_policies(policy(**one_at_a_time), policy("demand", **one_at_a_time, monitors=["demand-drift"]))
 
@@ -326,7 +345,8 @@ def test_retrainings_of_other_models_count_towards_how_many_at_once() -> None:
     assert "1 retrainings of other models are under way" in second.record.tree["sentence"]
 
 
-def test_one_monitor_of_many_models_starts_no_more_than_may_run_at_once() -> None:
+def test_shared_monitor_keeps_max_concurrent() -> None:
+    """An event that concerns four models starts no more retrainings than `max_concurrent`."""
     limited = {"limits": {"cooldown": "0s", "max_concurrent": 2}}
     play = Play().with_policies(*(policy(name, **limited) for name in ("a", "b", "c", "d")))
     play.receive(drift_event())
@@ -337,7 +357,8 @@ def test_one_monitor_of_many_models_starts_no_more_than_may_run_at_once() -> Non
     assert len(play.azure.pipeline_runs) == 2
 
 
-def test_history_is_newest_first_with_how_each_retraining_ended() -> None:
+def test_history_is_newest_first() -> None:
+    """The history lists retrainings newest first, each with its state."""
     play = Play().with_policies(policy(limits={"cooldown": "0s"}))
     first = drifts(play, "run-1")
     finishes(play)
@@ -357,7 +378,8 @@ def test_history_is_newest_first_with_how_each_retraining_ended() -> None:
     assert history_of(play.ledger, policy("demand")).open_elsewhere == 1
 
 
-def test_rejected_candidate_lengthens_the_cooldown_until_one_is_registered() -> None:
+def test_rejection_lengthens_the_cooldown() -> None:
+    """A rejected candidate lengthens the cooldown until a candidate is registered."""
     play = Play().with_policies(policy(limits={"cooldown": "2h", "backoff_after_rejection": 3.0}))
     serve(play.azure, "1")
     outcomes: list[str] = []

@@ -18,7 +18,8 @@ def under_way(in_flight: str, cooldown: str = "0s") -> Play:
     return play
 
 
-def test_hold_answers_new_drift_at_once_and_trains_once() -> None:
+def test_hold_decides_new_drift_at_once() -> None:
+    """With `hold`, new drift is a hold at once, and one training runs."""
     play = under_way("hold")
 
     play.receive(drift_event("second", at=play.now))
@@ -28,7 +29,8 @@ def test_hold_answers_new_drift_at_once_and_trains_once() -> None:
     assert len(play.azure.pipeline_runs) == 1
 
 
-def test_queue_keeps_new_drift_until_the_retraining_has_ended() -> None:
+def test_queue_waits_for_the_end() -> None:
+    """With `queue`, new drift waits for the end of the retraining and is then one decision."""
     play = under_way("queue")
 
     play.receive(drift_event("second", at=play.now), drift_event("third", at=play.now))
@@ -40,7 +42,8 @@ def test_queue_keeps_new_drift_until_the_retraining_has_ended() -> None:
     assert len(play.ledger.decisions()) == 2, "what queued up is one decision"
 
 
-def test_storm_that_queues_up_holds_up_no_other_model() -> None:
+def test_queued_storm_delays_no_model() -> None:
+    """A storm of events in the queue of one model delays no other model."""
     queues = policy("slow", monitors=["slow"], limits={"in_flight": "queue"})
     play = Play().with_policies(queues, policy("other", monitors=["other"]))
     play.azure.endings[PIPELINE] = Ending(RunStatus.RUNNING)
@@ -55,7 +58,8 @@ def test_storm_that_queues_up_holds_up_no_other_model() -> None:
     assert {item.model for item in play.ledger.retrainings()} == {"slow", "other"}
 
 
-def test_supersede_cancels_the_older_training_outside_and_then_trains_anew() -> None:
+def test_supersede_cancels_then_trains() -> None:
+    """With `supersede`, the older training is cancelled in Azure before the new one starts."""
     play = under_way("supersede", cooldown="24h")
     [first] = play.ledger.retrainings()
 
@@ -69,7 +73,8 @@ def test_supersede_cancels_the_older_training_outside_and_then_trains_anew() -> 
     assert play.azure.jobs[first.job_name].status is RunStatus.CANCELED
 
 
-def test_two_trainings_of_a_model_never_run_at_once_while_one_is_superseded() -> None:
+def test_supersede_runs_one_training() -> None:
+    """While retrainings are superseded, at most one training of the model runs."""
     play = under_way("supersede")
     for number in range(12):
         play.receive(drift_event(f"again-{number}", at=play.now))
@@ -79,7 +84,8 @@ def test_two_trainings_of_a_model_never_run_at_once_while_one_is_superseded() ->
         assert len(play.ledger.retrainings(OPEN_RETRAINING)) <= 1
 
 
-def test_storm_cannot_supersede_for_ever() -> None:
+def test_supersedes_are_limited() -> None:
+    """After three retrainings superseded in a row the next one may finish."""
     play = under_way("supersede")
 
     for number in range(40):
@@ -89,7 +95,8 @@ def test_storm_cannot_supersede_for_ever() -> None:
     assert len(play.azure.pipeline_runs) == 4, "after three in a row the next may finish"
 
 
-def test_drift_that_would_not_retrain_supersedes_nothing() -> None:
+def test_weak_drift_supersedes_nothing() -> None:
+    """Drift that would not retrain supersedes nothing."""
     play = under_way("supersede")
 
     play.receive(drift_event("weak", value=0.1, at=play.now))
@@ -109,7 +116,8 @@ def finish(play: Play) -> None:
     play.tick()
 
 
-def test_pass_that_stands_still_until_its_claim_ran_out_trains_no_second_time() -> None:
+def test_stalled_pass_trains_once() -> None:
+    """A pass that stalls past its lease starts no second training for the same event."""
     play = Play().with_policies(policy(limits={"cooldown": "0s"}))
     play.receive(drift_event())
 
@@ -126,7 +134,8 @@ def test_pass_that_stands_still_until_its_claim_ran_out_trains_no_second_time() 
     assert len(play.azure.pipeline_runs) == 1
 
 
-def test_pass_that_stands_still_until_its_claim_ran_out_supersedes_nothing() -> None:
+def test_stalled_pass_supersedes_nothing() -> None:
+    """A pass that stalls past its lease does not supersede the retraining of another worker."""
     play = Play().with_policies(policy(limits={"cooldown": "0s", "in_flight": "supersede"}))
     play.azure.endings[PIPELINE] = Ending(RunStatus.RUNNING)
     play.receive(drift_event())

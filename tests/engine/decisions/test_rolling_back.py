@@ -55,7 +55,8 @@ def rollbacks(play: Play) -> list[str]:
     return [each.version for each in play.ledger.rollouts() if each.kind is RolloutKind.ROLLBACK]
 
 
-def test_version_that_bakes_is_left_in_one_write_and_nothing_is_trained() -> None:
+def test_baking_version_is_rolled_back() -> None:
+    """Drift rolls a baking version back in one traffic write and trains nothing."""
     play = released()
     assert traffic(play) == {NEW: 100}
     before = play.azure.effects[WRITES]
@@ -69,7 +70,8 @@ def test_version_that_bakes_is_left_in_one_write_and_nothing_is_trained() -> Non
     assert play.azure.pipeline_runs == {}
 
 
-def test_live_version_is_left_too_and_its_rollout_says_which_decision_wanted_it() -> None:
+def test_live_version_is_rolled_back() -> None:
+    """Drift rolls a live version back, and the rollout names the decision."""
     play = released(bake="0s")
 
     drifts(play)
@@ -83,7 +85,8 @@ def test_live_version_is_left_too_and_its_rollout_says_which_decision_wanted_it(
     assert play.azure.pipeline_runs == {}
 
 
-def test_drift_that_persists_after_going_back_retrains() -> None:
+def test_drift_after_rollback_retrains() -> None:
+    """Drift that persists after the rollback retrains."""
     play = released(bake="0s")
     drifts(play)
     settle_down(play)
@@ -96,7 +99,8 @@ def test_drift_that_persists_after_going_back_retrains() -> None:
     assert traffic(play) == {OLD: 100}
 
 
-def test_while_it_goes_back_other_drift_trains_nothing() -> None:
+def test_drift_during_rollback_holds() -> None:
+    """Other drift during a rollback is a hold."""
     play = released(bake="0s")
     play.azure.down.add("endpoints.create_deployment")
     drifts(play)
@@ -109,7 +113,8 @@ def test_while_it_goes_back_other_drift_trains_nothing() -> None:
     assert rollbacks(play) == ["1"]
 
 
-def test_rollback_that_fails_is_not_tried_again_and_the_next_drift_retrains() -> None:
+def test_failed_rollback_is_not_repeated() -> None:
+    """A failed rollback is not tried again, and the next drift retrains."""
     play = released(bake="0s")
     play.azure.broken.add(f"{MODEL}:1")
     drifts(play)
@@ -123,7 +128,8 @@ def test_rollback_that_fails_is_not_tried_again_and_the_next_drift_retrains() ->
     assert rollbacks(play) == ["1"]
 
 
-def test_drift_later_than_the_policy_calls_soon_retrains() -> None:
+def test_late_drift_retrains() -> None:
+    """Drift later than `prefer_rollback` after the release retrains."""
     play = released(bake="0s")
     play.wait(hours=7)
 
@@ -133,7 +139,8 @@ def test_drift_later_than_the_policy_calls_soon_retrains() -> None:
     assert outcomes(play) == [Outcome.RETRAIN]
 
 
-def test_first_version_of_all_retrains_as_there_is_nothing_to_go_back_to() -> None:
+def test_first_version_is_not_rolled_back() -> None:
+    """Drift of the first version retrains, as no earlier version exists."""
     play = released("1", bake="0s")
 
     drifts(play)
@@ -142,7 +149,8 @@ def test_first_version_of_all_retrains_as_there_is_nothing_to_go_back_to() -> No
     assert outcomes(play) == [Outcome.RETRAIN]
 
 
-def test_version_that_somebody_gave_the_traffic_by_hand_is_no_release() -> None:
+def test_manual_traffic_is_no_release() -> None:
+    """A version that got its traffic by hand is not rolled back."""
     play = released(bake="0s")
     play.azure.endpoints[ENDPOINT].traffic = {NEW: 0}
     play.tick()
@@ -156,6 +164,7 @@ def test_version_that_somebody_gave_the_traffic_by_hand_is_no_release() -> None:
 
 
 def test_shadow_policy_moves_nothing() -> None:
+    """A shadow policy records a rollback and moves no traffic."""
     play = released(bake="0s", mode="shadow")
 
     drifts(play)
@@ -167,7 +176,8 @@ def test_shadow_policy_moves_nothing() -> None:
     assert rollbacks(play) == []
 
 
-def test_person_who_forces_a_retraining_gets_one() -> None:
+def test_forced_request_retrains() -> None:
+    """A forced request retrains even right after a release."""
     play = released(bake="0s")
 
     request_retraining(play.engine, MODEL, "request-1", "ada", "new schema", force=True, now=play.now)
@@ -178,6 +188,7 @@ def test_person_who_forces_a_retraining_gets_one() -> None:
 
 
 def test_forged_drift_moves_nothing() -> None:
+    """Drift that Azure does not confirm moves no traffic."""
     play = released(bake="0s")
     event = drift_event("forged", at=play.now)
     play.azure.forged.add(event.key)
@@ -191,7 +202,8 @@ def test_forged_drift_moves_nothing() -> None:
 
 
 @pytest.mark.parametrize(("later", "rounds"), [(-1, 1), (1, 2)])
-def test_forged_drift_beside_a_real_one_holds_nothing_up(later: int, rounds: int) -> None:
+def test_forged_drift_delays_no_rollback(later: int, rounds: int) -> None:
+    """Forged drift beside real drift delays no rollback and costs one more confirmation at most."""
     play = released(bake="0s")
     real = drift_event("real", at=play.now)
     forged = drift_event("forged", at=play.now + timedelta(seconds=later))
@@ -205,7 +217,8 @@ def test_forged_drift_beside_a_real_one_holds_nothing_up(later: int, rounds: int
     assert play.azure.calls.count("missed.confirm") == before + rounds
 
 
-def test_rollback_of_a_person_that_failed_counts_as_tried() -> None:
+def test_failed_manual_rollback_counts() -> None:
+    """A failed rollback that a person requested counts as tried, so drift retrains."""
     play = released(bake="0s")
     play.azure.refused.add("endpoints.create_deployment")
     request_rollback(play.engine, MODEL, "it misprices", play.now)
@@ -217,7 +230,8 @@ def test_rollback_of_a_person_that_failed_counts_as_tried() -> None:
     assert outcomes(play) == [Outcome.RETRAIN]
 
 
-def test_people_are_told() -> None:
+def test_rollback_is_notified() -> None:
+    """A decision to roll back sends a notification."""
     play = released(bake="0s")
 
     drifts(play)
@@ -249,7 +263,8 @@ class DiesOnceRecorded:
 
 
 @pytest.mark.parametrize("bake", ["0s", "1h"])
-def test_death_after_the_decision_was_recorded_is_made_up_for_once(bake: str) -> None:
+def test_crashed_decision_rolls_back_once(bake: str) -> None:
+    """A crash right after the decision still leads to one rollback and no training."""
     play = released(bake=bake)
     drifts(play)
     mortal: Any = DiesOnceRecorded(play.ledger)
@@ -268,7 +283,8 @@ def test_death_after_the_decision_was_recorded_is_made_up_for_once(bake: str) ->
 
 @pytest.mark.parametrize("fault", list(Fault))
 @pytest.mark.parametrize("call", range(12))
-def test_whatever_call_fails_it_goes_back_once_and_trains_nothing(fault: Fault, call: int) -> None:
+def test_single_fault_rolls_back_once(fault: Fault, call: int) -> None:
+    """Whatever call fails, traffic is rolled back once and nothing is trained."""
     play = released(bake="0s")
     before = play.azure.effects[WRITES]
     drifts(play)
@@ -287,7 +303,8 @@ def test_whatever_call_fails_it_goes_back_once_and_trains_nothing(fault: Fault, 
     assert play.azure.pipeline_runs == {}
 
 
-def test_registry_that_is_away_is_asked_again_by_the_next_tick() -> None:
+def test_unavailable_registry_is_retried() -> None:
+    """A rollback that finds the registry unavailable is started by a later tick."""
     play = released(bake="0s")
     play.azure.down.add("registry.get")
     drifts(play)
@@ -300,7 +317,8 @@ def test_registry_that_is_away_is_asked_again_by_the_next_tick() -> None:
     assert traffic(play) == {OLD: 100}
 
 
-def test_version_left_is_not_left_again_when_a_person_brings_it_back() -> None:
+def test_restored_version_stays() -> None:
+    """A version that a person brings back after the rollback is not rolled back again."""
     play = released(bake="0s")
     drifts(play)
     settle_down(play)

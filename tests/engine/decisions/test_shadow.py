@@ -14,7 +14,8 @@ def drifts(play: Play, run: str) -> Decided:
     return decided
 
 
-def test_shadow_policy_records_what_it_would_have_done_and_starts_nothing() -> None:
+def test_shadow_policy_starts_nothing() -> None:
+    """A shadow policy records its decision, settles the drift and calls nothing in Azure."""
     play = Play().with_policies(policy(mode="shadow"))
 
     decided = drifts(play, "run-1")
@@ -30,7 +31,8 @@ def test_shadow_policy_records_what_it_would_have_done_and_starts_nothing() -> N
     assert play.azure.effects == {}
 
 
-def test_shadow_policy_keeps_the_cooldown_of_what_it_would_have_started() -> None:
+def test_shadow_policy_keeps_its_cooldown() -> None:
+    """A shadow policy keeps the cooldown of the retrainings it would have started."""
     play = Play().with_policies(policy(mode="shadow"))
     outcomes: list[str] = []
     for hours in (0, 1, 22, 1, 1):
@@ -40,7 +42,8 @@ def test_shadow_policy_keeps_the_cooldown_of_what_it_would_have_started() -> Non
     assert outcomes == [Outcome.RETRAIN, Outcome.HOLD, Outcome.HOLD, Outcome.RETRAIN, Outcome.HOLD]
 
 
-def test_shadow_policy_keeps_the_budget_of_what_it_would_have_spent() -> None:
+def test_shadow_policy_keeps_its_budget() -> None:
+    """A shadow policy keeps the budget of the retrainings it would have started."""
     budget = {"unit": "EUR", "limit": 10, "window": "30d", "per_retraining": 4}
     play = Play().with_policies(policy(mode="shadow", limits={"cooldown": "0s", "budget": budget}))
     outcomes: list[str] = []
@@ -51,7 +54,8 @@ def test_shadow_policy_keeps_the_budget_of_what_it_would_have_spent() -> None:
     assert outcomes == [Outcome.RETRAIN, Outcome.RETRAIN, Outcome.HOLD]
 
 
-def test_policy_that_becomes_active_owes_nothing_to_its_trial() -> None:
+def test_activation_resets_the_limits() -> None:
+    """A policy that becomes active does not count its shadow decisions."""
     play = Play().with_policies(policy(mode="shadow"))
     drifts(play, "run-1")
     play.with_policies(policy()).wait(minutes=1)
@@ -60,7 +64,8 @@ def test_policy_that_becomes_active_owes_nothing_to_its_trial() -> None:
     assert play.azure.effects["run", play.retraining.id] == 1
 
 
-def test_shadow_policy_does_not_stop_at_what_really_runs() -> None:
+def test_shadow_policy_ignores_real_retrainings() -> None:
+    """A shadow policy does not count real retrainings."""
     play = Play()
     drifts(play, "run-1")
     play.with_policies(policy(mode="shadow")).wait(minutes=1)

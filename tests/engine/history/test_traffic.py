@@ -76,7 +76,8 @@ def until(play: Play, traffic: dict[str, int]) -> datetime:
 # --- history ----------------------------------------------------------------------------------------------
 
 
-def test_any_moment_is_answered_with_what_served_then(played: Played) -> None:
+def test_moment_shows_its_traffic(played: Played) -> None:
+    """The history gives the versions and shares that served at any moment."""
     minute = timedelta(minutes=1)
 
     assert played.served(played.seen_first) == "price:3 100 %"
@@ -89,18 +90,21 @@ def test_any_moment_is_answered_with_what_served_then(played: Played) -> None:
     assert played.served(played.off + timedelta(days=1)) == "no traffic"
 
 
-def test_before_the_first_change_nothing_is_known(played: Played) -> None:
+def test_no_history_before_first_change(played: Played) -> None:
+    """Before the first change the history knows no traffic."""
     assert played.served(played.seen_first - timedelta(seconds=1)) is None
 
 
-def test_periods_say_since_when_and_until_when(played: Played) -> None:
+def test_period_has_start_and_end(played: Played) -> None:
+    """A period of traffic has the times of the changes that begin and end it."""
     period = played.endpoint.at(played.full + timedelta(minutes=1))
 
     assert period is not None
     assert (period.since, period.until) == (played.full, played.back)
 
 
-def test_change_of_a_release_leads_back_to_the_event_that_caused_it(played: Played) -> None:
+def test_release_leads_to_its_event(played: Played) -> None:
+    """The traffic change of a release leads back to the event that caused it."""
     chain = chain_at(played, played.full)
 
     assert chain.retraining is not None
@@ -110,7 +114,8 @@ def test_change_of_a_release_leads_back_to_the_event_that_caused_it(played: Play
     assert [entry.event.run_id for entry in chain.events] == ["first"]
 
 
-def test_change_of_going_back_leads_to_the_event_that_sent_it_back(played: Played) -> None:
+def test_rollback_leads_to_its_event(played: Played) -> None:
+    """The traffic change of a rollback leads back to the event that caused it."""
     chain = chain_at(played, played.back)
 
     assert chain.decision is not None
@@ -118,12 +123,14 @@ def test_change_of_going_back_leads_to_the_event_that_sent_it_back(played: Playe
     assert [entry.event.run_id for entry in chain.events] == ["second"]
 
 
-def test_move_of_somebody_else_is_named_as_such_and_has_no_chain(played: Played) -> None:
+def test_outside_change_has_no_chain(played: Played) -> None:
+    """A traffic change from outside `anew` is marked as such and has no chain."""
     assert change_at(played, played.off).actor == OUTSIDE_ANEW
     assert chain_at(played, played.off) == Chain()
 
 
-def test_two_endpoints_have_a_history_each() -> None:
+def test_each_endpoint_has_its_history() -> None:
+    """Each endpoint of a model has its own history, and other endpoints have none."""
     play = Play().with_policies(policy(deploy=[deploy_rule(), deploy_rule("price-other")]))
     serve(play.azure, "3")
     serve(play.azure, "2", endpoint="price-other")
@@ -137,6 +144,7 @@ def test_two_endpoints_have_a_history_each() -> None:
 
 
 def test_model_without_traffic(played: Played) -> None:
+    """A model without traffic has no endpoints in the history."""
     assert Walk(played.play.ledger).endpoints("another") == ()
 
 
@@ -170,7 +178,8 @@ def causes(graph: Lineage, node_id: str) -> set[str]:
 
 
 @pytest.mark.parametrize("about", ["event", "key", "decision", "retraining", "run", "rollout", "version"])
-def test_every_id_of_a_chain_draws_it_from_event_to_traffic(played: Played, about: str) -> None:
+def test_any_id_draws_the_chain(played: Played, about: str) -> None:
+    """Any id of a chain draws it from the event to the traffic."""
     play = played.play
     retraining, rollout = play.retraining, play.rollout
     event = drift_event("first")
@@ -192,14 +201,16 @@ def test_every_id_of_a_chain_draws_it_from_event_to_traffic(played: Played, abou
     assert f"then price:3 100 % ({rollout.id})" in traffic.details[0]
 
 
-def test_decision_that_sent_it_back_leads_to_its_rollout(played: Played) -> None:
+def test_rollback_decision_leads_to_rollout(played: Played) -> None:
+    """The decision to roll back leads to the rollout, not to the version."""
     graph = lineage(played.play.ledger, f"{MODEL}:4")
 
     assert drift_event("second").key in causes(graph, played.play.rollout.id)
     assert drift_event("second").key not in causes(graph, f"{MODEL}:4"), "it did not cause the version"
 
 
-def test_champion_stands_beside_the_gate_and_is_no_cause(played: Played) -> None:
+def test_champion_is_no_cause(played: Played) -> None:
+    """The champion stands beside the gate and is no cause of the new version."""
     graph = lineage(played.play.ledger, f"{MODEL}:4")
 
     [(label, champion)] = graph.beside(f"{played.play.retraining.id}/gate")
@@ -207,7 +218,8 @@ def test_champion_stands_beside_the_gate_and_is_no_cause(played: Played) -> None
     assert champion.id not in causes(graph, f"{MODEL}:4")
 
 
-def test_version_of_somebody_else_says_that_nobody_knows_where_it_is_from(played: Played) -> None:
+def test_foreign_version_has_unknown_origin(played: Played) -> None:
+    """A version from outside `anew` says that its origin is unknown."""
     graph = lineage(played.play.ledger, f"{MODEL}:3")
 
     assert "does not know what it was trained from" in graph.nodes[f"{MODEL}:3"].details[0]
@@ -215,7 +227,8 @@ def test_version_of_somebody_else_says_that_nobody_knows_where_it_is_from(played
     assert served == [f"served up to 100 % of {PLACE}"] * 2
 
 
-def test_model_draws_what_serves_now() -> None:
+def test_model_draws_current_traffic() -> None:
+    """The graph of a model shows what serves now and the event behind it."""
     play = Play()
     serve(play.azure, "3")
     play.receive(drift_event())
@@ -227,7 +240,8 @@ def test_model_draws_what_serves_now() -> None:
     assert kinds(graph)[drift_event().key] is NodeKind.EVENT
 
 
-def test_version_brought_back_hangs_under_the_rollback(played: Played) -> None:
+def test_restored_version_follows_its_rollback(played: Played) -> None:
+    """The traffic of a restored version follows from its rollback."""
     play = Play().with_policies(policy(limits={"cooldown": "0s", "prefer_rollback": "6h"}))
     serve(play.azure, "3")
     play.tick()
@@ -263,7 +277,8 @@ def test_decision_with_two_rollouts() -> None:
     assert [node.id for _, node in graph.led_to("price:3")] == [brought_back.id]
 
 
-def test_event_that_led_to_nothing_says_what_became_of_it() -> None:
+def test_event_without_effect_shows_outcome() -> None:
+    """An event that led to nothing shows its outcome."""
     play = Play()
     play.receive(drift_event(monitor="nobody-watches"))
     play.tick()
@@ -274,19 +289,22 @@ def test_event_that_led_to_nothing_says_what_became_of_it() -> None:
 
 
 @pytest.mark.parametrize("about", ["nothing", "price:99", ":", "another:1"])
-def test_what_the_ledger_does_not_know_is_named(played: Played, about: str) -> None:
+def test_unknown_name_is_reported(played: Played, about: str) -> None:
+    """A name that the ledger does not know is an error that repeats the name."""
     with pytest.raises(NothingKnown, match=about):
         lineage(played.play.ledger, about)
 
 
-def test_graph_holds_together(played: Played) -> None:
+def test_graph_is_closed(played: Played) -> None:
+    """Every edge of the graph joins two of its nodes, and the graph has a root."""
     graph = lineage(played.play.ledger, f"{MODEL}:4")
 
     assert all(edge.source in graph.nodes and edge.target in graph.nodes for edge in graph.edges)
     assert graph.roots()
 
 
-def test_mermaid_has_each_node_and_edge_and_nothing_that_ends_its_strings(played: Played) -> None:
+def test_mermaid_draws_every_node_and_edge(played: Played) -> None:
+    """The Mermaid text has one line for each node and edge, and no stray quotation marks."""
     graph = lineage(played.play.ledger, f"{MODEL}:4")
     drawn = mermaid(graph).splitlines()
 

@@ -7,7 +7,8 @@ from anew.engine.inbox.intake import receive
 from tests.event_data import NOW, drift, registered, run_status
 
 
-def test_good_elements_of_a_mixed_batch_are_kept() -> None:
+def test_mixed_batch_keeps_good_events() -> None:
+    """A batch with bad elements keeps its good events and returns the rejected ones."""
     ledger = SqlLedger.in_memory()
     bad = Rejected("id is missing", {})
 
@@ -18,6 +19,7 @@ def test_good_elements_of_a_mixed_batch_are_kept() -> None:
 
 
 def test_repeated_delivery_is_one_entry() -> None:
+    """A repeated delivery only raises the counter."""
     ledger = SqlLedger.in_memory()
 
     receive(ledger, [drift("a")], NOW)
@@ -27,7 +29,8 @@ def test_repeated_delivery_is_one_entry() -> None:
     assert len(ledger.entries()) == 1
 
 
-def test_what_nobody_acts_on_is_settled_with_a_sentence() -> None:
+def test_unhandled_cause_is_settled() -> None:
+    """An event that needs no action is settled on receipt, with a sentence as its outcome."""
     ledger = SqlLedger.in_memory()
 
     receive(ledger, [run_status("r", "Running", Cause.RUN_PROGRESS), registered()], NOW)
@@ -38,7 +41,8 @@ def test_what_nobody_acts_on_is_settled_with_a_sentence() -> None:
     assert settled == {Cause.MODEL_REGISTERED: None}
 
 
-def test_ignored_elements_are_counted_by_type_and_reason() -> None:
+def test_ignored_elements_are_counted() -> None:
+    """Ignored elements are counted by type and reason and make no entry."""
     ledger = SqlLedger.in_memory()
 
     receive(ledger, [Ignored("not watched", drift("a")), Ignored("not watched", drift("b"))], NOW)

@@ -73,7 +73,8 @@ def good_keys(elements: Sequence[Any]) -> set[str]:
 
 @settings(max_examples=50)
 @given(_elements, st.sets(st.sampled_from("abcde")))
-def test_redrive_gets_every_good_letter_and_repeating_it_changes_nothing(elements: list[Any], known: set[str]) -> None:
+def test_redrive_is_complete_and_idempotent(elements: list[Any], known: set[str]) -> None:
+    """A redrive recovers every good letter and keeps the bad ones, and a second changes nothing."""
     ledger = fresh_ledger()
     parsed = [parse_event(drift_raw(run)) for run in sorted(known)]
     ledger.receive([event for event in parsed if isinstance(event, Event)], Source.WEBHOOK, NOW)
@@ -92,7 +93,8 @@ def test_redrive_gets_every_good_letter_and_repeating_it_changes_nothing(element
     assert all(element in left for element in elements if not good_keys([element]))
 
 
-def test_redriven_event_says_where_it_came_from() -> None:
+def test_redriven_event_names_its_source() -> None:
+    """A redriven event has the dead letter as its source, and the letter is marked."""
     ledger = fresh_ledger()
     put(ledger, [letter(drift_raw("a"))])
 
@@ -104,7 +106,8 @@ def test_redriven_event_says_where_it_came_from() -> None:
     assert marked.redriven_at == LATER
 
 
-def test_a_letter_that_is_still_bad_stays_with_the_reason_of_today() -> None:
+def test_bad_letter_stays() -> None:
+    """A letter that is still bad stays as it was, and the redrive reports the present reason."""
     ledger = fresh_ledger()
     put(ledger, [letter({"eventType": "x"}, "the reason of then")])
 
@@ -115,7 +118,8 @@ def test_a_letter_that_is_still_bad_stays_with_the_reason_of_today() -> None:
     assert (kept.reason, kept.deliveries, kept.redriven_at) == ("the reason of then", 1, None)
 
 
-def test_a_letter_of_a_workspace_not_watched_stays_until_it_is() -> None:
+def test_unwatched_letter_stays() -> None:
+    """A letter of a workspace that is not watched stays until the workspace is watched."""
     ledger = fresh_ledger()
     put(ledger, [letter(drift_raw("a", OTHER_WORKSPACE.arm_id))])
 
@@ -127,7 +131,8 @@ def test_a_letter_of_a_workspace_not_watched_stays_until_it_is() -> None:
     assert ledger.dead_letters() == []
 
 
-def test_what_nobody_acts_on_is_settled_when_it_is_redriven() -> None:
+def test_redrive_settles_unhandled_causes() -> None:
+    """A redriven event that needs no action is settled at once."""
     ledger = fresh_ledger()
     put(ledger, [letter(load("run-running.grid.batch.json")[0])])
 
@@ -137,7 +142,8 @@ def test_what_nobody_acts_on_is_settled_when_it_is_redriven() -> None:
     assert handling(Cause.RUN_PROGRESS) == SettledAtOnce(entry.outcome or "")
 
 
-def test_a_letter_nested_too_deeply_does_not_keep_the_others() -> None:
+def test_deep_letter_delays_no_other() -> None:
+    """A letter nested too deeply is reported and does not stop the other letters."""
     ledger = fresh_ledger()
     deep = DeadLetter("x-deep", "why", "[" * 100_000 + "]" * 100_000, Source.WEBHOOK, NOW)
     put(ledger, [deep, letter(drift_raw("a"))])
@@ -159,7 +165,8 @@ class DiesBeforeTheMark:
         return getattr(self._ledger, name)
 
 
-def test_a_crash_between_inbox_and_mark_is_made_good_by_the_next_run() -> None:
+def test_crashed_redrive_is_completed() -> None:
+    """The next redrive completes one that crashed before it marked its letters."""
     ledger = fresh_ledger()
     put(ledger, [letter(drift_raw("a"))])
     dying: Any = DiesBeforeTheMark(ledger)
@@ -173,7 +180,8 @@ def test_a_crash_between_inbox_and_mark_is_made_good_by_the_next_run() -> None:
     assert ledger.dead_letters() == []
 
 
-def test_more_letters_than_one_transaction_takes_are_all_redriven() -> None:
+def test_large_redrive_takes_all() -> None:
+    """More letters than fit into one transaction are all redriven."""
     ledger = fresh_ledger()
     put(ledger, [letter(drift_raw(f"run-{number}")) for number in range(1001)])
 
@@ -195,7 +203,8 @@ def blob(elements: Sequence[Any]) -> list[Undelivered]:
 
 @settings(max_examples=50)
 @given(_elements)
-def test_ingest_gets_every_good_event_and_repeating_it_changes_nothing(elements: list[Any]) -> None:
+def test_ingest_is_complete_and_idempotent(elements: list[Any]) -> None:
+    """An ingest takes in every good event, and a second changes nothing."""
     ledger = fresh_ledger()
 
     first = ingest(ledger, blob(elements), NOW)
@@ -212,7 +221,8 @@ def test_ingest_gets_every_good_event_and_repeating_it_changes_nothing(elements:
 
 @settings(max_examples=50)
 @given(_elements)
-def test_dry_run_of_ingest_tells_the_same_and_writes_nothing(elements: list[Any]) -> None:
+def test_ingest_dry_run_writes_nothing(elements: list[Any]) -> None:
+    """A dry run of ingest reports the same as a real run and writes nothing."""
     ledger = fresh_ledger()
     before = state(ledger)
 
@@ -222,7 +232,8 @@ def test_dry_run_of_ingest_tells_the_same_and_writes_nothing(elements: list[Any]
     assert told == ingest(ledger, blob(elements), NOW)
 
 
-def test_ingest_leaves_what_the_webhook_took_in_alone() -> None:
+def test_ingest_keeps_webhook_entries() -> None:
+    """An ingest leaves events that the webhook received unchanged."""
     ledger = fresh_ledger()
     event = parse_event(drift_raw("a"))
     assert isinstance(event, Event)
@@ -235,7 +246,8 @@ def test_ingest_leaves_what_the_webhook_took_in_alone() -> None:
     assert (entry.source, entry.deliveries) == (Source.WEBHOOK, 1)
 
 
-def test_ingest_counts_the_ignored_by_reason() -> None:
+def test_ingest_counts_ignored_events() -> None:
+    """An ingest counts ignored events by reason."""
     other = drift_raw("a", OTHER_WORKSPACE.arm_id)
 
     found = ingest(fresh_ledger(), [*blob([other, other]), Undelivered(Foreign("not ours"))], NOW)
@@ -243,7 +255,8 @@ def test_ingest_counts_the_ignored_by_reason() -> None:
     assert found.ignored == {f"workspace {OTHER_WORKSPACE.name} is not watched": 2, "not ours": 1}
 
 
-def test_what_ingest_could_not_read_can_be_redriven_later() -> None:
+def test_unreadable_event_becomes_dead_letter() -> None:
+    """An event that ingest cannot read becomes a dead letter that a redrive takes up."""
     ledger = fresh_ledger()
     spoilt = drift_raw("a", "/subscriptions/cut")
 
@@ -280,7 +293,8 @@ def missed_events(count: int) -> list[Event]:
 
 @settings(max_examples=50)
 @given(st.integers(0, 40), st.floats(0.1, 20))
-def test_replay_never_runs_ahead_of_its_rate(count: int, per_second: float) -> None:
+def test_replay_keeps_its_rate(count: int, per_second: float) -> None:
+    """A replay takes in every event and never exceeds its rate."""
     ledger, clock = fresh_ledger(), Clock()
 
     clock.replay(ledger, missed_events(count), per_second)
@@ -295,7 +309,8 @@ def test_replay_never_runs_ahead_of_its_rate(count: int, per_second: float) -> N
 
 @settings(max_examples=50)
 @given(st.integers(1, 30), st.integers(1, 5))
-def test_interrupted_replay_is_finished_by_the_next(count: int, lots: int) -> None:
+def test_interrupted_replay_is_completed(count: int, lots: int) -> None:
+    """The next replay completes an interrupted one and counts no event twice."""
     play = Play(now=START + timedelta(days=1))
     play.azure.happened.extend(missed_events(count))
 
@@ -308,7 +323,8 @@ def test_interrupted_replay_is_finished_by_the_next(count: int, lots: int) -> No
     assert missed_between(play.engine, START, play.now) == []
 
 
-def test_missed_between_is_that_of_the_window_which_the_inbox_does_not_know() -> None:
+def test_missed_events_of_a_window() -> None:
+    """`missed_between` finds the watched events of its window that the inbox lacks, oldest first."""
     play = Play(now=START + timedelta(days=3))
     days = [drift_event(f"day-{day}", at=START + timedelta(days=day)) for day in (3, 2, 1, 0)]
     unwatched = drift_event("other", at=START + timedelta(days=1), monitor="not-ours")
@@ -321,7 +337,9 @@ def test_missed_between_is_that_of_the_window_which_the_inbox_does_not_know() ->
     assert MONITOR in play.engine.policies.all[0].monitors
 
 
-def test_what_started_after_the_window_is_not_replayed() -> None:
+def test_later_events_are_not_replayed() -> None:
+    """Events after the end of the window are left out even if Azure lists them."""
+
     class Everything:
         """Azure lists runs newest first, from now on."""
 
@@ -336,7 +354,8 @@ def test_what_started_after_the_window_is_not_replayed() -> None:
     ]
 
 
-def test_an_event_that_came_by_itself_meanwhile_is_not_counted_again() -> None:
+def test_replay_skips_delivered_events() -> None:
+    """An event that was delivered before its turn in the replay is not counted again."""
     ledger = fresh_ledger()
     events = [drift("a"), drift("b")]
     ledger.receive(events[:1], Source.WEBHOOK, NOW)

@@ -30,6 +30,7 @@ class Setting:
 
 
 def test_new_entry_is_hinted_once() -> None:
+    """A new entry is hinted once."""
     setting = Setting([drift("a")])
 
     assert setting.relay(0).hinted == ("retrain",)
@@ -38,6 +39,7 @@ def test_new_entry_is_hinted_once() -> None:
 
 
 def test_burst_becomes_one_hint() -> None:
+    """A burst of entries becomes one hint."""
     setting = Setting([drift(f"run-{number}") for number in range(50)])
 
     setting.relay(0)
@@ -46,7 +48,8 @@ def test_burst_becomes_one_hint() -> None:
     assert setting.relay(1) == RelayPass()
 
 
-def test_each_flow_is_hinted_for_its_own_causes() -> None:
+def test_flow_is_hinted_for_its_causes() -> None:
+    """Each flow gets one hint for its own causes, and settled causes give none."""
     ended = run_status("r", "Failed", Cause.RUN_FAILED)
     setting = Setting([drift("a"), ended, registered(), run_status("r", "Running", Cause.RUN_PROGRESS)])
 
@@ -54,7 +57,8 @@ def test_each_flow_is_hinted_for_its_own_causes() -> None:
     assert len(setting.flows.hints) == 3
 
 
-def test_unclaimed_entry_is_started_after_the_grace() -> None:
+def test_unleased_entry_starts_a_flow() -> None:
+    """An entry that no flow leases within the grace period starts a flow run."""
     setting = Setting([drift("a")])
     setting.relay(0)
 
@@ -63,7 +67,8 @@ def test_unclaimed_entry_is_started_after_the_grace() -> None:
     assert [run.deployment for run in setting.flows.runs] == ["retrain/default"]
 
 
-def test_claimed_or_settled_entry_is_left_alone() -> None:
+def test_leased_entry_is_left_alone() -> None:
+    """The relay leaves leased and settled entries alone."""
     setting = Setting([drift("a"), registered()])
     setting.relay(0)
     setting.ledger.lease({Cause.DRIFT}, at(1), timedelta(minutes=1))
@@ -72,7 +77,8 @@ def test_claimed_or_settled_entry_is_left_alone() -> None:
     assert setting.relay(30) == RelayPass()
 
 
-def test_entry_whose_claimant_died_is_started_when_its_lease_ends() -> None:
+def test_expired_lease_starts_a_flow() -> None:
+    """An entry whose lease expires starts a flow run."""
     setting = Setting([drift("a")])
     setting.relay(0)
     setting.ledger.lease({Cause.DRIFT}, at(1), timedelta(minutes=1))
@@ -81,7 +87,8 @@ def test_entry_whose_claimant_died_is_started_when_its_lease_ends() -> None:
     assert setting.relay(61).started == ("retrain",)
 
 
-def test_attempts_come_ever_later_but_do_not_end() -> None:
+def test_attempts_back_off() -> None:
+    """Attempts back off to one every 300 seconds and never end, each with a new key."""
     setting = Setting([drift("a")])
 
     attempts = [second for second in range(0, 1600, 5) if setting.relay(second).started]
@@ -91,7 +98,8 @@ def test_attempts_come_ever_later_but_do_not_end() -> None:
     assert len({run.idempotency_key for run in setting.flows.runs}) == len(attempts)
 
 
-def test_relay_that_crashed_before_it_marked_starts_no_second_run() -> None:
+def test_crashed_relay_starts_one_run() -> None:
+    """A relay that crashes before it writes its mark starts no second run."""
     setting = Setting([drift("a")])
     setting.relay(0)
     before = setting.ledger.unsettled({Cause.DRIFT})
@@ -109,7 +117,8 @@ def test_relay_that_crashed_before_it_marked_starts_no_second_run() -> None:
     assert len(setting.flows.runs) == 1
 
 
-def test_nothing_is_lost_while_prefect_is_away() -> None:
+def test_relay_survives_prefect_outage() -> None:
+    """Entries that arrive while Prefect is unavailable are hinted when it returns."""
     setting = Setting([drift("a"), registered()])
     setting.flows.down = True
 
@@ -121,7 +130,8 @@ def test_nothing_is_lost_while_prefect_is_away() -> None:
     assert setting.relay(101).hinted == ("retrain", "deploy")
 
 
-def test_what_is_no_azure_event_is_started_at_once() -> None:
+def test_manual_request_starts_at_once() -> None:
+    """A manual request starts a flow run at once, without a hint."""
     setting = Setting([manual()])
 
     assert setting.relay(0).started == ("retrain",)

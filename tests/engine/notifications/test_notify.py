@@ -22,7 +22,8 @@ def told(play: Play) -> list[Notification]:
     return play.engine.notifier.sent
 
 
-def test_people_are_told_of_a_retraining_with_its_reasons_and_where_to_look() -> None:
+def test_retraining_is_notified() -> None:
+    """A decision to retrain sends one notification with its reasons and the `anew explain` command."""
     play = Play()
     play.receive(drift_event(value=0.6))
 
@@ -35,7 +36,8 @@ def test_people_are_told_of_a_retraining_with_its_reasons_and_where_to_look() ->
     assert news.text.endswith(f"anew explain {decided.record.id}")
 
 
-def test_people_are_not_told_of_a_hold_unless_the_policy_wants_it() -> None:
+def test_hold_is_notified_if_listed() -> None:
+    """A hold is notified only if `notify_on` of the policy lists it."""
     play = Play()
     play.receive(drift_event(value=0.1))
     decide_pending(play.engine, play.now)
@@ -47,7 +49,8 @@ def test_people_are_not_told_of_a_hold_unless_the_policy_wants_it() -> None:
     assert [news.title for news in told(play)] == [f"{MODEL}: hold"]
 
 
-def test_channel_that_is_down_holds_up_no_training() -> None:
+def test_failing_channel_delays_no_training() -> None:
+    """A channel that fails delays no training, and the decision reports the failure."""
     play = Play()
     play.engine = replace(play.engine, notifier=DeafNotifier())
     play.receive(drift_event())
@@ -59,7 +62,8 @@ def test_channel_that_is_down_holds_up_no_training() -> None:
 
 
 @pytest.mark.parametrize("repetitions", [2, 5])
-def test_event_delivered_again_tells_nobody_again(repetitions: int) -> None:
+def test_repeated_event_notifies_once(repetitions: int) -> None:
+    """A repeated event sends no second notification."""
     play = Play()
     for _ in range(repetitions):
         play.receive(drift_event())

@@ -67,6 +67,7 @@ def test_approved_candidate_is_registered(about: str) -> None:
 
 
 def test_rejected_candidate_is_never_registered() -> None:
+    """A candidate that a person rejects is not registered, and its reason names the person."""
     play = awaiting_approval()
 
     decide_approval(play.ledger, MODEL, False, "bo", "too risky", play.now)
@@ -155,6 +156,7 @@ def test_candidate_can_be_forced(history: Any) -> None:
 
 
 def test_forcing_needs_a_reason() -> None:
+    """A forced approval without a reason is refused."""
     play = rejected()
 
     with pytest.raises(InvalidRequest, match="needs a reason"):

@@ -81,11 +81,13 @@ def test_approval_is_pending_until_its_deadline(ledger: SqlLedger) -> None:
 
 
 def test_decided_approval_is_not_pending(ledger: SqlLedger) -> None:
+    """A decided approval has no time left."""
     awaiting(ledger)
     decide_approval(ledger, "r-1", True, "Ada", "because", NOW)
     assert pending_approval(ledger, "r-1", NOW).seconds_left is None
 
 
 def test_unknown_retraining_is_named(ledger: SqlLedger) -> None:
+    """An unknown retraining is an error that names it."""
     with pytest.raises(NothingKnown, match="r-none"):
         pending_approval(ledger, "r-none", NOW)

@@ -110,6 +110,7 @@ def test_unlike_run_is_not_adopted(unlike: dict[str, Any]) -> None:
 
 
 def test_foreign_run_costs_no_request() -> None:
+    """Without an `adopt` rule a foreign run costs no request to Azure."""
     play = history(policy())
     completed(play)
 
@@ -131,6 +132,7 @@ def test_run_of_two_policies_is_not_adopted() -> None:
 
 
 def test_shadow_policy_adopts_nothing() -> None:
+    """A shadow policy adopts no run."""
     play = history(adopting(mode="shadow"))
     completed(play)
 
@@ -163,6 +165,7 @@ def test_run_waits_for_open_retraining() -> None:
 
 
 def test_adopted_training_is_never_cancelled() -> None:
+    """A stop cancels the evaluation of an adopted run and never the run itself."""
     play = history()
     play.azure.endings[EVALUATE_JOB] = Ending(RunStatus.RUNNING)
     completed(play)
@@ -235,6 +238,7 @@ def test_missed_runs_are_looked_for_again() -> None:
 
 
 def test_adopted_run_costs_no_budget() -> None:
+    """An adopted run uses no budget."""
     budget = {"unit": "EUR", "limit": 10, "window": "30d", "per_retraining": 10}
     play = history(adopting(limits={"cooldown": "0s", "budget": budget}))
     play.azure.endings[EVALUATE_JOB] = evaluation(better=10, worse=90)

@@ -54,6 +54,7 @@ def test_two_events_lead_to_a_version() -> None:
 
 
 def test_evaluation_compares_with_champion() -> None:
+    """The evaluation job gets the champion and the output of the training job as inputs."""
     play = evaluating()
 
     inputs = play.azure.jobs[play.retraining.evaluation_job].inputs
@@ -74,6 +75,7 @@ def test_first_version_needs_no_evaluation() -> None:
 
 
 def test_failed_training_gives_its_detail() -> None:
+    """A failed training fails the retraining with the detail of the run."""
     play = Play()
     play.azure.endings[PIPELINE] = Ending(RunStatus.FAILED, detail="out of memory")
     play.receive(drift_event())
@@ -106,6 +108,7 @@ def test_late_training_fails() -> None:
 
 
 def test_pipeline_without_its_job_fails() -> None:
+    """A completed pipeline without its Azure ML job fails the retraining."""
     play = Play()
     play.azure.pipelines_without_job.add(PIPELINE)
     play.receive(drift_event())
@@ -118,6 +121,7 @@ def test_pipeline_without_its_job_fails() -> None:
 
 
 def test_evaluation_without_its_tag_fails() -> None:
+    """An evaluation job without the tag `anew_evaluation` fails the retraining."""
     play = training()
     play.azure.endings[EVALUATE_JOB] = Ending()
 
@@ -128,6 +132,7 @@ def test_evaluation_without_its_tag_fails() -> None:
 
 
 def test_impossible_report_fails() -> None:
+    """A report that cannot be parsed fails the retraining."""
     play = training()
     play.azure.endings[EVALUATE_JOB] = Ending(tags={"anew_evaluation": "{}"})
 
@@ -138,6 +143,7 @@ def test_impossible_report_fails() -> None:
 
 
 def test_failed_evaluation_gives_its_detail() -> None:
+    """A failed evaluation gives the retraining the detail of the job as its reason."""
     play = training()
     play.azure.endings[EVALUATE_JOB] = Ending(RunStatus.FAILED, detail="no such column")
 
@@ -147,6 +153,7 @@ def test_failed_evaluation_gives_its_detail() -> None:
 
 
 def test_refused_evaluation_fails() -> None:
+    """An evaluation job that Azure refuses fails the retraining."""
     play = training()
     play.azure.refused.add("jobs.submit")
 
@@ -157,6 +164,7 @@ def test_refused_evaluation_fails() -> None:
 
 
 def test_worse_candidate_is_rejected() -> None:
+    """A candidate worse than the champion is rejected and not registered."""
     play = training()
     play.azure.endings[EVALUATE_JOB] = evaluation(better=10, worse=90)
 
@@ -212,6 +220,7 @@ def test_lost_registration_is_not_repeated() -> None:
 
 
 def test_refused_registration_fails() -> None:
+    """A registration that Azure refuses fails the retraining."""
     play = evaluating()
     play.azure.refused.add("registry.register")
 
@@ -258,6 +267,7 @@ def test_event_waits_for_azure() -> None:
 
 
 def test_refused_run_delays_no_other() -> None:
+    """A run that Azure refuses to show is deferred, and other runs are handled."""
     play = training()
     play.receive(run_event(play.retraining.job_name), run_event("strangers-run"))
     play.azure.refused.add("jobs.get")
@@ -282,6 +292,7 @@ def test_job_between_two_requests_is_seen() -> None:
 
 
 def test_backlog_is_handled_in_one_pass() -> None:
+    """One pass handles a backlog of 2500 foreign runs and the own run behind it."""
     play = training()
     play.receive(*(run_event(f"strangers-run-{number}") for number in range(2500)))
     play.wait(minutes=10)
@@ -345,6 +356,7 @@ def test_stale_retraining_is_left_alone() -> None:
 
 
 def test_completion_repeats_no_request() -> None:
+    """A completed training becomes a version with three requests to Azure."""
     play = Play().with_policies(policy(deploy=()))
     play.receive(drift_event())
     decide_pending(play.engine, play.now)

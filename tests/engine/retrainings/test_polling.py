@@ -48,6 +48,7 @@ def test_tick_between_polls_costs_two_reads() -> None:
 
 
 def test_polls_grow_rare_with_age() -> None:
+    """The longer a retraining waits, the less often it is polled."""
     play = waiting(50)
     costs: list[int] = []
     for _ in range(6):
@@ -136,6 +137,7 @@ def test_outage_ends_advancing_ended_runs() -> None:
 
 
 def test_unreadable_ended_runs_delay_no_others() -> None:
+    """Ended runs that cannot be read delay no other ended run."""
     play = waiting(10)
     *unreadable, ended = play.ledger.retrainings()
     play.azure.unreadable |= {item.job_name for item in unreadable}
@@ -163,6 +165,7 @@ def test_outage_ends_polling() -> None:
 
 
 def test_unreadable_runs_delay_no_polls() -> None:
+    """Runs that cannot be read delay no poll of the others."""
     play = waiting(10)
     play.azure.reports_ends = False
     *broken, ended = play.ledger.retrainings()
@@ -177,6 +180,7 @@ def test_unreadable_runs_delay_no_polls() -> None:
 
 
 def test_polls_keep_to_their_quota() -> None:
+    """A pass polls no more than its quota allows, and polls the others next."""
     play = waiting(30)
     play.now += timedelta(hours=1)
     play.ledger.take_tokens("polls", POLLS.burst - 10, POLLS, play.now)

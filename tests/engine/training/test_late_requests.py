@@ -133,6 +133,7 @@ def test_stalled_evaluation_of_stopped_retraining(minutes: int) -> None:
 
 
 def test_lost_evaluation_is_submitted_again() -> None:
+    """An evaluation whose request was lost is submitted again, once."""
     play = evaluating()
     play.azure.down.add("jobs.submit")
     other_worker(play, minutes=1)()

@@ -60,6 +60,7 @@ def test_pipeline_stops_before_its_job() -> None:
 
 
 def test_stopped_evaluation_is_cancelled_in_azure() -> None:
+    """A stop during the evaluation cancels the evaluation job in Azure."""
     play = Play()
     serve(play.azure, "3")
     play.azure.endings[EVALUATE_JOB] = Ending(RunStatus.RUNNING)
@@ -140,6 +141,7 @@ def test_stopped_training_is_not_registered() -> None:
 
 
 def test_ended_retraining_cannot_be_stopped() -> None:
+    """A stop of an ended retraining is refused."""
     play = training()
     cancel(play)
     play.tick_until(lambda: play.retraining.state not in OPEN_RETRAINING)

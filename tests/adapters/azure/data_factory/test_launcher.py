@@ -44,9 +44,8 @@ def order(name: str = "r-1", **launcher: str) -> TrainingOrder:
 
 
 @pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
-def test_launch_without_a_clear_answer_is_sent_once(
-    server: FailingServer, training: DataFactoryTraining, status: int
-) -> None:
+def test_ambiguous_launch_is_sent_once(server: FailingServer, training: DataFactoryTraining, status: int) -> None:
+    """A launch with an ambiguous answer is sent once and not retried."""
     server.status, server.headers = status, {"Retry-After": "0"}
 
     with pytest.raises(AzureUnavailable, match=str(status)):
@@ -56,16 +55,18 @@ def test_launch_without_a_clear_answer_is_sent_once(
 
 
 @pytest.mark.parametrize(("status", "error"), [(400, AzureRefused), (403, AzureRefused), (404, AzureNotFound)])
-def test_launch_that_is_refused_says_why(
+def test_refused_launch_says_why(
     server: FailingServer, training: DataFactoryTraining, status: int, error: type[Exception]
 ) -> None:
+    """A refused launch raises the matching error with the reason that Azure gave."""
     server.status = status
 
     with pytest.raises(error, match="try later"):
         training.launch(order(), soon())
 
 
-def test_launch_at_a_server_that_is_gone_is_of_unknown_outcome() -> None:
+def test_launch_without_answer_is_inconclusive() -> None:
+    """A launch that gets no answer raises `AzureUnavailable`, as its outcome is unknown."""
     with failing_server() as gone:
         at = connection(gone.url)
     client = DataFactoryManagementClient(
@@ -76,7 +77,8 @@ def test_launch_at_a_server_that_is_gone_is_of_unknown_outcome() -> None:
         DataFactoryTraining(client, RESOURCE_GROUP, FACTORY).launch(order(), soon())
 
 
-def test_launcher_without_any_factory_is_refused_with_advice(training: DataFactoryTraining) -> None:
+def test_launcher_needs_a_factory(training: DataFactoryTraining) -> None:
+    """A launcher without a data factory is refused, with advice on the missing setting."""
     training = DataFactoryTraining(training._client, RESOURCE_GROUP, None)  # pyright: ignore[reportPrivateUsage]
 
     with pytest.raises(AzureRefused) as refused:
@@ -85,9 +87,8 @@ def test_launcher_without_any_factory_is_refused_with_advice(training: DataFacto
     assert "azure.data_factory" in refused.value.advice
 
 
-def test_factory_that_refuses_to_list_its_runs_does_not_silence_the_others(
-    server: FailingServer, training: DataFactoryTraining
-) -> None:
+def test_unlistable_factory_spares_the_others(server: FailingServer, training: DataFactoryTraining) -> None:
+    """A factory that refuses to list its runs does not stop the poll of the others."""
     server.status = 403
     now = datetime.now(UTC)
 
@@ -102,7 +103,8 @@ def clients(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealClients]:
         yield ready
 
 
-def test_run_is_found_on_a_later_page(clients: RealClients) -> None:
+def test_run_is_found_on_later_page(clients: RealClients) -> None:
+    """A run is found although it is not on the first page of the query."""
     training = DataFactoryTraining(clients.factory, RESOURCE_GROUP, FACTORY)
     clients.azure.control.set_modes(pipeline_run_page_size=2)
     runs = {name: training.launch(order(name), soon()) for name in ("r-1", "r-2", "r-3", "r-4", "r-5")}
@@ -110,7 +112,8 @@ def test_run_is_found_on_a_later_page(clients: RealClients) -> None:
     assert {name: training.find(order(name)) for name in runs} == runs
 
 
-def test_pipeline_is_given_its_parameters_and_the_two_of_ours(clients: RealClients) -> None:
+def test_pipeline_gets_both_parameter_sets(clients: RealClients) -> None:
+    """A pipeline run gets its configured parameters and the two that anew adds."""
     training = DataFactoryTraining(clients.factory, RESOURCE_GROUP, FACTORY)
     wanted = TrainingOrder(
         "r-6",
@@ -125,6 +128,7 @@ def test_pipeline_is_given_its_parameters_and_the_two_of_ours(clients: RealClien
     assert run.parameters == {"rows": "10", "anew_retraining_id": "r-6", "anew_job_name": "job-6"}
 
 
-def test_pipeline_that_does_not_exist_is_not_found(clients: RealClients) -> None:
+def test_missing_pipeline_is_not_found(clients: RealClients) -> None:
+    """A launch of a pipeline that does not exist raises `AzureNotFound`."""
     with pytest.raises(AzureNotFound, match="nothing"):
         DataFactoryTraining(clients.factory, RESOURCE_GROUP, FACTORY).launch(order(pipeline="nothing"), soon())

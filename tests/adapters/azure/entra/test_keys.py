@@ -63,17 +63,20 @@ def _run(work: Awaitable[_T]) -> _T:
     return asyncio.run(main())
 
 
-def test_published_key_is_found_and_kept() -> None:
+def test_published_key_is_cached() -> None:
+    """A published key is found, and one fetch serves later lookups of all keys."""
     entra = Entra("a", "b")
     assert all([entra.find("a"), entra.find("b"), entra.find("a")])
     assert entra.fetches == 1
 
 
-def test_key_that_is_not_published_is_not_found() -> None:
+def test_unpublished_key_is_not_found() -> None:
+    """A key that Entra does not publish is not found."""
     assert Entra("a").find("b") is None
 
 
-def test_requests_at_the_same_time_share_one_fetch() -> None:
+def test_concurrent_lookups_share_one_fetch() -> None:
+    """Concurrent lookups share one fetch of the keys."""
     entra = Entra("a")
 
     async def many() -> list[PyJWK | None]:
@@ -83,7 +86,8 @@ def test_requests_at_the_same_time_share_one_fetch() -> None:
     assert entra.fetches == 1
 
 
-def test_request_that_is_given_up_leaves_the_fetch_to_the_next() -> None:
+def test_cancelled_lookup_spares_the_next() -> None:
+    """A cancelled lookup leaves the fetch to the next one, which still finds its key."""
     entra = Entra("a")
 
     async def given_up_then_another() -> PyJWK | None:
@@ -96,7 +100,8 @@ def test_request_that_is_given_up_leaves_the_fetch_to_the_next() -> None:
     assert _run(given_up_then_another())
 
 
-def test_flood_of_unknown_keys_fetches_once_a_pause() -> None:
+def test_unknown_keys_cannot_force_fetches() -> None:
+    """A flood of unknown keys causes at most one fetch per pause."""
     entra = Entra("a")
     entra.find("a")
     entra.now += PAUSE
@@ -107,6 +112,7 @@ def test_flood_of_unknown_keys_fetches_once_a_pause() -> None:
 
 
 def test_rotation_has_no_gap() -> None:
+    """During a rotation both the new and the old key are found."""
     entra = Entra("old")
     entra.find("old")
     entra.now += PAUSE
@@ -114,7 +120,8 @@ def test_rotation_has_no_gap() -> None:
     assert all([entra.find("new"), entra.find("old")])
 
 
-def test_new_key_soon_after_a_fetch_is_awaited_and_not_refused() -> None:
+def test_new_key_is_awaited_not_refused() -> None:
+    """A key published right after a fetch is found after the pause and not refused before."""
     entra = Entra("old")
     entra.find("old")
     entra.now += 1
@@ -123,7 +130,8 @@ def test_new_key_soon_after_a_fetch_is_awaited_and_not_refused() -> None:
     assert entra.find("new")
 
 
-def test_withdrawn_key_is_believed_for_a_lifetime_at_most() -> None:
+def test_withdrawn_key_expires_with_its_lifetime() -> None:
+    """A withdrawn key is accepted for at most one lifetime of the cache."""
     entra = Entra("a", "b")
     entra.find("a")
     entra.published.remove("a")
@@ -133,7 +141,8 @@ def test_withdrawn_key_is_believed_for_a_lifetime_at_most() -> None:
     assert entra.find("a") is None
 
 
-def test_kept_keys_outlive_an_outage_of_limited_length() -> None:
+def test_cached_keys_survive_limited_outage() -> None:
+    """Cached keys stay valid through an outage up to its longest allowed duration, and no longer."""
     entra = Entra("a")
     entra.find("a")
     entra.up = False
@@ -146,7 +155,8 @@ def test_kept_keys_outlive_an_outage_of_limited_length() -> None:
     assert entra.find("a")
 
 
-def test_without_keys_it_cannot_be_told_and_is_asked_now_and_then() -> None:
+def test_missing_keys_are_refetched_seldom() -> None:
+    """Without keys a lookup is inconclusive, and a fetch is retried only after the pause."""
     entra = Entra("a")
     entra.up = False
     delays = [entra.delay("a") for _ in range(100)]
@@ -165,9 +175,10 @@ STEPS = st.lists(
 
 
 @given(STEPS)
-def test_whatever_happens_the_current_key_is_never_called_unknown_nor_an_unknown_one_found(
+def test_lookups_are_never_wrong(
     steps: list[str | float],
 ) -> None:
+    """Under any sequence of events no lookup misjudges a key, and fetches stay limited."""
     entra, began, made = Entra("key-0"), 1000.0, 1
     for step in steps:
         if isinstance(step, float):
@@ -190,6 +201,7 @@ def test_whatever_happens_the_current_key_is_never_called_unknown_nor_an_unknown
 
 
 def test_keys_are_fetched_over_http() -> None:
+    """The keys are fetched from the published key set over HTTP."""
     with failing_server() as server:
         server.status, server.body = 200, json.dumps({"keys": [key("a").jwk, key("b").jwk]})
         assert set(_run(fetch_keys(server.url))) == {"a", "b"}
@@ -207,7 +219,8 @@ def test_keys_are_fetched_over_http() -> None:
         (200, json.dumps({"keys": [key("a").jwk], "pad": "x" * 1024 * 1024})),
     ],
 )
-def test_answer_without_keys_is_no_answer(status: int, body: str) -> None:
+def test_malformed_key_set_is_unavailable(status: int, body: str) -> None:
+    """An error, a redirect or a malformed key set counts as unavailable signing keys."""
     with failing_server() as server:
         server.status, server.body = status, body
         server.headers = {"Location": f"{server.url}/elsewhere"}
@@ -215,7 +228,8 @@ def test_answer_without_keys_is_no_answer(status: int, body: str) -> None:
             _run(fetch_keys(server.url))
 
 
-def test_endpoint_that_cannot_be_reached_is_no_answer() -> None:
+def test_unreachable_endpoint_is_unavailable() -> None:
+    """A key endpoint that cannot be reached counts as unavailable signing keys."""
     with failing_server() as server:
         url = server.url
     with pytest.raises(SigningKeysUnavailable, match="no answer"):
@@ -235,10 +249,12 @@ def test_endpoint_that_cannot_be_reached_is_no_answer() -> None:
         "x",
     ],
 )
-def test_unusable_key_is_left_out_and_the_others_are_kept(unusable: Any) -> None:
+def test_unusable_key_is_skipped(unusable: Any) -> None:
+    """An unusable key is skipped and the others are kept."""
     assert set(parse_keys(json.dumps({"keys": [unusable, key("a").jwk]}).encode())) == {"a"}
 
 
 @given(st.binary() | st.recursive(st.none() | st.text(), st.lists).map(lambda value: json.dumps(value).encode()))
-def test_any_other_bytes_hold_no_keys(body: bytes) -> None:
+def test_arbitrary_bytes_hold_no_keys(body: bytes) -> None:
+    """Arbitrary bytes parse to an empty key set without an error."""
     assert parse_keys(body) == {}

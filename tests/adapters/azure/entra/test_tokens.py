@@ -58,16 +58,19 @@ def verify(text: str) -> int:
 
 
 @pytest.mark.parametrize("version", [1, 2])
-def test_token_of_event_grid_is_accepted(version: int) -> None:
+def test_event_grid_token_is_accepted(version: int) -> None:
+    """A token of Event Grid is accepted in both token versions."""
     assert verify(token(claims(version))) == 1
 
 
 @pytest.mark.parametrize("audience", ["api://anew", CLIENT_ID])
 def test_each_configured_audience_is_accepted(audience: str) -> None:
+    """A token for any of the configured audiences is accepted."""
     check_claims(claims(1, aud=audience), TRUSTED, NOW)
 
 
-def test_guids_are_compared_without_their_casing() -> None:
+def test_guids_compare_case_insensitively() -> None:
+    """Tenant and application ids compare without regard to case."""
     check_claims(claims(1, tid=TENANT.upper(), appid=EVENT_GRID.upper()), TRUSTED, NOW)
 
 
@@ -96,7 +99,8 @@ WRONG: list[tuple[str, Any]] = [
 
 @pytest.mark.parametrize("version", [1, 2])
 @pytest.mark.parametrize(("claim", "value"), [*WRONG, ("iss", None), ("tid", None), ("aud", None), ("exp", None)])
-def test_one_wrong_or_missing_claim_refuses_the_token(version: int, claim: str, value: Any) -> None:
+def test_one_bad_claim_refuses_the_token(version: int, claim: str, value: Any) -> None:
+    """One wrong or missing claim is enough to refuse the token."""
     with pytest.raises(InvalidToken) as refused:
         verify(token(claims(version, **{claim: value})))
     assert not isinstance(refused.value, TokenNotPermitted)
@@ -117,7 +121,8 @@ def test_one_wrong_or_missing_claim_refuses_the_token(version: int, claim: str, 
         (2, {"roles": ["Other.Role", ROLE.lower()]}),
     ],
 )
-def test_genuine_token_of_another_caller_is_not_permitted(version: int, changes: dict[str, Any]) -> None:
+def test_other_caller_is_not_permitted(version: int, changes: dict[str, Any]) -> None:
+    """A genuine token of another application or without the role is not permitted."""
     with pytest.raises(TokenNotPermitted):
         verify(token(claims(version, **changes)))
 
@@ -125,7 +130,8 @@ def test_genuine_token_of_another_caller_is_not_permitted(version: int, changes:
 @given(st.sampled_from(["iss", "tid", "aud", "appid", "roles"]), JSON)
 @example("roles", {ROLE: 1})
 @example("aud", {"api://anew": 1})
-def test_any_other_value_of_an_identifying_claim_refuses_the_token(claim: str, value: Any) -> None:
+def test_other_identity_is_refused(claim: str, value: Any) -> None:
+    """Any other value of an identifying claim refuses the token."""
     with pytest.raises(InvalidToken):
         check_claims({**claims(), claim: value}, TRUSTED, NOW)
 
@@ -133,7 +139,8 @@ def test_any_other_value_of_an_identifying_claim_refuses_the_token(claim: str, v
 @given(st.sampled_from(["exp", "nbf"]), JSON)
 @example("exp", 10**400)
 @example("nbf", -(10**400))
-def test_a_time_is_never_more_than_a_refusal(claim: str, value: Any) -> None:
+def test_odd_times_are_only_refused(claim: str, value: Any) -> None:
+    """An odd expiry or start time leads to a refusal at most, never to another error."""
     try:
         check_claims({**claims(), claim: value}, TRUSTED, NOW)
     except InvalidToken:
@@ -141,7 +148,8 @@ def test_a_time_is_never_more_than_a_refusal(claim: str, value: Any) -> None:
     assert type(value) in (int, float)
 
 
-def test_clocks_may_differ_by_a_minute_and_no_more() -> None:
+def test_clock_skew_is_one_minute() -> None:
+    """Expiry and start time allow a clock skew of one minute and no more."""
     expires, begins = claims()["exp"], claims()["nbf"]
     minute = timedelta(seconds=60)
     check_claims(claims(exp=expires), TRUSTED, NOW + timedelta(seconds=3600) + minute - timedelta(microseconds=1))
@@ -184,12 +192,14 @@ FORGED = {
 
 @pytest.mark.parametrize("forged", FORGED.values(), ids=FORGED)
 def test_forged_token_is_refused(forged: str) -> None:
+    """A token with a forged signature, algorithm or key is refused."""
     with pytest.raises(InvalidToken):
         verify(forged)
 
 
 @given(st.integers(min_value=0), st.integers(1, 255), st.sampled_from([1, 2]))
-def test_one_changed_byte_of_claims_or_signature_refuses_the_token(at: int, change: int, part: int) -> None:
+def test_one_changed_byte_is_refused(at: int, change: int, part: int) -> None:
+    """One changed byte in the claims or the signature refuses the token."""
     segments = token().split(".")
     raw = bytearray(base64.urlsafe_b64decode(segments[part] + "=="))
     raw[at % len(raw)] ^= change
@@ -218,7 +228,8 @@ ABSURD = {
 
 
 @pytest.mark.parametrize("absurd", ABSURD.values(), ids=ABSURD)
-def test_absurd_token_is_refused_before_keys_are_fetched(absurd: str) -> None:
+def test_malformed_token_fetches_no_keys(absurd: str) -> None:
+    """A malformed token is refused before any keys are fetched."""
     entra = Entra()
     with pytest.raises(InvalidToken):
         asyncio.run(EntraVerifier(TRUSTED, SigningKeys(entra.fetch), lambda: NOW).verify(absurd))
@@ -226,7 +237,8 @@ def test_absurd_token_is_refused_before_keys_are_fetched(absurd: str) -> None:
 
 
 @given(st.text() | st.lists(st.text(), min_size=3, max_size=3).map(".".join))
-def test_any_text_is_refused_and_nothing_else_is_raised(text: str) -> None:
+def test_arbitrary_text_is_an_invalid_token(text: str) -> None:
+    """Arbitrary text raises `InvalidToken` and no other error."""
     with pytest.raises(InvalidToken):
         key_id(text)
 
@@ -235,12 +247,14 @@ def test_any_text_is_refused_and_nothing_else_is_raised(text: str) -> None:
     "payload", [b"", b"[]", b"1", b"{", b"\xff", b"[" * 2000, b'{"exp":' + b"[" * 1500 + b"]" * 1500 + b"}"]
 )
 def test_signed_nonsense_is_refused(payload: bytes) -> None:
+    """A correctly signed payload that holds no valid claims is refused."""
     with pytest.raises(InvalidToken):
         verify(signed_raw(payload))
 
 
 @pytest.mark.parametrize("refused", [*FORGED.values(), *(token(claims(1, **{name: value})) for name, value in WRONG)])
-def test_reason_does_not_hold_the_token(refused: str) -> None:
+def test_error_hides_the_token(refused: str) -> None:
+    """The error and its advice show no part of the refused token."""
     with pytest.raises(InvalidToken) as error:
         verify(refused)
     shown = f"{error.value!r} {error.value.advice}"

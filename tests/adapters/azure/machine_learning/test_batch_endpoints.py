@@ -36,9 +36,8 @@ def rule(**changes: Any) -> Deploy:
     return Deploy.model_validate(document | changes)
 
 
-def test_deployment_has_the_compute_instances_and_environment_of_its_rule(
-    clients: RealClients, endpoints: BatchEndpoints
-) -> None:
+def test_deployment_follows_its_rule(clients: RealClients, endpoints: BatchEndpoints) -> None:
+    """A batch deployment has the compute, instances and environment of its rule."""
     endpoints.ensure(ENDPOINT)
 
     endpoints.create_deployment(ENDPOINT, "blue", MODEL, rule(instance_count=3, environment="azureml:scoring:2"))
@@ -49,7 +48,8 @@ def test_deployment_has_the_compute_instances_and_environment_of_its_rule(
     assert made.resources.instance_count == 3
 
 
-def test_deployment_is_left_to_azure_until_it_is_ready(clients: RealClients, endpoints: BatchEndpoints) -> None:
+def test_deployment_creation_is_not_awaited(clients: RealClients, endpoints: BatchEndpoints) -> None:
+    """A deployment is left in creation, and a repeated request meanwhile raises `AzureUnavailable`."""
     endpoints.ensure(ENDPOINT)
     clients.azure.control.set_modes(deployment_seconds=1)
 
@@ -61,7 +61,8 @@ def test_deployment_is_left_to_azure_until_it_is_ready(clients: RealClients, end
     assert wait_until(lambda: endpoints.deployment_state(ENDPOINT, "slow") is DeploymentState.READY)
 
 
-def test_endpoint_that_is_slow_to_make_is_not_waited_for(clients: RealClients, endpoints: BatchEndpoints) -> None:
+def test_slow_endpoint_is_not_awaited(clients: RealClients, endpoints: BatchEndpoints) -> None:
+    """An endpoint that is slow to create raises `AzureUnavailable` instead of blocking."""
     clients.azure.control.set_modes(async_operations=True, operation_seconds=1)
 
     for _ in range(2):
@@ -69,9 +70,8 @@ def test_endpoint_that_is_slow_to_make_is_not_waited_for(clients: RealClients, e
             endpoints.ensure("slow-batch")
 
 
-def test_switch_that_is_slow_is_waited_for_no_longer_than_patience(
-    clients: RealClients, endpoints: BatchEndpoints
-) -> None:
+def test_slow_switch_is_awaited_with_patience(clients: RealClients, endpoints: BatchEndpoints) -> None:
+    """A slow switch of the default raises `AzureUnavailable` once patience is over."""
     endpoints.ensure("slow-to-switch")
     endpoints.create_deployment("slow-to-switch", "blue", MODEL, rule())
     clients.azure.control.set_modes(async_operations=True, operation_seconds=1)

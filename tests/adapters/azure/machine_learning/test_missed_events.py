@@ -53,7 +53,8 @@ def found(clients: RealClients, name: str, *, since: timedelta = HOUR) -> list[E
 
 
 @pytest.mark.parametrize("kind", ["dataset", "model"])
-def test_drift_is_found_with_what_was_measured(clients: RealClients, kind: Kind) -> None:
+def test_missed_drift_has_its_measurements(clients: RealClients, kind: Kind) -> None:
+    """A poll finds missed drift with the same monitor, coefficient and breaches as its event."""
     name = f"measured-by-{kind}"
     [told] = {event.drift for event in monitor_speaks(clients, kind, name)}
 
@@ -65,27 +66,31 @@ def test_drift_is_found_with_what_was_measured(clients: RealClients, kind: Kind)
 
 
 @pytest.mark.parametrize("kind", ["dataset", "model"])
-def test_monitor_that_saw_no_drift_is_not_reported(clients: RealClients, kind: Kind) -> None:
+def test_monitor_without_drift_is_not_reported(clients: RealClients, kind: Kind) -> None:
+    """A monitor that saw no drift is not reported."""
     name = f"quiet-{kind}"
     monitor_speaks(clients, kind, name, coefficient=0.1)
 
     assert found_of(clients, kind, name) == []
 
 
-def test_policy_may_name_the_signal_instead_of_the_monitor(clients: RealClients) -> None:
+def test_policy_may_name_the_signal(clients: RealClients) -> None:
+    """A policy may name the signal of a monitor instead of the monitor."""
     [told] = monitor_speaks(clients, "model", "by-signal")[:1]
 
     assert told.drift is not None
     assert told.key in {event.key for event in found(clients, str(told.drift.monitor))}
 
 
-def test_runs_of_monitors_nobody_watches_are_not_looked_at(clients: RealClients) -> None:
+def test_unwatched_monitors_are_ignored(clients: RealClients) -> None:
+    """Runs of monitors that no policy watches are not reported."""
     told = {event.key for event in monitor_speaks(clients, "model", "unwatched")}
 
     assert not told & {event.key for event in found(clients, "something-else")}
 
 
-def test_completed_runs_of_an_experiment_are_found_under_the_keys_of_their_events(clients: RealClients) -> None:
+def test_completed_runs_have_event_keys(clients: RealClients) -> None:
+    """Completed runs of an experiment are found under the keys that their events have."""
     for name, experiment, status in (
         ("nightly-1", "nightly", "Completed"),
         ("nightly-2", "nightly", "Failed"),
@@ -109,7 +114,8 @@ def test_completed_runs_of_an_experiment_are_found_under_the_keys_of_their_event
     assert clients.missed.completed({"nightly"}, now + HOUR, now + HOUR) == []
 
 
-def test_run_that_completes_after_it_was_listed_is_found(clients: RealClients) -> None:
+def test_late_completion_is_found(clients: RealClients) -> None:
+    """A run that completes after it was first listed is found by the next poll."""
     job = record_run(
         clients.azure.cloud,
         WORKSPACE_ID,
@@ -131,7 +137,8 @@ def test_run_that_completes_after_it_was_listed_is_found(clients: RealClients) -
 
 
 @pytest.mark.parametrize("kind", ["dataset", "model"])
-def test_drift_that_azure_saw_is_confirmed_with_what_azure_saw(clients: RealClients, kind: Kind) -> None:
+def test_confirmation_matches_azure(clients: RealClients, kind: Kind) -> None:
+    """Genuine drift is confirmed with the monitor, coefficient and breaches that Azure recorded."""
     claimed = monitor_speaks(clients, kind, f"confirmed-{kind}")
 
     told = clients.missed.confirm(claimed, datetime.now(UTC))
@@ -149,7 +156,8 @@ def test_drift_that_azure_saw_is_confirmed_with_what_azure_saw(clients: RealClie
 
 
 @pytest.mark.parametrize("kind", ["dataset", "model"])
-def test_exaggerated_event_is_confirmed_for_no_more_than_azure_saw(clients: RealClients, kind: Kind) -> None:
+def test_exaggerated_event_is_corrected(clients: RealClients, kind: Kind) -> None:
+    """An exaggerated event is confirmed only with the values that Azure recorded."""
     [*_, claimed] = monitor_speaks(clients, kind, f"exaggerated-{kind}", coefficient=0.4)
     assert claimed.drift is not None
     told_values = [claimed.drift.coefficient, *(breach.value for breach in claimed.drift.breaches)]
@@ -162,7 +170,8 @@ def test_exaggerated_event_is_confirmed_for_no_more_than_azure_saw(clients: Real
     assert [told.drift.coefficient, *(breach.value for breach in told.drift.breaches)] == told_values
 
 
-def test_breach_of_one_monitor_is_not_confirmed_as_anothers(clients: RealClients) -> None:
+def test_breach_stays_with_its_monitor(clients: RealClients) -> None:
+    """A breach of one monitor is not confirmed for another."""
     [*_, claimed] = monitor_speaks(clients, "model", "borrowed-breach")
 
     told = clients.missed.confirm([structs.replace(claimed, experiment="price-monitor")], datetime.now(UTC))
@@ -171,7 +180,8 @@ def test_breach_of_one_monitor_is_not_confirmed_as_anothers(clients: RealClients
     assert clients.missed.confirm([claimed], datetime.now(UTC))[claimed.key].experiment == claimed.experiment
 
 
-def test_run_without_a_breach_confirms_none(clients: RealClients) -> None:
+def test_run_without_breach_is_not_confirmed(clients: RealClients) -> None:
+    """A drift event that names a run without a breach is not confirmed."""
     [*_, breach] = monitor_speaks(clients, "model", "quiet-monitor")
     quiet = record_run(
         clients.azure.cloud,

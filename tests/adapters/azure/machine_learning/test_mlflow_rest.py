@@ -81,7 +81,8 @@ def tracking(server: FailingServer) -> str:
 
 
 @pytest.mark.parametrize("status", [429, 503])
-def test_server_in_trouble_is_azure_unavailable_after_more_tries(server: FailingServer, status: int) -> None:
+def test_server_trouble_is_retried(server: FailingServer, status: int) -> None:
+    """A server in trouble is retried and then raises `AzureUnavailable`."""
     server.status = status
 
     with pytest.raises(AzureUnavailable, match=f"experiments/get-by-name: HTTP {status}: try later"):
@@ -91,7 +92,8 @@ def test_server_in_trouble_is_azure_unavailable_after_more_tries(server: Failing
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 302])
-def test_refusal_is_azure_refused_at_once(server: FailingServer, status: int) -> None:
+def test_refusal_is_not_retried(server: FailingServer, status: int) -> None:
+    """A refusal raises `AzureRefused` after one request, with advice where access is missing."""
     server.status, server.headers = status, {"Location": "http://127.0.0.1:1/"}
 
     with pytest.raises(AzureRefused, match=f"HTTP {status}") as caught:
@@ -101,7 +103,8 @@ def test_refusal_is_azure_refused_at_once(server: FailingServer, status: int) ->
     assert bool(caught.value.advice) == (status in {401, 403})
 
 
-def test_nobody_at_the_address_is_azure_unavailable() -> None:
+def test_unreachable_server_is_unavailable() -> None:
+    """An address without a server raises `AzureUnavailable`."""
     with pytest.raises(AzureUnavailable, match="no answer"):
         ask("azureml://127.0.0.1:9/mlflow/v1.0/subscriptions/s")
 
@@ -115,26 +118,30 @@ def test_nobody_at_the_address_is_azure_unavailable() -> None:
         ('{"experiment": {"experiment_id": null}}', "experiment.experiment_id: Input should be a valid string"),
     ],
 )
-def test_malformed_answer_is_azure_refused_and_says_where(server: FailingServer, body: str, reason: str) -> None:
+def test_malformed_answer_names_the_fault(server: FailingServer, body: str, reason: str) -> None:
+    """A malformed answer raises `AzureRefused` and names the faulty place."""
     server.status, server.body = 200, body
 
     with pytest.raises(AzureRefused, match=reason):
         ask(tracking(server))
 
 
-def test_answer_without_end_is_azure_refused(server: FailingServer) -> None:
+def test_oversized_answer_is_refused(server: FailingServer) -> None:
+    """An answer over the size limit raises `AzureRefused`."""
     server.status, server.body = 200, " " * (MOST_BYTES + 1)
 
     with pytest.raises(AzureRefused, match="larger than 16 MB"):
         ask(tracking(server))
 
 
-def test_page_that_leads_to_itself_is_azure_refused() -> None:
+def test_repeated_page_token_is_refused() -> None:
+    """A page token that repeats raises `AzureRefused` instead of an endless loop."""
     with pytest.raises(AzureRefused, match="page again"):
         ask("azureml://host/mlflow/v1.0/s", http=scripted({"runs": [], "next_page_token": "x"}))
 
 
-def test_value_that_is_no_number_is_azure_refused() -> None:
+def test_non_numeric_value_is_refused() -> None:
+    """A metric value that is no number raises `AzureRefused`."""
     run = {"info": {"run_id": "r"}, "data": {"tags": [{"key": "azureml.metric_name", "value": PSI}]}}
     history = {"metrics": [{"key": "value", "value": "high", "step": 1}]}
 
@@ -142,7 +149,8 @@ def test_value_that_is_no_number_is_azure_refused() -> None:
         ask("azureml://host/mlflow/v1.0/s", http=scripted({"runs": [run]}, history))
 
 
-def test_numbers_written_as_text_or_not_at_all_are_read() -> None:
+def test_protobuf_json_numbers_are_read() -> None:
+    """Numbers written as text and empty fields are read as protocol buffers write them."""
     # Protocol buffers write a NaN and 64-bit numbers as text, and leave out or null what is empty.
     step = int(NOW.timestamp())
     tags = [{"key": "azureml.metric_name", "value": PSI}, {"key": "mlflow.note", "value": None}]
@@ -154,7 +162,8 @@ def test_numbers_written_as_text_or_not_at_all_are_read() -> None:
     assert (signal.value, signal.threshold, signal.at) == (None, None, NOW)
 
 
-def test_series_that_ended_before_the_window_is_not_read_at_all() -> None:
+def test_ended_series_is_not_fetched() -> None:
+    """A series that ended before the window is not fetched."""
     tags = [{"key": "azureml.metric_name", "value": PSI}]
     last = [{"key": "value", "value": 1.0, "step": int((NOW - 31 * DAY).timestamp())}]
     run = {"info": {"run_id": "r"}, "data": {"tags": tags, "metrics": last}}
@@ -190,29 +199,34 @@ def scripted(runs: dict[str, Any], history: dict[str, Any] | None = None) -> Cal
         ("http://localhost:8711/mlflow/v1.0/subscriptions/s", "http://localhost:8711/mlflow/v2.0/"),
     ],
 )
-def test_tracking_address_is_https_and_http_for_loopback_only(uri: str, url: str) -> None:
+def test_tracking_address_is_https(uri: str, url: str) -> None:
+    """A tracking address is HTTPS, with plain HTTP allowed on loopback only."""
     assert api_url(uri) == f"{url}subscriptions/s/api/2.0/mlflow"
 
 
 @pytest.mark.parametrize("uri", ["http://eastus.api.azureml.ms/mlflow", "file:///mlruns", "databricks", "azureml:///x"])
-def test_no_token_is_sent_anywhere_else(uri: str) -> None:
+def test_no_token_is_sent_elsewhere(uri: str) -> None:
+    """No token is sent to an address that is neither HTTPS nor loopback."""
     with pytest.raises(AzureRefused, match="no token is sent"):
         ask(uri)
 
 
-def test_workspace_without_a_tracking_address_is_azure_refused() -> None:
+def test_missing_tracking_address_is_refused() -> None:
+    """A workspace without a tracking address raises `AzureRefused`."""
     with pytest.raises(AzureRefused, match="no MLflow tracking address"):
         ask(None)
 
 
-def test_token_is_for_resource_manager_of_the_cloud() -> None:
+def test_token_scope_follows_the_cloud() -> None:
+    """The token is for Resource Manager of the configured cloud; an unknown cloud is refused."""
     assert management_scope("AzureCloud") == "https://management.azure.com/.default"
     assert management_scope("AzureChinaCloud") == "https://management.chinacloudapi.cn/.default"
     with pytest.raises(AzureRefused, match="SomeCloud"):
         management_scope("SomeCloud")
 
 
-def test_credential_that_fails_is_azure_refused_with_advice() -> None:
+def test_failed_credential_has_advice() -> None:
+    """A credential that fails raises `AzureRefused` with advice to sign in."""
     with pytest.raises(AzureRefused, match="get a token for MLflow") as caught:
         ask("azureml://host/mlflow/v1.0/s", FakeCredential(ClientAuthenticationError("expired")))
 
@@ -220,6 +234,7 @@ def test_credential_that_fails_is_azure_refused_with_advice() -> None:
 
 
 def test_error_never_shows_the_token(server: FailingServer) -> None:
+    """An error shows no token, even when the server repeats it."""
     server.status, server.body = 400, json.dumps({"Error": {"Message": f"Bearer {SECRET} is not for us"}})
 
     with pytest.raises(AzureRefused, match=r"Bearer \.\.\. is not for us") as caught:
@@ -229,13 +244,15 @@ def test_error_never_shows_the_token(server: FailingServer) -> None:
 
 
 def test_unknown_path_is_azure_not_found() -> None:
+    """An unknown path raises `AzureNotFound`."""
     missing = httpx.MockTransport(lambda _: httpx.Response(404, json={"message": "no"}))
 
     with pytest.raises(AzureNotFound, match="experiments/search: HTTP 404: no"):
         ask("azureml://host/mlflow/v1.0/s", http=lambda: httpx.Client(transport=missing))
 
 
-def test_workspace_is_asked_for_its_address_once() -> None:
+def test_tracking_address_is_cached() -> None:
+    """The tracking address is requested from the workspace once."""
     fake = FakeWorkspaces("azureml://host/mlflow/v1.0/s")
     history = AzureMonitorHistory(
         MlflowTracking(lambda: cast(MLClient, fake), FakeCredential(), scripted({"runs": []}))

@@ -60,7 +60,8 @@ def keeps(clients: RealClients, monitor: str, step: int, metrics: Mapping[str, f
 # --- what is read -----------------------------------------------------------------------------------------
 
 
-def test_every_reading_of_every_feature_is_read_oldest_first(clients: RealClients) -> None:
+def test_readings_are_complete_and_ordered(clients: RealClients) -> None:
+    """Every reading of every feature is read, oldest first."""
     runs_on(clients, "steady", NOW - 2 * DAY, a=0.1, b=0.4)
     runs_on(clients, "steady", NOW - DAY, a=0.3, b=0.1)
 
@@ -75,7 +76,8 @@ def test_every_reading_of_every_feature_is_read_oldest_first(clients: RealClient
     }
 
 
-def test_reading_carries_metric_threshold_and_the_signal_as_monitor(clients: RealClients) -> None:
+def test_reading_becomes_a_full_signal(clients: RealClients) -> None:
+    """A reading becomes a signal with its metric, threshold, feature and monitor signal name."""
     runs_on(clients, "named", NOW - DAY, a=0.1)
 
     [signal] = read(clients, "named")
@@ -84,23 +86,27 @@ def test_reading_carries_metric_threshold_and_the_signal_as_monitor(clients: Rea
 
 
 def test_dataset_monitor_has_no_history(clients: RealClients) -> None:
+    """A dataset monitor has no history."""
     seen = Observation(0.9, [Reading("a", PSI, 0.9, 0.2)], NOW - DAY, NOW)
     report(clients.azure.cloud, WORKSPACE_ID, Monitor("dataset", "v1-drift", 0.3, 100), seen)
 
     assert read(clients, "v1-drift") == []
 
 
-def test_monitor_without_an_experiment_has_no_history(clients: RealClients) -> None:
+def test_missing_experiment_has_no_history(clients: RealClients) -> None:
+    """A monitor without an experiment has no history."""
     assert read(clients, "nobody-knows", "it's not a name") == []
 
 
-def test_policy_may_name_the_signal_instead_of_the_monitor(clients: RealClients) -> None:
+def test_policy_may_name_the_signal(clients: RealClients) -> None:
+    """A policy may name the signal of a monitor instead of the monitor."""
     runs_on(clients, "by-signal", NOW - DAY, a=0.1)
 
     assert read(clients, "by-signal_data_drift") == read(clients, "by-signal") != []
 
 
-def test_monitor_in_an_experiment_of_another_name_is_found_by_either_name(clients: RealClients) -> None:
+def test_experiment_name_also_finds_monitor(clients: RealClients) -> None:
+    """A monitor in an experiment of another name is found by either name."""
     tags = {"azureml.monitor_name": "hidden", "azureml.signal_name": "hidden_s", "azureml.metric_name": PSI}
     step = int(NOW.timestamp()) - 60
     publish_metrics(clients.azure.cloud, WORKSPACE_ID, "some-experiment", tags, {"value": 0.5}, step)
@@ -109,7 +115,8 @@ def test_monitor_in_an_experiment_of_another_name_is_found_by_either_name(client
     assert [signal.value for signal in read(clients, "some-experiment")] == [0.5]
 
 
-def test_several_monitors_are_read_each_once(clients: RealClients) -> None:
+def test_several_monitors_are_read_once(clients: RealClients) -> None:
+    """Of several monitors each is read once, even when it is named twice."""
     runs_on(clients, "first", NOW - DAY, a=0.1)
     runs_on(clients, "second", NOW - 2 * DAY, a=0.2)
     runs_on(clients, "third", NOW - DAY, a=0.3)
@@ -122,7 +129,8 @@ def test_several_monitors_are_read_each_once(clients: RealClients) -> None:
     ]
 
 
-def test_groups_take_the_place_of_the_feature(clients: RealClients) -> None:
+def test_groups_replace_the_feature(clients: RealClients) -> None:
+    """The groups of a reading take the place of its feature."""
     step = int(NOW.timestamp()) - 60
     keeps(clients, "grouped", step, {"value": 0.7}, metric_name="Accuracy")
     keeps(clients, "grouped", step, {"value": 0.6}, metric_name="Accuracy", group_0="north")
@@ -136,7 +144,8 @@ def test_groups_take_the_place_of_the_feature(clients: RealClients) -> None:
 # --- which of it ------------------------------------------------------------------------------------------
 
 
-def test_window_takes_in_both_its_ends_and_nothing_beyond(clients: RealClients) -> None:
+def test_window_includes_both_ends(clients: RealClients) -> None:
+    """The window includes both its ends and nothing beyond them."""
     for index, at in enumerate((NOW - 10 * DAY, NOW - 3 * DAY, NOW)):
         runs_on(clients, "windowed", at, a=float(index))
 
@@ -145,7 +154,8 @@ def test_window_takes_in_both_its_ends_and_nothing_beyond(clients: RealClients) 
     assert read(clients, "windowed", window=DAY, now=NOW + 2 * DAY) == []
 
 
-def test_history_longer_than_a_page_is_read_whole(clients: RealClients) -> None:
+def test_long_history_is_read_whole(clients: RealClients) -> None:
+    """A history longer than one page is read whole."""
     count = PAGE + 3
     for index in range(count):
         keeps(clients, "long", int(NOW.timestamp()) - count + index, {"value": float(index)}, feature_name="a")
@@ -153,7 +163,8 @@ def test_history_longer_than_a_page_is_read_whole(clients: RealClients) -> None:
     assert [signal.value for signal in read(clients, "long")] == [float(index) for index in range(count)]
 
 
-def test_more_series_than_a_page_are_found_all(clients: RealClients) -> None:
+def test_all_pages_of_series_are_found(clients: RealClients) -> None:
+    """All series are found when there are more than fit on one page."""
     for index in range(PAGE + 3):
         keeps(clients, "wide", int(NOW.timestamp()) - 60, {"value": 1.0}, feature_name=f"f{index}")
 
@@ -164,7 +175,8 @@ def test_more_series_than_a_page_are_found_all(clients: RealClients) -> None:
     assert len({run.tags["azureml.feature_name"] for run in found}) == len(found) == PAGE + 3
 
 
-def test_step_logged_twice_is_one_reading_with_the_later_value(clients: RealClients) -> None:
+def test_repeated_step_keeps_later_value(clients: RealClients) -> None:
+    """A step that is logged twice is one reading with the later value."""
     step = int(NOW.timestamp()) - 60
     keeps(clients, "again", step, {"value": 0.1}, feature_name="a")
     keeps(clients, "again", step, {"value": 0.2}, feature_name="a")
@@ -172,7 +184,8 @@ def test_step_logged_twice_is_one_reading_with_the_later_value(clients: RealClie
     assert [signal.value for signal in read(clients, "again")] == [0.2]
 
 
-def test_threshold_that_is_missing_or_not_a_number_is_none(clients: RealClients) -> None:
+def test_invalid_threshold_is_none(clients: RealClients) -> None:
+    """A threshold or value that is missing or not a number is read as none."""
     step = int(NOW.timestamp()) - 60
     keeps(clients, "unsure", step, {"value": 0.1}, feature_name="a")
     keeps(clients, "unsure", step, {"value": 0.1, "threshold": float("nan")}, feature_name="b")
@@ -183,7 +196,8 @@ def test_threshold_that_is_missing_or_not_a_number_is_none(clients: RealClients)
     assert found == {("a", 0.1, None), ("b", 0.1, None), ("c", None, 0.2)}
 
 
-def test_threshold_that_was_changed_belongs_to_the_readings_of_its_time(clients: RealClients) -> None:
+def test_threshold_change_applies_from_then(clients: RealClients) -> None:
+    """A changed threshold applies to later readings only."""
     step = int(NOW.timestamp()) - 60
     keeps(clients, "changed", step, {"value": 0.1, "threshold": 0.2}, feature_name="a")
     keeps(clients, "changed", step + 1, {"value": 0.1, "threshold": 0.3}, feature_name="a")

@@ -63,7 +63,8 @@ def two_deployed(clients: RealClients, endpoints: OnlineEndpoints, name: str) ->
     return name
 
 
-def test_deployment_is_left_to_azure_until_it_is_ready(clients: RealClients, endpoints: OnlineEndpoints) -> None:
+def test_deployment_creation_is_not_awaited(clients: RealClients, endpoints: OnlineEndpoints) -> None:
+    """A deployment is left in creation, and a repeated request meanwhile raises `AzureUnavailable`."""
     endpoints.ensure(ENDPOINT)
     model = registered(clients, "1")
     clients.azure.control.set_modes(deployment_seconds=1)
@@ -76,7 +77,8 @@ def test_deployment_is_left_to_azure_until_it_is_ready(clients: RealClients, end
     assert wait_until(lambda: endpoints.deployment_state(ENDPOINT, "blue") is DeploymentState.READY)
 
 
-def test_deployment_has_the_instances_of_its_rule(clients: RealClients, endpoints: OnlineEndpoints) -> None:
+def test_deployment_follows_its_rule(clients: RealClients, endpoints: OnlineEndpoints) -> None:
+    """An online deployment has the instance type and count of its rule."""
     endpoints.ensure("sized-online")
     rule = RULE.model_copy(update={"instance_type": "Standard_F4s_v2", "instance_count": 3})
 
@@ -86,9 +88,8 @@ def test_deployment_has_the_instances_of_its_rule(clients: RealClients, endpoint
     assert (made.instance_type, made.instance_count) == ("Standard_F4s_v2", 3)
 
 
-def test_deployment_of_a_model_that_cannot_be_loaded_has_failed(
-    clients: RealClients, endpoints: OnlineEndpoints
-) -> None:
+def test_unloadable_model_fails_its_deployment(clients: RealClients, endpoints: OnlineEndpoints) -> None:
+    """A deployment of a model that cannot be loaded ends as failed."""
     model = ModelVersion("price", "9", {}, "azureml://jobs/never-ran/outputs/model")
     AzureMLRegistry(lambda: clients.ml).register(model, "mlflow_model", "why")
     endpoints.ensure("broken-online")
@@ -98,7 +99,8 @@ def test_deployment_of_a_model_that_cannot_be_loaded_has_failed(
     assert wait_until(lambda: endpoints.deployment_state("broken-online", "blue") is DeploymentState.FAILED)
 
 
-def test_endpoint_that_is_slow_to_make_is_not_waited_for(clients: RealClients, endpoints: OnlineEndpoints) -> None:
+def test_slow_endpoint_is_not_awaited(clients: RealClients, endpoints: OnlineEndpoints) -> None:
+    """A slow endpoint raises `AzureUnavailable` until it is ready, and is created once."""
     clients.azure.control.set_modes(async_operations=True, operation_seconds=1)
 
     for _ in range(2):
@@ -116,9 +118,10 @@ def test_endpoint_that_is_slow_to_make_is_not_waited_for(clients: RealClients, e
     assert [each.get("name") for each in clients.azure.control.journal("endpoint.created")].count("slow-online") == 1
 
 
-def test_traffic_that_is_slow_to_shift_is_waited_for_no_longer_than_patience(
+def test_slow_shift_is_awaited_with_patience(
     clients: RealClients, endpoints: OnlineEndpoints, http: httpx.Client
 ) -> None:
+    """A slow traffic shift raises `AzureUnavailable` once patience is over."""
     name = two_deployed(clients, endpoints, "slow-to-shift")
     clients.azure.control.set_modes(async_operations=True, operation_seconds=1)
     hasty = OnlineEndpoints(lambda: clients.ml, http, patience=timedelta(seconds=0.1))
@@ -133,9 +136,8 @@ def test_traffic_that_is_slow_to_shift_is_waited_for_no_longer_than_patience(
     assert view.traffic["green"] == 100
 
 
-def test_traffic_that_is_slow_to_shift_is_there_when_it_was_waited_for(
-    clients: RealClients, endpoints: OnlineEndpoints
-) -> None:
+def test_awaited_shift_is_visible(clients: RealClients, endpoints: OnlineEndpoints) -> None:
+    """A slow traffic shift is visible to the next call once it was awaited."""
     name = two_deployed(clients, endpoints, "shifting-online")
     clients.azure.control.set_modes(async_operations=True, operation_seconds=0.5)
 
@@ -144,9 +146,10 @@ def test_traffic_that_is_slow_to_shift_is_there_when_it_was_waited_for(
 
 
 @pytest.mark.parametrize(("is_changing", "error"), [(True, AzureUnavailable), (False, AzureRefused)])
-def test_refusal_passes_only_if_azure_is_seen_changing_the_endpoint(
+def test_refusal_is_transient_during_changes(
     clients: RealClients, endpoints: OnlineEndpoints, is_changing: bool, error: type[Exception]
 ) -> None:
+    """A refusal is transient only while Azure is changing the endpoint."""
     name = two_deployed(clients, endpoints, f"refusing-{is_changing}".casefold())
     if is_changing:
         keep_changing(clients, "online", name)
@@ -156,7 +159,8 @@ def test_refusal_passes_only_if_azure_is_seen_changing_the_endpoint(
         endpoints.set_traffic(name, {"green": 100})
 
 
-def test_traffic_that_reads_otherwise_than_it_was_written_is_of_unknown_outcome() -> None:
+def test_unconfirmed_traffic_is_inconclusive() -> None:
+    """Traffic that reads back differently than written raises `AzureUnavailable`."""
     refuse_unless_written("e", ({"blue": 100, "green": 0}, {"blue": 100}), ({}, {"green": 0}))
 
     with pytest.raises(AzureUnavailable, match="does not show"):
@@ -190,9 +194,10 @@ def failing(clients: RealClients, server: FailingServer) -> Iterator[OnlineEndpo
         (424, AzureRefused),
     ],
 )
-def test_scoring_that_fails_may_pass_or_not_by_its_status(
+def test_scoring_error_follows_its_status(
     server: FailingServer, failing: OnlineEndpoints, status: int, error: type[Exception]
 ) -> None:
+    """The status of a failed scoring request decides whether the error is transient."""
     server.status = status
 
     with pytest.raises(error, match=str(status)):
@@ -201,7 +206,8 @@ def test_scoring_that_fails_may_pass_or_not_by_its_status(
     assert server.requests["POST"] == 1
 
 
-def test_scoring_without_any_answer_is_of_unknown_outcome(clients: RealClients) -> None:
+def test_scoring_without_answer_is_inconclusive(clients: RealClients) -> None:
+    """Scoring without an answer raises `AzureUnavailable`."""
     OnlineEndpoints(lambda: clients.ml).ensure("silent-online")
     with failing_server() as gone:
         proxy = gone.url
@@ -210,7 +216,8 @@ def test_scoring_without_any_answer_is_of_unknown_outcome(clients: RealClients) 
         OnlineEndpoints(lambda: clients.ml, http).score("silent-online", SCORE_REQUEST)
 
 
-def test_forced_deployment_does_not_stick_to_later_requests(clients: RealClients, endpoints: OnlineEndpoints) -> None:
+def test_forced_deployment_does_not_stick(clients: RealClients, endpoints: OnlineEndpoints) -> None:
+    """A deployment forced for one request does not affect later requests."""
     two_deployed(clients, endpoints, "sticky-online")
 
     answered = [endpoints.score("sticky-online", SCORE_REQUEST, name)[0] for name in ("green", None, "green", None)]

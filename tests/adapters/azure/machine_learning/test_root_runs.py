@@ -54,7 +54,8 @@ def busy(count: int = 2000) -> Workspace:
     return Workspace(jobs)
 
 
-def test_second_look_lists_a_page_or_two_and_finds_the_same() -> None:
+def test_second_poll_lists_little() -> None:
+    """A second poll lists one or two pages and finds the same runs."""
     workspace = busy()
     assert workspace.look() == {"monitor-1": "Completed"}
     assert workspace.listed > 2000
@@ -65,7 +66,8 @@ def test_second_look_lists_a_page_or_two_and_finds_the_same() -> None:
     assert workspace.read == []
 
 
-def test_what_is_new_is_found_however_many_trainings_came_with_it() -> None:
+def test_new_runs_are_found_among_many() -> None:
+    """A poll finds a new run however many others came with it, without a full listing."""
     workspace = busy()
     workspace.look()
     workspace.jobs.append(job("monitor-2", 3000, monitor=True))
@@ -75,7 +77,8 @@ def test_what_is_new_is_found_however_many_trainings_came_with_it() -> None:
     assert workspace.listed < 600
 
 
-def test_run_that_had_not_ended_is_read_until_it_has() -> None:
+def test_open_run_is_read_until_ended() -> None:
+    """A run that has not ended is read again by each poll until it ends."""
     workspace = busy()
     workspace.jobs.insert(5, job("slow", 5, monitor=True, status="Running"))
     assert workspace.look()["slow"] == "Running"
@@ -87,7 +90,8 @@ def test_run_that_had_not_ended_is_read_until_it_has() -> None:
     assert workspace.read == []
 
 
-def test_of_very_many_that_run_some_are_read_at_a_time_and_all_in_turn() -> None:
+def test_open_runs_are_read_in_turn() -> None:
+    """Of very many open runs each poll reads a limited number, and all get their turn."""
     workspace = Workspace([job(f"slow{n}", n, monitor=True, status="Running") for n in range(120)])
     workspace.look()
     workspace.jobs = [job(f"slow{n}", n, monitor=True) for n in range(120)]
@@ -102,7 +106,8 @@ def test_of_very_many_that_run_some_are_read_at_a_time_and_all_in_turn() -> None
     assert set(workspace.look().values()) == {"Completed"}
 
 
-def test_listing_that_breaks_off_is_made_again() -> None:
+def test_broken_listing_is_repeated() -> None:
+    """A listing that breaks off is repeated in full by the next poll."""
     workspace = busy()
 
     def broken() -> Iterator[Any]:
@@ -116,7 +121,8 @@ def test_listing_that_breaks_off_is_made_again() -> None:
 
 
 @pytest.mark.parametrize("change", ["watched", "since"])
-def test_looking_for_more_looks_at_everything(change: str) -> None:
+def test_wider_query_lists_everything(change: str) -> None:
+    """A poll for more experiments or an earlier start lists everything again."""
     workspace = busy()
     workspace.look(since=START + timedelta(minutes=1500))
 
@@ -128,7 +134,8 @@ def test_looking_for_more_looks_at_everything(change: str) -> None:
     assert found == {"monitor-1": "Completed"}
 
 
-def test_what_is_too_old_is_forgotten() -> None:
+def test_old_runs_are_forgotten() -> None:
+    """Runs older than the start of the query are forgotten."""
     workspace = busy()
     workspace.look()
 

@@ -40,9 +40,8 @@ def jobs(clients: RealClients) -> AzureMLJobs:
         ("Canceled", RunStatus.CANCELED),
     ],
 )
-def test_every_status_of_a_job_has_its_meaning(
-    clients: RealClients, jobs: AzureMLJobs, status: str, expected: RunStatus
-) -> None:
+def test_job_statuses_are_mapped(clients: RealClients, jobs: AzureMLJobs, status: str, expected: RunStatus) -> None:
+    """Every status of an Azure ML job maps to a run status."""
     name = f"job-{status}"
     record_run(
         clients.azure.cloud,
@@ -60,7 +59,8 @@ def test_every_status_of_a_job_has_its_meaning(
     assert (view.status, view.tags) == (expected, {"data_hash": "f00d"})
 
 
-def test_job_tells_its_experiment_and_the_commit_of_its_code(clients: RealClients, jobs: AzureMLJobs) -> None:
+def test_job_view_has_experiment_and_commit(clients: RealClients, jobs: AzureMLJobs) -> None:
+    """The view of a job has its experiment and the commit of its code."""
     for name, tags, properties in (
         ("sdk-job", {}, {"mlflow.source.git.commit": "c0ffee"}),
         ("mlflow-run", {"mlflow.source.git.commit": "c0ffee"}, {}),
@@ -82,6 +82,7 @@ def test_job_tells_its_experiment_and_the_commit_of_its_code(clients: RealClient
 
 
 def test_declared_optional_input_is_set(clients: RealClients, jobs: AzureMLJobs, tmp_path: Path) -> None:
+    """An optional input is set only if the job file declares it."""
     document = tmp_path / "job.yml"
     content = train_document("in-the-file")
     document.write_text(yaml.safe_dump({**content, "inputs": {**content["inputs"], "gate": ""}}))
@@ -94,9 +95,8 @@ def test_declared_optional_input_is_set(clients: RealClients, jobs: AzureMLJobs,
     assert "unknown" not in kept["properties"]["inputs"]
 
 
-def test_job_takes_its_name_tags_and_inputs_from_the_retraining_and_the_rest_from_its_file(
-    clients: RealClients, jobs: AzureMLJobs, tmp_path: Path
-) -> None:
+def test_job_merges_retraining_and_file(clients: RealClients, jobs: AzureMLJobs, tmp_path: Path) -> None:
+    """A job takes its name, tags and inputs from the retraining and the rest from its file."""
     document = tmp_path / "job.yml"
     document.write_text(yaml.safe_dump(train_document("in-the-file", tags={"team": "pricing"})))
 
@@ -112,7 +112,8 @@ def test_job_takes_its_name_tags_and_inputs_from_the_retraining_and_the_rest_fro
 
 
 @pytest.mark.parametrize("text", ["just a text", "[1, 2]", "type: no-such-type"])
-def test_file_that_is_no_job_is_an_invalid_policy(jobs: AzureMLJobs, tmp_path: Path, text: str) -> None:
+def test_non_job_file_is_invalid_policy(jobs: AzureMLJobs, tmp_path: Path, text: str) -> None:
+    """A file that holds no Azure ML job raises `InvalidPolicy`."""
     document = tmp_path / "job.yml"
     document.write_text(text)
 
@@ -120,12 +121,14 @@ def test_file_that_is_no_job_is_an_invalid_policy(jobs: AzureMLJobs, tmp_path: P
         jobs.submit("job-1", str(document), {}, {}, soon())
 
 
-def test_file_that_is_missing_is_an_invalid_policy(jobs: AzureMLJobs, tmp_path: Path) -> None:
+def test_missing_file_is_invalid_policy(jobs: AzureMLJobs, tmp_path: Path) -> None:
+    """A job file that is missing raises `InvalidPolicy`."""
     with pytest.raises(InvalidPolicy, match=r"nothing\.yml"):
         jobs.submit("job-1", str(tmp_path / "nothing.yml"), {}, {}, soon())
 
 
 def test_registered_model_keeps_type_and_description(clients: RealClients) -> None:
+    """A registered model keeps its type and its description."""
     registry = AzureMLRegistry(lambda: clients.ml)
 
     registry.register(ModelVersion("price", "1", {}, "azureml://jobs/j/outputs/model"), "custom_model", "why")
@@ -134,7 +137,8 @@ def test_registered_model_keeps_type_and_description(clients: RealClients) -> No
     assert (model.type, model.description) == ("custom_model", "why")
 
 
-def test_model_from_nowhere_is_refused(clients: RealClients) -> None:
+def test_unknown_model_source_is_refused(clients: RealClients) -> None:
+    """A model whose source path makes no sense is refused."""
     with pytest.raises(AzureRefused):
         AzureMLRegistry(lambda: clients.ml).register(
             ModelVersion("price", "2", {}, "azureml://nonsense"), "mlflow_model", "why"
@@ -148,6 +152,7 @@ def stands_still_after_its_first_look() -> Callable[[], datetime]:
 
 
 def test_late_registration_makes_no_version(clients: RealClients) -> None:
+    """A registration that is late creates no model version."""
     version = ModelVersion("late", "1", {"stage": "production"}, "azureml://jobs/nobodys/outputs/model")
 
     with pytest.raises(AzureUnavailable, match="too late"):
@@ -156,7 +161,8 @@ def test_late_registration_makes_no_version(clients: RealClients) -> None:
     assert AzureMLRegistry(lambda: clients.ml).get("late", "1") is None
 
 
-def test_late_tag_does_not_bring_back_what_others_took_away(clients: RealClients) -> None:
+def test_late_tag_write_changes_nothing(clients: RealClients) -> None:
+    """A tag write that is late raises `AzureUnavailable` and leaves the tags as they are."""
     registry = AzureMLRegistry(lambda: clients.ml)
     version = ModelVersion("tagged", "1", {"stage": "production"}, "azureml://jobs/nobodys/outputs/model")
     registry.register(version, "custom_model", "")

@@ -37,6 +37,7 @@ def query(text: str = ACCURACY, *, hours: int = 24) -> LogQuery:
 
 
 def test_rows_within_the_window_become_signals(clients: RealClients) -> None:
+    """The rows within the window become signals with metric, value, feature and time."""
     signals = clients.log_analytics.read(query(), policy("price"), History(), NOW)
 
     seen = {(each.metric, each.value, each.feature, each.at, each.source) for each in signals}
@@ -46,15 +47,18 @@ def test_rows_within_the_window_become_signals(clients: RealClients) -> None:
     }
 
 
-def test_longer_window_reaches_further_back(clients: RealClients) -> None:
+def test_longer_window_finds_older_rows(clients: RealClients) -> None:
+    """A longer window finds older rows."""
     assert len(clients.log_analytics.read(query(hours=72), policy("price"), History(), NOW)) == 3
 
 
 def test_query_without_rows_has_no_signals(clients: RealClients) -> None:
+    """A query without rows gives no signals."""
     assert clients.log_analytics.read(query(), policy("unknown-model"), History(), NOW) == []
 
 
-def test_row_without_a_value_or_a_time_is_a_signal_without_a_value_of_now(clients: RealClients) -> None:
+def test_empty_row_is_a_valueless_signal(clients: RealClients) -> None:
+    """A row without a value or a time becomes a signal of now without a value."""
     text = 'AppMetrics | take 1 | project metric = "accuracy", value = real(null)'
 
     [signal] = clients.log_analytics.read(query(text, hours=72), policy("price"), History(), NOW)
@@ -70,12 +74,14 @@ def test_row_without_a_value_or_a_time_is_a_signal_without_a_value_of_now(client
         ("NoSuchTable | project metric = 1", "HTTP 400"),
     ],
 )
-def test_query_that_cannot_be_answered_is_refused(clients: RealClients, text: str, reason: str) -> None:
+def test_invalid_query_is_refused(clients: RealClients, text: str, reason: str) -> None:
+    """A query that Azure cannot answer, or that lacks a value column, raises `AzureRefused`."""
     with pytest.raises(AzureRefused, match=reason):
         clients.log_analytics.read(query(text), policy("price"), History(), NOW)
 
 
-def test_partial_answer_is_no_answer(clients: RealClients) -> None:
+def test_partial_answer_is_unavailable(clients: RealClients) -> None:
+    """A partial answer raises `AzureUnavailable` and gives no signals."""
     clients.azure.control.set_modes(log_query_partial_rows=1)
     try:
         with pytest.raises(AzureUnavailable, match="in part"):
@@ -84,7 +90,8 @@ def test_partial_answer_is_no_answer(clients: RealClients) -> None:
         clients.azure.control.set_modes(log_query_partial_rows=0)
 
 
-def test_query_without_a_workspace_is_refused_with_advice(clients: RealClients) -> None:
+def test_missing_workspace_has_advice(clients: RealClients) -> None:
+    """A query without a configured workspace is refused, with advice on the missing setting."""
     with pytest.raises(AzureRefused) as refused:
         LogAnalytics(lambda: clients.logs, None).read(query(), policy("price"), History(), NOW)
 

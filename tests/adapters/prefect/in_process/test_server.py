@@ -20,7 +20,8 @@ assert server.create_app(webserver_only=True) is not first
 """
 
 
-def test_running_app_is_looked_for_once() -> None:
+def test_app_lookup_is_cached() -> None:
+    """The lookup of the running Prefect app is cached and hashes no settings again."""
     done = subprocess.run([sys.executable, "-c", COUNTED], capture_output=True, text=True, timeout=120, check=False)
 
     assert done.returncode == 0, done.stderr

@@ -117,7 +117,8 @@ def until(holds: Callable[[], bool]) -> None:
         time.sleep(0.1)
 
 
-def test_hint_starts_the_triggered_flow_which_completes_in_the_worker(flows: PrefectFlows) -> None:
+def test_hint_starts_the_triggered_flow(flows: PrefectFlows) -> None:
+    """A hint starts the triggered flow, which completes in the worker."""
     flows.hint(drift("run-42", datetime.now(UTC)))
 
     run = wait_for(flows, "hinted", lambda run: run.state == "Completed")
@@ -128,7 +129,8 @@ def test_hint_starts_the_triggered_flow_which_completes_in_the_worker(flows: Pre
     assert run.ended is not None
 
 
-def test_start_twice_with_one_key_makes_one_run(flows: PrefectFlows) -> None:
+def test_start_is_idempotent(flows: PrefectFlows) -> None:
+    """Two starts with one idempotency key make one flow run."""
     first = flows.start("synchronous/default", "synchronous/1/0", {})
     second = flows.start("synchronous/default", "synchronous/1/0", {})
 
@@ -136,13 +138,15 @@ def test_start_twice_with_one_key_makes_one_run(flows: PrefectFlows) -> None:
     assert [run.id for run in runs_of(flows, "synchronous")] == [first]
 
 
-def test_sync_flow_from_a_file_completes_in_the_projects_folder(flows: PrefectFlows) -> None:
+def test_sync_flow_runs_in_project_folder(flows: PrefectFlows) -> None:
+    """A synchronous flow that is loaded from a file completes in the folder of the project."""
     run_id = flows.start("synchronous/default", "synchronous/2/0", {})
 
     assert wait_for(flows, "synchronous", lambda run: run.id == run_id and run.ended is not None).state == "Completed"
 
 
-def test_run_goes_from_pending_straight_to_running(flows: PrefectFlows, prefect_api: PrefectServer) -> None:
+def test_run_has_no_extra_states(flows: PrefectFlows, prefect_api: PrefectServer) -> None:
+    """A run goes from scheduled over pending to running and completed, without other states."""
     run_id = flows.start("synchronous/default", "synchronous/3/0", {})
     wait_for(flows, "synchronous", lambda run: run.id == run_id and run.ended is not None)
 
@@ -153,12 +157,14 @@ def test_run_goes_from_pending_straight_to_running(flows: PrefectFlows, prefect_
 
 
 def test_flow_knows_its_deployment(flows: PrefectFlows) -> None:
+    """A flow run knows its deployment and its own id."""
     run_id = flows.start("knowing/default", "knowing", {})
 
     assert wait_for(flows, "knowing", lambda run: run.id == run_id and run.ended is not None).state == "Completed"
 
 
-def test_run_that_ended_is_labelled_with_its_worker(flows: PrefectFlows, prefect_api: PrefectServer) -> None:
+def test_ended_run_has_worker_labels(flows: PrefectFlows, prefect_api: PrefectServer) -> None:
+    """A run that ended is labelled with its worker."""
     run_id = flows.start("synchronous/default", "synchronous/4/0", {})
 
     def labels() -> dict[str, str]:
@@ -168,9 +174,8 @@ def test_run_that_ended_is_labelled_with_its_worker(flows: PrefectFlows, prefect
     assert labels()["prefect.worker.type"] == "anew-in-process"
 
 
-def test_run_that_a_person_suspends_while_it_runs_goes_to_its_end(
-    flows: PrefectFlows, prefect_api: PrefectServer
-) -> None:
+def test_suspended_run_completes(flows: PrefectFlows, prefect_api: PrefectServer) -> None:
+    """A run that a person suspends while it is running continues to its end."""
     run_id = flows.start("slow/default", "slow", {})
     wait_for(flows, "slow", lambda run: run.id == run_id and run.state == "Running")
 
@@ -181,12 +186,14 @@ def test_run_that_a_person_suspends_while_it_runs_goes_to_its_end(
 
 
 def test_failing_flow_is_failed(flows: PrefectFlows) -> None:
+    """A flow that raises ends as failed."""
     flows.start("failing/default", "failing", {})
 
     assert wait_for(flows, "failing", lambda run: run.ended is not None).state == "Failed"
 
 
-def test_flow_that_exits_is_crashed_and_the_worker_lives_on(flows: PrefectFlows) -> None:
+def test_exiting_flow_spares_the_worker(flows: PrefectFlows) -> None:
+    """A flow that exits the process is recorded as crashed, and the worker keeps running."""
     flows.start("exiting/default", "exiting", {})
     assert wait_for(flows, "exiting", lambda run: run.state == "Crashed")
 
@@ -195,13 +202,15 @@ def test_flow_that_exits_is_crashed_and_the_worker_lives_on(flows: PrefectFlows)
     assert wait_for(flows, "hinted", lambda run: run.id == after and run.state == "Completed")
 
 
-def test_flow_that_cannot_be_loaded_is_crashed(flows: PrefectFlows) -> None:
+def test_unloadable_flow_is_crashed(flows: PrefectFlows) -> None:
+    """A flow that cannot be loaded is recorded as crashed."""
     flows.start("vanishing/default", "vanishing", {})
 
     assert wait_for(flows, "vanishing", lambda run: run.state == "Crashed")
 
 
-def test_cancelled_run_stops_and_is_cancelled(flows: PrefectFlows, prefect_api: PrefectServer) -> None:
+def test_cancelled_run_stops(flows: PrefectFlows, prefect_api: PrefectServer) -> None:
+    """A cancelled run stops and ends as cancelled."""
     run_id = flows.start("endless/default", "to-cancel", {})
     wait_for(flows, "endless", lambda run: run.id == run_id and run.state == "Running")
 
@@ -211,14 +220,17 @@ def test_cancelled_run_stops_and_is_cancelled(flows: PrefectFlows, prefect_api: 
     assert wait_for(flows, "endless", lambda run: run.id == run_id and run.state == "Cancelled")
 
 
-def test_start_of_an_unknown_deployment_says_how_to_deploy(flows: PrefectFlows) -> None:
+def test_unknown_deployment_has_advice(flows: PrefectFlows) -> None:
+    """A start of an unknown deployment raises an error with advice to deploy."""
     with pytest.raises(Exception, match="no deployment") as caught:
         flows.start("nothing/default", "key", {})
 
     assert "deploy --all" in getattr(caught.value, "advice", "")
 
 
-def test_stopped_worker_leaves_no_run_running(prefect_api: PrefectServer, flows: PrefectFlows, project: Path) -> None:
+def test_stopped_worker_crashes_its_runs(prefect_api: PrefectServer, flows: PrefectFlows, project: Path) -> None:
+    """A worker that stops records its open runs as crashed."""
+
     def states() -> list[str | None]:
         return [run.state for run in runs_of(flows, "endless", "short")]
 
