@@ -117,6 +117,6 @@ def test_every_port_is_watched() -> None:
 
     watched = {port for _, port in ports_of_engine()}
 
-    # The relay's port is watched in test_kill_nine_intake, and a form is opened by its key however often it is asked for.
+    # The relay has a test in test_kill_nine_intake; a form is opened by its key, once, however often it is asked for.
     assert all_ports - watched == {ports.Flows, ports.Forms}
     assert all(methods_of(port) for port in watched)
