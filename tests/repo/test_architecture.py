@@ -71,6 +71,13 @@ def test_rooms_are_small() -> None:
             assert ast.get_docstring(ast.parse(source)), f"{room} has no docstring"
 
 
+@pytest.mark.parametrize("layer", ["core", "engine", "adapters", "cli", "backtest", "emulator"])
+def test_tests_have_the_rooms(layer: str) -> None:
+    """Every folder of tests of a layer is a room of it."""
+    folders = {each.parent.name for each in (ROOT / "tests" / layer).glob("*/test_*.py")}
+    assert folders <= _rooms(PACKAGE / layer)
+
+
 # --- arrows -----------------------------------------------------------------------------------------------
 
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ from anew.core.policies.text import policy_schema
 from anew.core.retrainings.lifecycle import RetrainingState
 from anew.core.rollouts.lifecycle import RolloutState
 from anew.settings import Settings
-from tests.repo.paths import ROOT
+from tests.repo.paths import ROOT, markdown_files
 
 DOCS = ROOT / "docs"
 
@@ -78,17 +79,17 @@ def test_every_command_is_documented() -> None:
 
 
 def _row(text: str, name: str) -> str:
-    """The row of a table whose first cell names this."""
-    row = re.search(rf"^\|[^|]*`{name}`[^|]*\|.*$", text, re.MULTILINE)
+    """The row of a table whose first cell names this, or the item of a list that begins with it."""
+    row = re.search(rf"^(?:\|[^|]*`{name}`[^|]*\|.*|- \W*(?:`\w+`, )*`{name}`.*(?:\n  .*)*)$", text, re.MULTILINE)
     return row[0] if row else ""
 
 
 def _about(text: str, name: str) -> str:
-    """The row and paragraph that begin with a name, and the first cells of tables of its own: headed `parent.name`, or
-    under its heading.
+    """The row and paragraph that begin with a name, and the first cells of tables or lists of its own: after a
+    line `parent.name`, or under its heading.
     """
-    tables = re.findall(rf"^(?:\| `\w+\.{name}` \|.*|### {name})\n(?:(?!#).*\n)+", text, re.MULTILINE)
-    cells = re.findall(r"^\|[^|]*\|", "".join(tables), re.MULTILINE)
+    tables = re.findall(rf"^(?:`\w+\.{name}`:|### {name})\n(?:(?!#).*\n)+", text, re.MULTILINE)
+    cells = re.findall(r"^\|[^|]*\||^- [^:(]*", "".join(tables), re.MULTILINE)
     return "\n".join([_row(text, name), *re.findall(rf"^`{name}`(?:.+\n)+", text, re.MULTILINE), *cells])
 
 
@@ -177,3 +178,16 @@ def test_decision_records_have_no_gaps() -> None:
     """Decision records are numbered from 1 without gaps."""
     numbers = sorted(int(page.name[:4]) for page in (DOCS / "adr").glob("*.md"))
     assert numbers == list(range(1, len(numbers) + 1))
+
+
+_WIDEST = 120
+_FENCED = re.compile(r"^ *```.*?^ *```$", re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("file", markdown_files(), ids=lambda file: str(file.relative_to(ROOT)))
+def test_lines_are_short(file: Path) -> None:
+    """A line of a document has under 120 characters. Quoted output and a line that is one link may be longer."""
+    text = _FENCED.sub("", file.read_text(encoding="utf-8"))
+    assert [
+        line for line in text.splitlines() if len(line) >= _WIDEST and not re.match(r"^- \[.*\]\(\S+\)$", line)
+    ] == []
