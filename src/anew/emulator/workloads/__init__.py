@@ -1,4 +1,7 @@
-"""The programs that jobs of local Azure can run: real training and evaluation with scikit-learn, and one that waits."""
+"""The programs that jobs of local Azure can run: real training and evaluation with scikit-learn, and one that only
+waits. A program gets its arguments and a `Run`, and leaves tags, metrics and files. It imports no other room of local
+Azure; `evaluate` calls `anew.core.gate`, as a user's job would.
+"""
 
 from collections.abc import Sequence
 from typing import Protocol
