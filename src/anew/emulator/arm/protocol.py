@@ -97,6 +97,14 @@ def not_found(resource_id: str) -> ArmError:
     return ArmError(404, "ResourceNotFound", f"The Resource '{resource_id}' was not found.")
 
 
+def stored(cloud: Cloud, kind: str, key: str) -> Document:
+    """The document of a resource, whose key is its ARM id; raises ArmError (404) when it does not exist."""
+    document = cloud.store.get(kind, key)
+    if document is None:
+        raise not_found(key)
+    return document
+
+
 def user_error(message: str, inner: Document | None = None) -> ArmError:
     """The 400 Azure ML answers to a request it understands and refuses."""
     return ArmError(400, "UserError", message, inner)

@@ -17,8 +17,9 @@ from anew.emulator.arm.protocol import ArmError, decode_body
 from anew.emulator.base.cloud import Cloud
 from anew.emulator.base.state import Document
 from anew.emulator.endpoints.logs import CONSOLE_LOG, MODEL_ERROR, TRAFFIC_LOG, answered, printed, score_line
-from anew.emulator.endpoints.online_deployments import console, deployment_key
+from anew.emulator.endpoints.online_deployments import console
 from anew.emulator.endpoints.online_endpoints import DEPLOYMENT_KIND, ENDPOINT_KIND, endpoint_key, endpoint_keys
+from anew.emulator.endpoints.resources import deployment_key
 from anew.emulator.endpoints.traffic import choose
 from anew.emulator.machine_learning.assets import AssetError, local_path
 

@@ -5,7 +5,7 @@ from typing import Any, Final
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from anew.emulator.arm.protocol import WORKSPACE_PATH, ArmCall, arm_route, list_page, not_found, user_error
+from anew.emulator.arm.protocol import WORKSPACE_PATH, ArmCall, arm_route, list_page, not_found, stored, user_error
 from anew.emulator.base.cloud import Cloud, timestamp
 from anew.emulator.base.state import Document, section
 from anew.emulator.base.uris import JobOutput, parse_uri
@@ -47,10 +47,7 @@ class Models:
     def get(self, call: ArmCall) -> Response:
         """One version."""
         key = model_key(call.workspace_id, call.param("name"), call.param("version"))
-        model = self._cloud.store.get(MODEL_KIND, key)
-        if model is None:
-            raise not_found(key)
-        return JSONResponse(model)
+        return JSONResponse(stored(self._cloud, MODEL_KIND, key))
 
     def list_versions(self, call: ArmCall) -> Response:
         """The versions of a model, newest first; 404 when there is no such model, as the service answers."""
@@ -123,7 +120,7 @@ def _document(call: ArmCall, key: str, given: Document, existing: Document | Non
             "isArchived": bool(given.get("isArchived")),
             "provisioningState": "Succeeded",
         },
-        "systemData": system_data(existing["systemData"]["createdAt"] if existing else None),
+        "systemData": system_data(existing),
     }
 
 

@@ -39,13 +39,13 @@ def run_folder(cloud: Cloud, name: str) -> Path:
     return cloud.folder / "runs" / name
 
 
-def system_data(created: str | None = None) -> Document:
-    """The systemData of a resource created then, or now, and changed now."""
+def system_data(existing: Document | None = None) -> Document:
+    """The systemData of a resource that is changed now; it was created now unless it existed before."""
     now = timestamp()
-    author = {"createdBy": "local-azure", "createdByType": "Application"}
     return {
-        **author,
-        "createdAt": created or now,
+        "createdBy": "local-azure",
+        "createdByType": "Application",
+        "createdAt": existing["systemData"]["createdAt"] if existing else now,
         "lastModifiedAt": now,
         "lastModifiedBy": "local-azure",
         "lastModifiedByType": "Application",

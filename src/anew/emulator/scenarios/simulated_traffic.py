@@ -16,13 +16,13 @@ import pydantic
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from anew.emulator.arm.protocol import ArmCall, ArmError, arm_route, not_found
+from anew.emulator.arm.protocol import ArmCall, ArmError, arm_route, stored
 from anew.emulator.base.cloud import Cloud
 from anew.emulator.base.state import Document
 from anew.emulator.base.uris import parse_versioned
 from anew.emulator.endpoints.logs import CONSOLE_LOG, MODEL_ERROR, TRAFFIC_LOG, answered, printed, score_line
-from anew.emulator.endpoints.online_deployments import deployment_key
 from anew.emulator.endpoints.online_endpoints import DEPLOYMENT_KIND, ENDPOINT_KIND, endpoint_key
+from anew.emulator.endpoints.resources import deployment_key
 from anew.emulator.endpoints.scoring import next_request
 from anew.emulator.endpoints.traffic import FULL, choose
 
@@ -136,10 +136,7 @@ def _validated(kind: type[_Model], body: Document) -> _Model:
 
 
 def _endpoint(cloud: Cloud, request: TrafficRequest) -> Document:
-    key = endpoint_key(request.workspace_id, request.endpoint)
-    endpoint = cloud.store.get(ENDPOINT_KIND, key)
-    if endpoint is None:
-        raise not_found(key)
+    endpoint = stored(cloud, ENDPOINT_KIND, endpoint_key(request.workspace_id, request.endpoint))
     if not any(endpoint["properties"]["traffic"].values()):
         raise ArmError(404, "NotFound", f"The endpoint {request.endpoint} sends no traffic to any deployment.")
     return endpoint
@@ -165,9 +162,7 @@ def _answers(
 
 
 def _behaviour(cloud: Cloud, endpoint: Document, deployment: str) -> Behaviour:
-    document = cloud.store.get(DEPLOYMENT_KIND, deployment_key(endpoint["id"], deployment))
-    if document is None:
-        raise not_found(deployment_key(endpoint["id"], deployment))
+    document = stored(cloud, DEPLOYMENT_KIND, deployment_key(endpoint["id"], deployment))
     model = parse_versioned(document["properties"]["model"])
     return Behaviour.model_validate(cloud.store.get(BEHAVIOUR_KIND, f"{model.name}:{model.version}") or {})
 
