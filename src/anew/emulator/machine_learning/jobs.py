@@ -48,7 +48,7 @@ class Jobs:
             if caller is not None:
                 self._cloud.store.put(_CALLER_KIND, job["id"], {"activity_run": caller})
             self._cloud.journal("job.created", name=name, tags=job["properties"]["tags"])
-            runs.notify_of_retraining(self._cloud, job)
+            runs.announce(self._cloud, job)
         self._cloud.service(JobRunner).submit(job["id"])
         return JSONResponse(job, 201)
 

@@ -1,7 +1,8 @@
 """Jobs as documents: how one is written down, how its status moves, and what each move tells the world."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from anew.emulator.base.cloud import Cloud, timestamp
 from anew.emulator.base.state import Document, Mirror, section
@@ -30,8 +31,7 @@ def jobs_of(cloud: Cloud, workspace_id: str) -> list[Document]:
 
 def workspace_of(resource_id: str) -> str:
     """The ARM id of the workspace a resource belongs to."""
-    head, _, _ = resource_id.partition("/jobs/")
-    return head
+    return resource_id.partition("/jobs/")[0]
 
 
 def run_folder(cloud: Cloud, name: str) -> Path:
@@ -80,21 +80,15 @@ def record_run(
     *,
     experiment: str,
     status: str,
-    tags: dict[str, str],
-    properties: dict[str, str],
+    tags: Mapping[str, str],
+    properties: Mapping[str, str],
     parent: str | None = None,
 ) -> Document:
     """Write down a run that something other than the job runner performs, e.g. a monitor's step; announces nothing."""
-    body: Document = {
-        "jobType": "Pipeline" if parent is None else "Command",
-        "experimentName": experiment,
-        "tags": tags,
-        "properties": properties,
-    }
+    kind = "Pipeline" if parent is None else "Command"
+    body: Document = {"jobType": kind, "experimentName": experiment, "tags": tags, "properties": properties}
     job = new_job(cloud, workspace_id, name, body)
-    job["properties"]["status"] = status
-    if parent is not None:
-        job["properties"]["parentJobName"] = parent
+    job["properties"] |= {"status": status} | ({"parentJobName": parent} if parent else {})
     return cloud.store.put(KIND, job["id"], job)
 
 
@@ -109,17 +103,17 @@ def change_status(cloud: Cloud, key: str, status: str, *, error: str | None = No
         job["properties"]["status"] = status
         job["systemData"]["lastModifiedAt"] = timestamp()
         cloud.store.put(KIND, key, job)
-        notify_of_retraining(cloud, job)
+        announce(cloud, job)
     return True
 
 
-def notify_of_retraining(cloud: Cloud, job: Document) -> None:
-    """Journal, log and publish the status a job is in now; success also publishes RunCompleted."""
+def announce(cloud: Cloud, job: Document) -> None:
+    """Journal, log and publish the status of a job; success also publishes RunCompleted."""
     workspace_id, details = workspace_of(job["id"]), job["properties"]
     status: str = details["status"]
     cloud.journal("job.status", name=job["name"], status=status)
-    cloud.log("AmlRunStatusChangedEvent", _log_row(job, workspace_id))
-    fields: dict[str, Any] = {
+    log_status(cloud, job)
+    fields: ml_events.RunFields = {
         "run_id": job["name"],
         "experiment": details["experimentName"],
         "tags": details["tags"],
@@ -185,9 +179,10 @@ def log_metric(cloud: Cloud, key: str, name: str, value: float) -> None:
         cloud.store.put(METRICS_KIND, key, kept)
 
 
-def _log_row(job: Document, workspace_id: str) -> Document:
-    details = job["properties"]
-    return {
+def log_status(cloud: Cloud, job: Document) -> None:
+    """Add the status of a job to the log of status changes."""
+    workspace_id, details = workspace_of(job["id"]), job["properties"]
+    row: Document = {
         "RunId": job["name"],
         "ParentRunId": details.get("parentJobName") or "",
         "RootRunId": details.get("parentJobName") or job["name"],
@@ -198,3 +193,4 @@ def _log_row(job: Document, workspace_id: str) -> Document:
         "ResultType": "Failed" if details["status"] == "Failed" else "Succeeded",
         "_ResourceId": workspace_id.casefold(),
     }
+    cloud.log("AmlRunStatusChangedEvent", row)
