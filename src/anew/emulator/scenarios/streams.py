@@ -8,7 +8,7 @@ import threading
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 import pydantic
 from starlette.responses import JSONResponse, Response
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 STREAMS: Final = "stream"
 DATA_FOLDER: Final = Path(__file__).parents[1] / "data"
 _DEFAULT_BASELINE_BATCHES: Final = 8
-_Model = TypeVar("_Model", bound=pydantic.BaseModel)
 
 
 class StreamRequest(pydantic.BaseModel, frozen=True):
@@ -75,7 +74,7 @@ class World:
 
     def create(self, call: ArmCall) -> Response:
         """Begin a stream, its history already in the datastore."""
-        request = _parse(StreamRequest, call.body)
+        request = call.parsed(StreamRequest)
         source = _source_path(request.source)
         document: Document = {
             **request.model_dump(),
@@ -100,7 +99,7 @@ class World:
 
     def advance(self, call: ArmCall) -> Response:
         """Let batches of time pass."""
-        request = _parse(AdvanceRequest, call.body)
+        request = call.parsed(AdvanceRequest)
         name = call.param("name")
         with self._lock:
             stream = self._stream(name)
@@ -113,7 +112,7 @@ class World:
 
     def reset_baseline(self, call: ArmCall) -> Response:
         """Measure drift from now on against other rows."""
-        request = _parse(BaselineRequest, call.body)
+        request = call.parsed(BaselineRequest)
         with self._lock:
             stream = self._stream(call.param("name"))
             end = request.end_batch or stream["next_batch"]
@@ -123,8 +122,7 @@ class World:
             return JSONResponse(self._cloud.store.put(STREAMS, stream["name"], stream))
 
     def _stream(self, name: str) -> Document:
-        stream = self._cloud.store.get(STREAMS, name)
-        if stream is None:
+        if (stream := self._cloud.store.get(STREAMS, name)) is None:
             raise not_found(f"/emulator/streams/{name}")
         return stream
 
@@ -240,10 +238,3 @@ def _frame(path: Path) -> Any:
     import pandas as pd
 
     return pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
-
-
-def _parse(model: type[_Model], body: Document) -> _Model:
-    try:
-        return model.model_validate(body)
-    except pydantic.ValidationError as error:
-        raise ArmError(400, "BadRequest", str(error)) from error
