@@ -36,7 +36,7 @@ class RunQueryError(ValueError):
 
 @dataclass(frozen=True)
 class RunPage:
-    """One page of a query's answer and the token for the next, if there is one."""
+    """One page of a query's answer, and the token for the next page if there is one."""
 
     items: list[Document]
     continuation: str | None
@@ -47,7 +47,7 @@ def query_runs(runs: Sequence[Document], query: Document, *, updated: str, page_
 
     Raises RunQueryError on a missing or bad time window, an unknown operand or operator, or a bad token.
     """
-    # Azure's times have one form, so that their order is the order of their texts.
+    # All times have the same form, so their order as text is their order in time.
     after, before = (timestamp(_time(query, name)) for name in ("lastUpdatedAfter", "lastUpdatedBefore"))
     found = [run for run in runs if after <= run[updated] <= before]
     for condition in cast("list[Document]", query.get("filters") or []):
@@ -59,7 +59,8 @@ def query_runs(runs: Sequence[Document], query: Document, *, updated: str, page_
         found.sort(key=lambda run, name=name: _text(run.get(name)), reverse=descending)
     start = _offset(query.get("continuationToken"))
     end = start + page_size
-    return RunPage(found[start:end], _token(end) if end < len(found) else None)
+    token = base64.urlsafe_b64encode(json.dumps({"offset": end}).encode()).decode()
+    return RunPage(found[start:end], token if end < len(found) else None)
 
 
 def _condition(condition: Document) -> Callable[[Document], bool]:
@@ -94,10 +95,6 @@ def _time(query: Document, name: str) -> datetime:
     if moment.tzinfo is None:
         raise RunQueryError(f"The property '{name}' must carry a time zone.")
     return moment
-
-
-def _token(offset: int) -> str:
-    return base64.urlsafe_b64encode(json.dumps({"offset": offset}).encode()).decode()
 
 
 def _offset(token: str | None) -> int:

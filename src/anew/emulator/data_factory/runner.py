@@ -1,4 +1,4 @@
-"""Runs pipelines in the background, from Queued to an end, and takes up again what a restart interrupted."""
+"""Runs pipelines in the background, from Queued to their end, and continues those that a restart interrupted."""
 
 import json
 import threading
@@ -27,13 +27,13 @@ _WORKERS: Final = 16
 
 
 class MissingParameterError(ValueError):
-    """A run was asked for without a value for a parameter that has no default."""
+    """A request for a run gives no value for a parameter that has no default."""
 
 
 class PipelineRunner:
     """Executes pipeline runs; one per cloud, got with ``cloud.service(PipelineRunner)``.
 
-    A run is in one place at a time: with the workers while a slice of it executes, with the timer while it waits.
+    A run is in one place at a time: with the workers while a part of it executes, with the timer while it waits.
     """
 
     def __init__(self, cloud: Cloud) -> None:
@@ -71,7 +71,7 @@ class PipelineRunner:
             "runGroupId": run_id,
             "isLatest": True,
             "pipelineName": pipeline,
-            "parameters": {name: _parameter_text(value) for name, value in parameters.items()},
+            "parameters": {name: to_text(value) for name, value in parameters.items()},
             "runDimension": {},
             "invokedBy": {"id": str(uuid.uuid4()), "name": "Manual", "invokedByType": "Manual"},
             "runStart": now,
@@ -102,7 +102,7 @@ class PipelineRunner:
     def cancel(self, factory: str, run_id: str) -> bool:
         """Ask a run to stop; False when there is no such run. A run that has ended is left as it is (unverified).
 
-        What its activities started elsewhere, an Azure ML job for one, goes on: it belongs to another service.
+        An Azure ML job that its activities started goes on, because it belongs to another service.
         """
         key = run_key(factory, run_id)
         with self._cloud.store.transaction():
@@ -128,7 +128,11 @@ class PipelineRunner:
             return
         run = PipelineRun(self._cloud, key, document, self._stopping)
         try:
-            self._begin(run)
+            run.check()
+            if document["run"]["status"] != "InProgress":
+                with self._cloud.store.transaction():
+                    run.update(status="InProgress")
+                    self._log(document)
             failure = run_activities(run, document["definition"].get("activities") or [])
         except RunPausedError as pause:
             self._park(run, pause.due)
@@ -141,17 +145,10 @@ class PipelineRunner:
         else:
             self._end(run, "Failed" if failure else "Succeeded", failure)
 
-    def _begin(self, run: PipelineRun) -> None:
-        run.check()
-        if run.document["run"]["status"] != "InProgress":
-            with self._cloud.store.transaction():
-                run.update(status="InProgress")
-                self._log(run.document)
-
     def _park(self, run: PipelineRun, due: float) -> None:
         run.save()
         self._timer.at(run.key, due)
-        # A cancellation that came before the line above found nothing to hasten.
+        # A cancellation that came before the line above found no wait to end.
         if run.is_cancelled:
             self._timer.hasten(run.key)
 
@@ -201,7 +198,3 @@ def with_defaults(declared: Document, given: Document) -> dict[str, Any]:
                 raise MissingParameterError(f"The pipeline parameter '{name}' has no value and no default.")
             values[name] = parameter["defaultValue"]
     return values
-
-
-def _parameter_text(value: Any) -> str:
-    return "" if value is None else to_text(value)
