@@ -1,4 +1,4 @@
-"""Local Azure as one ASGI application: every service's routes, what stands before them, and the background workers."""
+"""Local Azure as one ASGI application: the routes of every service, the middleware and the background workers."""
 
 import importlib
 import threading
@@ -71,7 +71,7 @@ class BearerCheck:
 
 
 def create_app(cloud: Cloud, *, warm: bool = True) -> Starlette:
-    """The application over one cloud; warm imports the heavy libraries in the background once it is up."""
+    """The application over one cloud; warm imports the heavy libraries in the background after the start."""
     routes = [route for service in SERVICES for route in service.routes(cloud)]
     return Starlette(
         routes=routes,
@@ -86,7 +86,7 @@ def create_app(cloud: Cloud, *, warm: bool = True) -> Starlette:
 
 
 def make_server(app: ASGIApp, host: str, port: int) -> uvicorn.Server:
-    """The server for local Azure's application: one that can reset connections, and stops although some hang."""
+    """The server of local Azure: it can reset connections, and it stops although some hang."""
     config = uvicorn.Config(
         app,
         host=host,

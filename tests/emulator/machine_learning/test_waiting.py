@@ -291,7 +291,7 @@ def test_pause_ends_after_its_seconds_and_leaves_tags_evaluation_and_a_model(arm
 def test_pause_can_end_as_failed(arm: Arm, events: list[Document]) -> None:
     arm.pause("job", "--seconds 0 --status failed")
     job = arm.over("job")
-    assert (job["status"], "told to end as failed" in job["properties"]["local_azure.error"]) == ("Failed", True)
+    assert (job["status"], "ask for a job that fails" in job["properties"]["local_azure.error"]) == ("Failed", True)
     assert statuses(events, "job")[-1] == "Failed"
 
 

@@ -19,7 +19,7 @@ LOCAL_SUBJECT: Final = "local-azure"
 def _token(scopes: tuple[str, ...], subject: str = LOCAL_SUBJECT) -> AccessToken:
     audience = scopes[0].removesuffix("/.default") if scopes else ""
     expires = int(time.time()) + TOKEN_SECONDS
-    return AccessToken(jwt.encode({"aud": audience, "exp": expires, "sub": subject}, None, "none"), expires)
+    return AccessToken(jwt.encode({"aud": audience, "exp": expires, "sub": subject}, "", "none"), expires)
 
 
 class EmulatorCredential:

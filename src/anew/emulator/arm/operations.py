@@ -1,8 +1,8 @@
 """Long-running operations: answers at once, or as Azure ML does with 201/202 and a status document to poll.
 
 The async form follows a recorded exchange: 201 with Azure-AsyncOperation (mfeOperationsStatus) and Location, the
-resource "Creating", the status document "Updating". An operation only *shows* as unfinished for a while: its effect
-is written before it begins, so a restart loses nothing. Until it ends, its endpoint takes no other write.
+resource "Creating", the status document "Updating". An operation only *appears* unfinished for a while: its effect
+is written before it begins, so a restart loses nothing. Until it ends, its endpoint accepts no other write.
 """
 
 import time
@@ -38,7 +38,7 @@ def refuse_while_changing(cloud: Cloud, endpoint_id: str) -> None:
     """Refuse a write to an endpoint that an operation is still changing, its deployments included.
 
     Raises:
-        ArmError: 409 (its code, and that an operation on a deployment keeps off writes to the others, are unverified).
+        ArmError: 409 (its code, and that an operation on a deployment blocks writes to the others, are unverified).
     """
     changing = cloud.store.get(CHANGING_KIND, endpoint_id.casefold())
     if changing is not None and changing["until"] > time.time():
@@ -51,8 +51,8 @@ def settle(
 ) -> Response:
     """Write a created or updated resource of an endpoint and answer with it.
 
-    When that takes seconds, it shows as "Creating" or "Updating" for so long, and the answer says where to poll; else
-    it shows its final provisioningState at once. A failure always takes the longer way, because a client learns of it
+    When that takes seconds, it appears as "Creating" or "Updating" meanwhile, and the answer says where to poll. Else
+    it has its final provisioningState at once. A failure always takes the longer way, because a client learns of it
     only from the operation.
     """
     final: str = resource["properties"]["provisioningState"]

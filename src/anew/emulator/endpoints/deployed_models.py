@@ -1,4 +1,4 @@
-"""What a deployment serves: the registered model its request names, and whether that can be loaded."""
+"""The model of a deployment: the registered one that its request names, and whether it can be loaded."""
 
 from anew.emulator.arm.protocol import ArmError, user_error
 from anew.emulator.base.cloud import Cloud
@@ -10,7 +10,7 @@ def deployed_model(cloud: Cloud, workspace_id: str, reference: str | None) -> Ve
     """The model a deployment's request refers to.
 
     Raises:
-        ArmError: 400 without a model's name and version, 404 when nobody registered it.
+        ArmError: 400 without a model's name and version, 404 when it is not registered.
     """
     try:
         model = parse_versioned(reference or "")
@@ -22,7 +22,7 @@ def deployed_model(cloud: Cloud, workspace_id: str, reference: str | None) -> Ve
 
 
 def load_failure(cloud: Cloud, workspace_id: str, model: VersionedName) -> str | None:
-    """Why nothing can be loaded from the model's path, or None when it can."""
+    """Why no model can be loaded from its path, or None when it can."""
     try:
         folder = local_path(cloud, workspace_id, str(model))
     except AssetError as error:

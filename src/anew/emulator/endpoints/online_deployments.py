@@ -1,4 +1,4 @@
-"""Deployments of online endpoints: which model answers, and what its container says."""
+"""Deployments of online endpoints: the model that answers, and the output of its container."""
 
 from typing import Final
 
@@ -18,7 +18,7 @@ DEFAULT_TAIL: Final = 50
 
 
 def console(cloud: Cloud, deployment_id: str, line: str) -> None:
-    """Add a line to what a deployment's container printed."""
+    """Add a line to the output of a deployment's container."""
     cloud.store.append(f"console:{deployment_id.casefold()}", {"at": timestamp(), "line": line})
 
 

@@ -33,7 +33,7 @@ MODELS_IN_MEMORY: Final = 8
 
 @dataclass(frozen=True)
 class ScoreRequest:
-    """Rows to score, and the deployment asked for by name, if any."""
+    """Rows to score, and the deployment that the caller names, if any."""
 
     columns: list[str]
     rows: list[list[float]]
@@ -51,11 +51,11 @@ def score(
     """The predicted classes, and the name of the deployment that answered.
 
     Without a deployment the endpoint's traffic split decides, by rotation instead of chance, so that the same
-    requests always meet the same deployments. A mirrored share of the requests is scored a second time, unseen.
+    requests always meet the same deployments. A mirrored share of the requests is scored again, without an answer.
 
     Raises:
         ArmError: 404 without such an endpoint or deployment or without live traffic, 424 when the model cannot be
-            loaded or cannot take the rows: Azure answers so for whatever the model's container answers but 200.
+            loaded or cannot take the rows: Azure answers so when the model's container does not answer 200.
     """
     document = cloud.store.get(ENDPOINT_KIND, endpoint_key(workspace_id, endpoint))
     if document is None:
@@ -68,7 +68,7 @@ def score(
     predictions = _answer(cloud, workspace_id, document, name, request)
     mirror = None if deployment else choose(document["properties"]["mirrorTraffic"], number)
     if mirror is not None:
-        with suppress(ArmError):  # nobody gets the answer, so nobody is told
+        with suppress(ArmError):  # no caller gets the answer
             _answer(cloud, workspace_id, document, mirror, request)
     return predictions, name
 

@@ -1,6 +1,6 @@
 """The model registry: containers by name, versions below them whose path never changes."""
 
-from typing import Any, Final
+from typing import Final
 
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -38,8 +38,9 @@ class Models:
                 _refuse_changed_path(existing, given)
             model = _document(call, key, {**given, "jobName": job_name}, existing)
             self._cloud.store.put(MODEL_KIND, key, model)
-            if existing is not None and existing["properties"]["tags"] != model["properties"]["tags"]:
-                self._tagged(model, call.param("name"))
+            tags = model["properties"]["tags"]
+            if existing is not None and existing["properties"]["tags"] != tags:
+                self._cloud.journal("model.tagged", name=call.param("name"), version=model["name"], tags=tags)
         if existing is None:
             self._registered(call.workspace_id, model, call.param("name"))
         return JSONResponse(model, 201 if existing is None else 200)
@@ -76,22 +77,13 @@ class Models:
             raise not_found(container)
         return versions
 
-    def _tagged(self, model: Document, name: str) -> None:
-        self._cloud.journal("model.tagged", name=name, version=model["name"], tags=model["properties"]["tags"])
-
     def _registered(self, workspace_id: str, model: Document, name: str) -> None:
-        details: dict[str, Any] = model["properties"]
-        self._cloud.journal("model.registered", name=name, version=model["name"], tags=details["tags"])
+        version, tags, properties = model["name"], model["properties"]["tags"], model["properties"]["properties"]
+        self._cloud.journal("model.registered", name=name, version=version, tags=tags)
         row = {"AmlModelName": name, "OperationName": "ModelRegistered", "ResultType": "Succeeded"}
         self._cloud.log("AmlModelsEvent", {**row, "_ResourceId": workspace_id.casefold()})
         self._cloud.publish(
-            ml_events.model_registered(
-                workspace_id,
-                name=name,
-                version=model["name"],
-                tags=details["tags"],
-                properties=details["properties"],
-            )
+            ml_events.model_registered(workspace_id, name=name, version=version, tags=tags, properties=properties)
         )
 
 

@@ -1,4 +1,4 @@
-"""Jobs as documents: how one is written down, how its status moves, and what each move tells the world."""
+"""Jobs as documents: how one is recorded, how its status changes, and which events and logs each change produces."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,8 +25,14 @@ def mirror(cloud: Cloud) -> Mirror:
 
 
 def jobs_of(cloud: Cloud, workspace_id: str) -> list[Document]:
-    """The jobs of a workspace, child runs included, oldest first; shared, so not to be changed."""
+    """The jobs of a workspace with child runs, oldest first; the documents are shared and must not be changed."""
     return mirror(cloud).within(f"{workspace_id}/jobs")
+
+
+def status_of(cloud: Cloud, key: str) -> str | None:
+    """The status of a job, or None when it does not exist."""
+    job = mirror(cloud).get(key)
+    return None if job is None else job["properties"]["status"]
 
 
 def workspace_of(resource_id: str) -> str:
@@ -35,7 +41,7 @@ def workspace_of(resource_id: str) -> str:
 
 
 def run_folder(cloud: Cloud, name: str) -> Path:
-    """Where a job's outputs and log are."""
+    """The folder of a job's outputs and log."""
     return cloud.folder / "runs" / name
 
 
@@ -84,7 +90,7 @@ def record_run(
     properties: Mapping[str, str],
     parent: str | None = None,
 ) -> Document:
-    """Write down a run that something other than the job runner performs, e.g. a monitor's step; announces nothing."""
+    """Record a run that the job runner does not perform, such as a monitor's step; publishes no event."""
     kind = "Pipeline" if parent is None else "Command"
     body: Document = {"jobType": kind, "experimentName": experiment, "tags": tags, "properties": properties}
     job = new_job(cloud, workspace_id, name, body)
@@ -93,7 +99,7 @@ def record_run(
 
 
 def change_status(cloud: Cloud, key: str, status: str, *, error: str | None = None) -> bool:
-    """Move a job to a status, log it and publish its events; False when the job was already over or is unknown."""
+    """Change the status of a job, log it and publish its events; False when the job has ended or does not exist."""
     with cloud.store.transaction():
         job = cloud.store.get(KIND, key)
         if job is None or job["properties"]["status"] in FINAL_STATUSES:
@@ -127,7 +133,7 @@ def announce(cloud: Cloud, job: Document) -> None:
 
 
 def finish(cloud: Cloud, key: str, status: str, *, error: str | None = None) -> None:
-    """End a job that ran: one whose cancellation was asked for meanwhile ends Canceled, whatever it achieved."""
+    """End a job that ran; it ends as Canceled if a client asked for its cancellation meanwhile."""
     with cloud.store.transaction():
         job = cloud.store.get(KIND, key)
         if job is not None and job["properties"]["status"] == "CancelRequested":
@@ -136,7 +142,7 @@ def finish(cloud: Cloud, key: str, status: str, *, error: str | None = None) -> 
 
 
 def request_cancel(cloud: Cloud, key: str) -> None:
-    """Cancel a job: at once while it waits, when its program next looks up while it runs, not at all when over."""
+    """Cancel a job: at once while it waits, at its program's next use of the run while it runs, else not at all."""
     with cloud.store.transaction():
         job = cloud.store.get(KIND, key)
         if job is not None:
@@ -146,7 +152,7 @@ def request_cancel(cloud: Cloud, key: str) -> None:
 
 
 class JobLog:
-    """What a job printed, as the file Azure ML calls ``user_logs/std_log.txt``."""
+    """The output of a job, in the file that Azure ML calls ``user_logs/std_log.txt``."""
 
     def __init__(self, cloud: Cloud, name: str) -> None:
         self._path = run_folder(cloud, name) / "user_logs" / "std_log.txt"

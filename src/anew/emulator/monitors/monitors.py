@@ -1,4 +1,4 @@
-"""What drift monitors compute: a domain classifier's coefficient, and Azure ML's metrics per feature; pure.
+"""The metrics of drift monitors: a domain classifier's coefficient, and Azure ML's metrics per feature; pure.
 
 The per-feature formulas and bins follow Azure ML's monitor components: equal-width bins over the joint range, their
 number by Sturges' rule, and a breach only above the threshold.
@@ -21,7 +21,7 @@ _LEAST_DEVIATION: Final = 0.001
 
 @dataclass(frozen=True)
 class Reading:
-    """What a monitor measured of one feature, and the threshold it holds that against."""
+    """The value that a monitor measured for one feature, and its threshold."""
 
     feature: str
     metric: str
@@ -45,7 +45,7 @@ def drift_coefficient(baseline: Rows, current: Rows, *, seed: int = 0) -> float:
     from threadpoolctl import threadpool_limits
 
     dice, count = np.random.default_rng(seed), min(len(baseline), len(current))
-    # Drawn equal rather than weighed equal: weights make the classifier's binning ten times as slow.
+    # Samples of equal size, not equal weights: weights make the classifier's binning ten times as slow.
     rows = np.vstack([side[np.sort(dice.choice(len(side), count, replace=False))] for side in (baseline, current)])
     is_current = np.repeat((False, True), count)
     # The same share of both in each fold, at random rows.
@@ -54,7 +54,7 @@ def drift_coefficient(baseline: Rows, current: Rows, *, seed: int = 0) -> float:
     fold[order[np.argsort(is_current[order], kind="stable")]] = np.arange(len(rows)) % _FOLDS
     guessed = np.zeros(len(rows), dtype=np.bool_)
     make: Any = HistGradientBoostingClassifier
-    # On so few rows threads cost more than they bring, most of all on a busy machine.
+    # On so few rows threads cost more than they save, especially on a busy machine.
     with threadpool_limits(1):
         for held_out in (fold == number for number in range(_FOLDS)):
             classifier = make(max_iter=10, learning_rate=0.3, max_leaf_nodes=8)

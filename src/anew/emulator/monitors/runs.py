@@ -1,6 +1,6 @@
-"""What a monitor tells the world about one batch: metrics in the logs, runs in the workspace, and events.
+"""The reports of a monitor about one batch: metrics in the logs, runs in the workspace, and events.
 
-A silent monitor does all of it except that its events are lost on the way.
+A silent monitor does the same, except that its events are lost.
 """
 
 import time
@@ -39,9 +39,9 @@ class Monitor:
 
 @dataclass(frozen=True)
 class Observation:
-    """What a monitor saw: the coefficient, the metric of every feature, and the time the batch covers.
+    """The observation of a monitor: the coefficient, the metric of every feature, and the time that the batch covers.
 
-    `later` is how many batches follow at once, whose times must fit in between this one and now.
+    `later` is how many batches follow in the same request; their times must fit between this one and now.
     """
 
     coefficient: float
@@ -57,9 +57,9 @@ class Observation:
 
 
 def report(cloud: Cloud, workspace_id: str, monitor: Monitor, seen: Observation) -> str | None:
-    """Log what the monitor saw and announce a breach; the id of the event published for it, if one was."""
+    """Log the observation and publish a breach; returns the id of the event that reports it, if there is one."""
     if monitor.kind == "model":
-        # v2 monitors keep their metrics with their runs; nothing of them reaches Azure Monitor by default.
+        # v2 monitors keep their metrics with their runs; none reaches Azure Monitor by default.
         return _model_monitor_run(cloud, workspace_id, monitor, seen)
     drift_id = ml_events.stable_id(workspace_id, "datadrift", monitor.name)
     run_id = f"{drift_id}_{time.time_ns() // 1_000_000}"

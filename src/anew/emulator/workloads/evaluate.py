@@ -1,4 +1,4 @@
-"""Scores champion and challenger on the same newest rows, and leaves the report of their comparison in a tag.
+"""Scores champion and challenger on the same newest rows, and writes the report of their comparison to a tag.
 
 A user's own evaluation job does the same three things: score both models on the same rows, `compare` them by the gate
 that anew hands over, set the tag.
@@ -34,8 +34,8 @@ def main(argv: Sequence[str], run: Run) -> None:
     if options.out is not None:
         options.out.mkdir(parents=True, exist_ok=True)
         scored.to_parquet(options.out / SCORED_FILE)
-    figures = {"size_mb": _megabytes(options.challenger)}
-    report = compare(scored, gate, figures=figures, data_hash=rows.data_hash())
+    size = sum(file.stat().st_size for file in options.challenger.rglob("*") if file.is_file())
+    report = compare(scored, gate, figures={"size_mb": size / 1e6}, data_hash=rows.data_hash())
     run.set_tag(EVALUATION_TAG, report_text(report))
     run.log_metric("rows", report.rows)
     run.log_metric(f"challenger_{report.metric}", report.challenger)
@@ -54,10 +54,6 @@ def score(rows: Table, folders: dict[str, Path]) -> pd.DataFrame:
         if scores is not None:
             scored[f"{name}_score"] = scores
     return scored
-
-
-def _megabytes(folder: Path) -> float:
-    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) / 1e6
 
 
 def _parser() -> argparse.ArgumentParser:

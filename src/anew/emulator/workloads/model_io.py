@@ -37,7 +37,7 @@ class SavedModel:
     classifier: Classifier
 
     def predict(self, columns: Sequence[str], rows: NDArray[np.float64]) -> NDArray[np.int64]:
-        """The class of each row, whatever order its columns come in.
+        """The class of each row; the columns may come in any order.
 
         Raises:
             KeyError: a column the model was trained on is missing.
@@ -46,17 +46,17 @@ class SavedModel:
             return self.classifier.predict(self._ordered(columns, rows))
 
     def scores(self, columns: Sequence[str], rows: NDArray[np.float64]) -> NDArray[np.float64] | None:
-        """The probability of the second class of each row; None for a model that tells none, or of more classes.
+        """The probability of the second class of each row; None without probabilities or with more classes.
 
         Raises:
             KeyError: a column the model was trained on is missing.
         """
-        told: Callable[[NDArray[np.float64]], NDArray[np.float64]] | None
-        told = getattr(self.classifier, "predict_proba", None)
-        if told is None:
+        probabilities: Callable[[NDArray[np.float64]], NDArray[np.float64]] | None
+        probabilities = getattr(self.classifier, "predict_proba", None)
+        if probabilities is None:
             return None
         with one_thread():
-            shares = told(self._ordered(columns, rows))
+            shares = probabilities(self._ordered(columns, rows))
         return shares[:, 1] if shares.shape[1] == 2 else None
 
     def _ordered(self, columns: Sequence[str], rows: NDArray[np.float64]) -> NDArray[np.float64]:
