@@ -19,7 +19,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from anew.emulator.arm.protocol import ArmCall, ArmError, arm_error, arm_route
+from anew.emulator.arm.protocol import ArmCall, arm_error, arm_route
 from anew.emulator.base import connections
 from anew.emulator.base.cloud import Cloud
 
@@ -155,7 +155,7 @@ class Faults:
 
 
 class FaultInjection:
-    """The middleware that lets faults strike."""
+    """The middleware that injects the faults."""
 
     def __init__(self, app: ASGIApp, cloud: Cloud) -> None:
         self._app = app
@@ -207,10 +207,7 @@ def routes(cloud: Cloud) -> list[Route]:
     faults = cloud.service(Faults)
 
     def put(call: ArmCall) -> Response:
-        try:
-            plan = FaultPlan.model_validate(call.body)
-        except pydantic.ValidationError as error:
-            raise ArmError(400, "BadRequest", f"The faults cannot be read: {error}") from error
+        plan = call.parsed(FaultPlan)
         faults.replace(plan)
         return JSONResponse(plan.model_dump(mode="json"))
 

@@ -108,7 +108,7 @@ class ArmRequests:
         self._counts: dict[tuple[int, str], Counter[str]] = {}
 
     def admit(self, method: str, path: str, principal: str, now: float) -> Admission:
-        """Count a request at now, seconds of the Unix epoch, and say whether it is let through."""
+        """Count a request at now, in seconds of the Unix epoch, and decide whether it passes."""
         kind = request_class(method, path)
         burst = self._cloud.mode(f"arm_{kind}_burst", LIMITS[kind].burst)
         limit = Limit(burst, self._cloud.mode(f"arm_{kind}_per_second", LIMITS[kind].per_second))

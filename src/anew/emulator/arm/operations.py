@@ -1,4 +1,4 @@
-"""Long-running operations: answers at once, or as Azure ML does with 201/202 and a status document to poll.
+"""Long-running operations: immediate answers, or as in Azure ML 201/202 and a status document to poll.
 
 The async form follows a recorded exchange: 201 with Azure-AsyncOperation (mfeOperationsStatus) and Location, the
 resource "Creating", the status document "Updating". An operation only *appears* unfinished for a while: its effect
@@ -25,12 +25,12 @@ _PROVIDER: Final = "/subscriptions/{subscription}/providers/Microsoft.MachineLea
 
 
 def operation_seconds(cloud: Cloud) -> float:
-    """How long an operation takes by the modes ``async_operations`` and ``operation_seconds``; 0 is at once."""
+    """How long an operation takes by the modes ``async_operations`` and ``operation_seconds``; 0 means at once."""
     return cloud.mode("operation_seconds", OPERATION_SECONDS) if cloud.mode("async_operations", 0.0) else 0.0
 
 
 def deployment_seconds(cloud: Cloud) -> float:
-    """How long making or changing a deployment takes: the mode ``deployment_seconds``, else as any operation."""
+    """How long a change of a deployment takes: the mode ``deployment_seconds``, else as any operation."""
     return cloud.mode("deployment_seconds", 0.0) or operation_seconds(cloud)
 
 
@@ -67,7 +67,7 @@ def settle(
 
 
 def settle_empty(cloud: Cloud, call: ArmCall, endpoint_id: str | None = None) -> Response:
-    """Answer a delete or an action that was performed: 200, or when operations take seconds 202 and a poll."""
+    """Answer a completed delete or action: 200, or when operations take seconds 202 and a poll."""
     seconds = operation_seconds(cloud)
     if not seconds:
         return Response(status_code=200)
@@ -75,7 +75,7 @@ def settle_empty(cloud: Cloud, call: ArmCall, endpoint_id: str | None = None) ->
 
 
 def shown(resource: Document, unfinished: str = "Updating") -> Document:
-    """A resource as clients see it: with the unfinished provisioningState until its operation ends."""
+    """A resource as clients see it, with the unfinished provisioningState until its operation ends."""
     visible = {key: value for key, value in resource.items() if key != READY_AT}
     if resource.get(READY_AT, 0.0) > time.time():
         visible["properties"] = {**visible["properties"], "provisioningState": unfinished}

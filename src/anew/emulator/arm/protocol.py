@@ -23,7 +23,7 @@ _Model = TypeVar("_Model", bound=pydantic.BaseModel)
 
 
 class ArmError(Exception):
-    """A request refused the way Azure Resource Manager refuses one; the app turns it into the response."""
+    """A refused request, with the error of Azure Resource Manager; the app turns it into the response."""
 
     def __init__(self, status: int, code: str, message: str, inner: Document | None = None) -> None:
         super().__init__(message)
@@ -61,6 +61,11 @@ class ArmCall:
     def query(self, name: str) -> str | None:
         """A query parameter, or None when it was not given."""
         return self.request.query_params.get(name)
+
+    def shows(self, resource: Document) -> bool:
+        """Whether the query's listViewType (default ActiveOnly) includes this resource, which may be archived."""
+        view = self.query("listViewType") or "ActiveOnly"
+        return view == "All" or bool(resource["properties"].get("isArchived")) == (view == "ArchivedOnly")
 
     def parsed(self, model: type[_Model], code: str = "BadRequest") -> _Model:
         """The body as a model.
@@ -119,7 +124,7 @@ def stored(cloud: Cloud, kind: str, key: str) -> Document:
 
 
 def user_error(message: str, inner: Document | None = None) -> ArmError:
-    """The 400 Azure ML answers to a request it understands and refuses."""
+    """The 400 of Azure ML for a request that it understands and refuses."""
     return ArmError(400, "UserError", message, inner)
 
 
@@ -150,7 +155,7 @@ def decode_body(raw: bytes) -> Document:
 
 
 def list_page(cloud: Cloud, call: ArmCall, items: Iterable[Document]) -> JSONResponse:
-    """One page of a list, with a nextLink to the page after it when there is one; items are taken up to it only."""
+    """One page of a list, with a nextLink to the next page if there is one; it reads no more items than that."""
     start = call.number("$skip", 0)
     size = min(call.number("$top", PAGE_SIZE), call.number("count", PAGE_SIZE), PAGE_SIZE)
     found = list(islice(items, start, start + size + 1))

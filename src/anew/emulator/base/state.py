@@ -95,15 +95,12 @@ class DocumentStore:
         return body
 
     def create(self, kind: str, key: str, body: Document) -> bool:
-        """Write the document unless the key is taken; False when it was."""
-        text, folded = json.dumps(body), key.casefold()
+        """Write the document unless the key exists; False if it does."""
         with self.transaction():
-            cursor = self._db.execute(
-                "INSERT OR IGNORE INTO documents (kind, key, body) VALUES (?, ?, ?)", (kind, folded, text)
-            )
-            if cursor.rowcount == 1:
-                self._changes.append((kind, folded, text))
-            return cursor.rowcount == 1
+            if self.get(kind, key) is not None:
+                return False
+            self.put(kind, key, body)
+        return True
 
     def delete(self, kind: str, key: str) -> bool:
         """Remove the document; False when there was none."""
@@ -162,7 +159,21 @@ class DocumentStore:
             if self._in_transaction:
                 yield
                 return
-            hooks = yield from self._whole_transaction()
+            self._changes, self._hooks, self._in_transaction = [], [], True
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+            else:
+                self._db.execute("COMMIT")
+                for kind, key, body in self._changes:
+                    if (mirror := self._mirrors.get(kind)) is not None:
+                        mirror.apply(key, body)
+                hooks = self._hooks
+            finally:
+                self._in_transaction = False
         for hook in hooks:
             hook()
 
@@ -176,23 +187,6 @@ class DocumentStore:
                 self._hooks.append(hook)
                 return
         hook()
-
-    def _whole_transaction(self) -> Generator[None, None, Sequence[Callable[[], None]]]:
-        self._changes, self._hooks, self._in_transaction = [], [], True
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
-        else:
-            self._db.execute("COMMIT")
-            for kind, key, body in self._changes:
-                if (mirror := self._mirrors.get(kind)) is not None:
-                    mirror.apply(key, body)
-            return self._hooks
-        finally:
-            self._in_transaction = False
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
         with self._lock:

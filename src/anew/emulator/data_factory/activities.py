@@ -11,7 +11,8 @@ from typing import Final, Literal
 
 from anew.emulator.base.cloud import timestamp
 from anew.emulator.base.state import Document, section
-from anew.emulator.data_factory.expressions import ExpressionError, resolve, to_text
+from anew.emulator.data_factory.expressions import resolve
+from anew.emulator.data_factory.functions import ExpressionError, to_text
 from anew.emulator.data_factory.run import WAIT_SCALE, PipelineRun, RunInterruptedError, RunPausedError
 from anew.emulator.data_factory.web import ActivityError, WebCaller
 
@@ -31,7 +32,7 @@ def activities_of(activities: Sequence[Document]) -> Iterator[Document]:
 
 
 def run_activities(run: PipelineRun, activities: Sequence[Document]) -> ActivityError | None:
-    """Run activities in the order their dependencies ask for; the error that fails them as a whole, if any.
+    """Run activities in the order of their dependencies; returns the error that fails them together, if any.
 
     Raises RunPausedError as soon as one of them has to wait.
     """
@@ -63,7 +64,7 @@ def _conditions_met(activity: Document, outcomes: dict[str, Document]) -> bool:
 
 
 def _verdict(activities: Sequence[Document], outcomes: dict[str, Document]) -> ActivityError | None:
-    """Fail when a leaf failed; a skipped leaf is judged by what it depends on, as Data Factory does."""
+    """Fail when a leaf failed; for a skipped leaf the activities before it decide, as in Data Factory."""
     by_name = {activity["name"]: activity for activity in activities}
     depended_on = set[str]().union(*(_dependencies(activity) for activity in activities))
     to_judge = [name for name in by_name if name not in depended_on]
@@ -173,7 +174,7 @@ def _until(run: PipelineRun, properties: Document, progress: Document) -> Docume
 
 
 def _if_condition(run: PipelineRun, properties: Document, progress: Document) -> Document:
-    # Decided once: an inner activity may set the variable that the expression looks at.
+    # Decided once: an inner activity may change a variable of the expression.
     if "holds" not in progress:
         progress["holds"] = _boolean(run, properties)
     holds: bool = progress["holds"]
@@ -209,7 +210,7 @@ def _set_variable(run: PipelineRun, properties: Document, _: Document) -> Docume
 
 
 def _web(run: PipelineRun, properties: Document, progress: Document) -> Document:
-    # Saved before the call: when a crash comes between it and its record, it is made again under the same id.
+    # Saved before the call: after a crash before its record, the call is repeated under the same id.
     run.save()
     return run.cloud.service(WebCaller).call(properties, progress["id"])
 

@@ -13,8 +13,6 @@ from typing import Any, cast
 
 from anew.emulator.data_factory.functions import FUNCTIONS, ExpressionError, to_text
 
-__all__ = ["ExpressionError", "Scope", "evaluate", "resolve", "to_text"]
-
 _TOKEN = re.compile(
     r"\s*(?:(?P<string>'(?:[^']|'')*')|(?P<number>-?\d+(?:\.\d+)?)|(?P<name>[A-Za-z_][A-Za-z0-9_]*)|(?P<op>\?\.|[().,\[\]]))"
 )

@@ -10,9 +10,9 @@ from anew.emulator.arm.protocol import GROUP_PATH, ArmCall, ArmError, arm_route
 from anew.emulator.base.cloud import Cloud
 from anew.emulator.base.state import Document
 from anew.emulator.data_factory.activities import ACTIVITY_TYPES, activities_of
-from anew.emulator.data_factory.queries import RunQueryError, query_runs
+from anew.emulator.data_factory.queries import query_runs
 from anew.emulator.data_factory.run import ACTIVITY_RUNS, run_mirror
-from anew.emulator.data_factory.runner import MissingParameterError, PipelineRunner, run_key
+from anew.emulator.data_factory.runner import PipelineRunner, run_key
 
 FACTORY_PATH: Final = GROUP_PATH + "/providers/Microsoft.DataFactory/factories/{factory}"
 PIPELINES: Final = "pipeline"
@@ -103,11 +103,7 @@ def _create_run(cloud: Cloud, runner: PipelineRunner, call: ArmCall) -> Response
         message = f"Recovery from the pipeline run '{reference}' is not supported by local Azure."
         raise ArmError(400, "ReferencedPipelineRunNotValid", message)
     definition = _pipeline(cloud, call)["properties"]
-    try:
-        run_id = runner.create(_factory_id(call), call.param("pipeline"), definition, call.body)
-    except MissingParameterError as error:
-        raise ArmError(400, "BadRequest", str(error)) from error
-    return JSONResponse({"runId": run_id})
+    return JSONResponse({"runId": runner.create(_factory_id(call), call.param("pipeline"), definition, call.body)})
 
 
 def _run(cloud: Cloud, call: ArmCall) -> Document:
@@ -123,9 +119,6 @@ def _run_not_found(call: ArmCall) -> ArmError:
 
 def _page(cloud: Cloud, runs: list[Document], call: ArmCall, updated: str) -> Response:
     size = int(cloud.mode("pipeline_run_page_size", _PAGE_SIZE))
-    try:
-        page = query_runs(runs, call.body, updated=updated, page_size=size)
-    except RunQueryError as error:
-        raise ArmError(400, "BadRequest", str(error)) from error
+    page = query_runs(runs, call.body, updated=updated, page_size=size)
     token = {} if page.continuation is None else {"continuationToken": page.continuation}
     return JSONResponse({"value": page.items, **token})

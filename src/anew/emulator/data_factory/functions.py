@@ -8,12 +8,12 @@ from typing import Any, cast
 
 
 class ExpressionError(ValueError):
-    """An expression that cannot be parsed or evaluated; its text is what the run's message shows."""
+    """An expression that cannot be parsed or evaluated; its text appears in the run's message."""
 
 
 @dataclass(frozen=True)
 class Function:
-    """A function of the language: how many arguments it takes (most None: any number), and what it computes."""
+    """A function of the language: how many arguments it takes (most None: any number), and how it computes a value."""
 
     least: int
     most: int | None

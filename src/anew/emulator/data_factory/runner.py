@@ -7,11 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Any, Final, cast
 
+from anew.emulator.arm.protocol import ArmError
 from anew.emulator.base.cloud import Cloud, timestamp
 from anew.emulator.base.state import Document
 from anew.emulator.base.timers import Timer
 from anew.emulator.data_factory.activities import run_activities
-from anew.emulator.data_factory.expressions import to_text
+from anew.emulator.data_factory.functions import to_text
 from anew.emulator.data_factory.run import (
     RUNS,
     PipelineRun,
@@ -24,10 +25,6 @@ from anew.emulator.data_factory.web import ActivityError, WebCaller
 
 ENDED: Final = frozenset({"Succeeded", "Failed", "Cancelled"})
 _WORKERS: Final = 16
-
-
-class MissingParameterError(ValueError):
-    """A request for a run gives no value for a parameter that has no default."""
 
 
 class PipelineRunner:
@@ -58,7 +55,7 @@ class PipelineRunner:
         self._cloud.service(WebCaller).close()
 
     def create(self, factory: str, pipeline: str, definition: Document, given: Document) -> str:
-        """Queue a run of a pipeline and return its id; raises MissingParameterError.
+        """Queue a run of a pipeline and return its id; raises ArmError (400) when a parameter has no value.
 
         Values for undeclared parameters are kept on the run (unverified).
         """
@@ -100,7 +97,7 @@ class PipelineRunner:
         return run_id
 
     def cancel(self, factory: str, run_id: str) -> bool:
-        """Ask a run to stop; False when there is no such run. A run that has ended is left as it is (unverified).
+        """Cancel a run; False when there is none. A run that has ended stays unchanged (unverified).
 
         An Azure ML job that its activities started goes on, because it belongs to another service.
         """
@@ -185,16 +182,17 @@ class PipelineRunner:
 
 
 def run_key(factory: str, run_id: str) -> str:
-    """Where the store keeps a run."""
+    """The key of a run in the store."""
     return f"{factory}/{run_id}"
 
 
 def with_defaults(declared: Document, given: Document) -> dict[str, Any]:
-    """The values a run starts with: what was given, then the declared defaults; raises MissingParameterError."""
+    """The parameters of a run: the given values, then the declared defaults; raises ArmError."""
     values: dict[str, Any] = dict(given)
     for name, parameter in cast("dict[str, Document]", declared).items():
         if name not in values:
             if "defaultValue" not in parameter:
-                raise MissingParameterError(f"The pipeline parameter '{name}' has no value and no default.")
+                message = f"The pipeline parameter '{name}' has no value and no default."
+                raise ArmError(400, "BadRequest", message)
             values[name] = parameter["defaultValue"]
     return values

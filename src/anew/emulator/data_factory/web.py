@@ -8,7 +8,7 @@ import httpx
 from anew.emulator.arm.credentials import EmulatorCredential, is_loopback
 from anew.emulator.base.cloud import Cloud
 from anew.emulator.base.state import Document, section
-from anew.emulator.data_factory.expressions import to_text
+from anew.emulator.data_factory.functions import to_text
 
 _PUBLIC_ARM: Final = "https://management.azure.com"
 _TIMEOUT_SECONDS: Final = 60.0
@@ -38,8 +38,8 @@ class WebCaller:
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
         self._credential = EmulatorCredential("local-data-factory")
-        # One client for all calls, because making one costs more than a call; a fresh connection for each call, because
-        # one that the server closes while it is idle would fail a request that may not be sent twice.
+        # One client for all calls, because a new one costs more than a call; a new connection for each call, because a
+        # request must not be sent twice, and would fail on an idle connection that the server has closed.
         limits = httpx.Limits(max_keepalive_connections=0)
         transport = httpx.HTTPTransport(retries=_CONNECT_RETRIES, limits=limits)
         self._http = httpx.Client(transport=transport, timeout=_TIMEOUT_SECONDS, trust_env=False)
@@ -75,7 +75,7 @@ class WebCaller:
 
 
 def local_url(cloud: Cloud, url: str) -> str:
-    """The address on this machine for a URL of a pipeline; raises ActivityError when there is none."""
+    """The address on this machine of a pipeline's URL; raises ActivityError when there is none."""
     if url == _PUBLIC_ARM or url.startswith(f"{_PUBLIC_ARM}/"):
         return cloud.base_url + url.removeprefix(_PUBLIC_ARM)
     if is_loopback(url) or urlsplit(url).netloc == urlsplit(cloud.base_url).netloc:

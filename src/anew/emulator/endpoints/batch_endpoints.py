@@ -1,15 +1,20 @@
-"""Batch endpoints: the documents, whose default deployment takes every job. Jobs on them are not run."""
+"""Batch endpoints and their deployments: documents only, because local Azure runs no job on them.
+
+The default deployment takes every job. Only jobs load a model, so a deployment succeeds even when that is impossible.
+"""
 
 from typing import Final
 
+from starlette.responses import Response
 from starlette.routing import Route
 
+from anew.emulator.arm.operations import refuse_while_changing
 from anew.emulator.arm.protocol import ArmCall, user_error
 from anew.emulator.base.cloud import Cloud
 from anew.emulator.base.state import Document, section
-from anew.emulator.endpoints.resources import Endpoints, Family
+from anew.emulator.endpoints.resources import Deployments, Endpoints, Family, deployed_model, deployment_key
 
-BATCH: Final = Family("batchEndpoints", "batchEndpoint", "batchDeployment")
+BATCH: Final = Family("batchEndpoints", "batchEndpoint", "batchDeployment", "batch_")
 
 
 def default_deployment(endpoint: Document) -> str | None:
@@ -45,10 +50,31 @@ class BatchEndpoints(Endpoints):
         if default != (default_deployment(existing) if existing else None):
             self._cloud.journal("batch_endpoint.default", name=endpoint["name"], deployment=default)
 
-    def _deleted(self, call: ArmCall, key: str) -> None:
-        self._cloud.journal("batch_endpoint.deleted", name=call.param("endpoint"))
+
+class BatchDeployments(Deployments):
+    """The batch deployment operations of one local Azure; the default deployment cannot be deleted (unverified)."""
+
+    family = BATCH
+
+    def put(self, call: ArmCall) -> Response:
+        """Create or replace a deployment."""
+        endpoint_id, name = BATCH.endpoint(self._cloud, call)["id"], call.param("deployment")
+        reference = section(section(call.body, "properties"), "model").get("assetId")
+        model = deployed_model(self._cloud, call.workspace_id, reference)
+        with self._cloud.store.transaction():
+            refuse_while_changing(self._cloud, endpoint_id)
+            existing = self._cloud.store.get(BATCH.deployment_kind, deployment_key(endpoint_id, name))
+            deployment = self._document(call, endpoint_id, existing)
+            answer = self._settle(call, deployment, endpoint_id, created=existing is None)
+        action = "batch_deployment.created" if existing is None else "batch_deployment.updated"
+        self._cloud.journal(action, name=name, endpoint=call.param("endpoint"), model=str(model))
+        return answer
+
+    def _check_unused(self, endpoint: Document, deployment: str) -> None:
+        if default_deployment(endpoint) == deployment:
+            raise user_error("The deployment is the default one of its endpoint; name another one first.")
 
 
 def routes(cloud: Cloud) -> list[Route]:
-    """The routes of batch endpoints."""
-    return BatchEndpoints(cloud).routes()
+    """The routes of batch endpoints and their deployments."""
+    return [*BatchEndpoints(cloud).routes(), *BatchDeployments(cloud).routes()]

@@ -1,8 +1,9 @@
-"""What online and batch endpoints share: where their documents are, and how a request reads, writes or deletes them."""
+"""The common part of online and batch endpoints: the requests that read, write and delete their documents."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -15,19 +16,26 @@ from anew.emulator.arm.operations import (
     settle_empty,
     shown,
 )
-from anew.emulator.arm.protocol import WORKSPACE_PATH, ArmCall, arm_route, list_page, stored
+from anew.emulator.arm.protocol import WORKSPACE_PATH, ArmCall, ArmError, arm_route, list_page, stored, user_error
 from anew.emulator.base.cloud import Cloud
 from anew.emulator.base.state import Document, section
+from anew.emulator.base.uris import VersionedName, parse_versioned
+from anew.emulator.machine_learning.assets import MODEL_KIND, AssetError, local_path, model_key
 from anew.emulator.machine_learning.runs import system_data
+
+KEYS_KIND: Final = "onlineEndpoint.keys"
 
 
 @dataclass(frozen=True)
 class Family:
-    """One of the two families of endpoints: the folder of their ids, and the kinds of their documents in the store."""
+    """One of the two families of endpoints: the folder of their ids, the kinds of their documents in the store, and how
+    the names of their effects in the journal begin.
+    """
 
     folder: str
     endpoint_kind: str
     deployment_kind: str
+    effects: str = ""
 
     @property
     def path(self) -> str:
@@ -61,7 +69,7 @@ class Endpoints(ABC):
         self._cloud = cloud
 
     def put(self, call: ArmCall) -> Response:
-        """Create an endpoint, or replace what its request may change."""
+        """Create an endpoint, or replace it."""
         key = self.family.endpoint_key(call.workspace_id, call.param("endpoint"))
         with self._cloud.store.transaction():
             existing = self._cloud.store.get(self.family.endpoint_kind, key)
@@ -94,10 +102,12 @@ class Endpoints(ABC):
                 return Response(status_code=204)
             for deployment in self.family.deployments(self._cloud, key):
                 self._cloud.store.delete(self.family.deployment_kind, deployment["id"])
-            self._deleted(call, key)
+            # Only online endpoints have keys.
+            self._cloud.store.delete(KEYS_KIND, key)
+        self._cloud.journal(f"{self.family.effects}endpoint.deleted", name=call.param("endpoint"))
         return settle_empty(self._cloud, call, key)
 
-    def routes(self) -> "list[Route]":
+    def routes(self) -> Sequence[Route]:
         """The routes that both families have."""
         return [
             arm_route(f"{WORKSPACE_PATH}/{self.family.folder}", "GET", self.list),
@@ -108,7 +118,7 @@ class Endpoints(ABC):
 
     @abstractmethod
     def _complete(self, endpoint: Document, call: ArmCall) -> None:
-        """Add to the document of a request what this family has besides."""
+        """Add the fields of this family to the document of a request."""
 
     @abstractmethod
     def _check(self, endpoint: Document) -> None:
@@ -117,10 +127,6 @@ class Endpoints(ABC):
     @abstractmethod
     def _journal(self, existing: Document | None, endpoint: Document) -> None:
         """Note the changes of an endpoint that was written."""
-
-    @abstractmethod
-    def _deleted(self, call: ArmCall, key: str) -> None:
-        """Note that an endpoint was deleted, and delete what belongs to it."""
 
 
 class Deployments(ABC):
@@ -145,20 +151,25 @@ class Deployments(ABC):
         return list_page(self._cloud, call, [shown(deployment) for deployment in found])
 
     def delete(self, call: ArmCall) -> Response:
-        """Delete a deployment; 204 when there is none."""
+        """Delete a deployment, and its share of the traffic; 204 when there is none."""
         endpoint_id = self.family.endpoint_key(call.workspace_id, call.param("endpoint"))
+        name = call.param("deployment")
         with self._cloud.store.transaction():
             refuse_while_changing(self._cloud, endpoint_id)
             endpoint = self._cloud.store.get(self.family.endpoint_kind, endpoint_id)
             if endpoint:
-                self._check_unused(endpoint, call.param("deployment"))
-            key = deployment_key(endpoint_id, call.param("deployment"))
-            if not self._cloud.store.delete(self.family.deployment_kind, key):
+                self._check_unused(endpoint, name)
+            if not self._cloud.store.delete(self.family.deployment_kind, deployment_key(endpoint_id, name)):
                 return Response(status_code=204)
-            self._deleted(call, endpoint)
+            if endpoint:
+                # Only online endpoints have traffic.
+                for field in ("traffic", "mirrorTraffic"):
+                    section(endpoint["properties"], field).pop(name, None)
+                self._cloud.store.put(self.family.endpoint_kind, endpoint_id, endpoint)
+        self._cloud.journal(f"{self.family.effects}deployment.deleted", name=name, endpoint=call.param("endpoint"))
         return settle_empty(self._cloud, call, endpoint_id)
 
-    def routes(self) -> "list[Route]":
+    def routes(self) -> Sequence[Route]:
         """The routes that both families have."""
         path = self.family.path + "/deployments"
         return [
@@ -183,11 +194,7 @@ class Deployments(ABC):
 
     @abstractmethod
     def _check_unused(self, endpoint: Document, deployment: str) -> None:
-        """Raise ArmError (400) when the endpoint sends work to the deployment, which therefore must stay."""
-
-    @abstractmethod
-    def _deleted(self, call: ArmCall, endpoint: Document | None) -> None:
-        """Note that a deployment was deleted, and take it out of the endpoint's document."""
+        """Raise ArmError (400) when the endpoint sends work to the deployment."""
 
 
 def document(call: ArmCall, key: str, kind: str, existing: Document | None) -> Document:
@@ -202,3 +209,27 @@ def document(call: ArmCall, key: str, kind: str, existing: Document | None) -> D
         "properties": {**given, "properties": section(given, "properties"), "provisioningState": "Succeeded"},
         "systemData": system_data(existing),
     }
+
+
+def deployed_model(cloud: Cloud, workspace_id: str, reference: str | None) -> VersionedName:
+    """The model a deployment's request refers to.
+
+    Raises:
+        ArmError: 400 without a model's name and version, 404 when it is not registered.
+    """
+    try:
+        model = parse_versioned(reference or "")
+    except ValueError as error:
+        raise user_error("The deployment must name a registered model and version.") from error
+    if cloud.store.get(MODEL_KIND, model_key(workspace_id, model.name, model.version)) is None:
+        raise ArmError(404, "UserError", f"The model {model} was not found.", {"code": "NotFound"})
+    return model
+
+
+def load_failure(cloud: Cloud, workspace_id: str, model: VersionedName) -> str | None:
+    """Why no model can be loaded from its path, or None when it can."""
+    try:
+        folder = local_path(cloud, workspace_id, str(model))
+    except AssetError as error:
+        return f"the model {model} cannot be loaded: {error}"
+    return None if (folder / "MLmodel").is_file() else f"the model {model} cannot be loaded: it has no MLmodel file"

@@ -53,7 +53,7 @@ _STOP_SECONDS: Final = 2.0
 
 @dataclass
 class Delivery:
-    """One event on its way to one subscription; due is in seconds of the Unix epoch."""
+    """The delivery of one event to one subscription; published and due are in seconds of the Unix epoch."""
 
     key: str
     subscription: str
@@ -139,7 +139,7 @@ class Dispatcher:
         return self._stop
 
     def enqueue(self, event: Document) -> None:
-        """Queue an event for every subscription that wants it."""
+        """Queue an event for every subscription whose filter it passes."""
         now = time.time()
         for subscription in self._cloud.store.list(SUBSCRIPTIONS):
             properties: Document = subscription["properties"]

@@ -1,4 +1,4 @@
-"""Which events an Event Grid subscription wants: event types, subject prefix and suffix, advanced filters; pure.
+"""The filters of Event Grid subscriptions: event types, subject prefix and suffix, advanced filters; pure.
 
 Keys are looked up case-insensitively, as the documentation's own examples need (unverified). A name that has a dot in
 it cannot be reached, as in Event Grid. On a missing key the negative operators match and the others do not.
@@ -14,7 +14,7 @@ _MAX_FILTERS: Final = 25
 
 
 class FilterError(ValueError):
-    """A filter Event Grid would refuse when the subscription is created."""
+    """A filter that Event Grid refuses when a client creates the subscription."""
 
 
 def matches(event: Document, event_filter: Document) -> bool:

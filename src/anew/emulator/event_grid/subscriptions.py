@@ -56,13 +56,17 @@ def routes(cloud: Cloud) -> list[Route]:
         changes = {key: value for key, value in call.body.items() if value is not None}
         return _accept(cloud, call, _stored(cloud, call)["properties"] | changes)
 
+    def list_all(call: ArmCall) -> Response:
+        prefix = f"{_scope(call)}/providers/Microsoft.EventGrid/eventSubscriptions/"
+        return JSONResponse({"value": [_shown(document) for document in cloud.store.list(SUBSCRIPTIONS, prefix)]})
+
     return [
         arm_route(SUBSCRIPTION_PATH, "PUT", lambda call: _put(cloud, call)),
         arm_route(SUBSCRIPTION_PATH, "PATCH", patch),
         arm_route(SUBSCRIPTION_PATH, "GET", lambda call: JSONResponse(_shown(_stored(cloud, call)))),
         arm_route(SUBSCRIPTION_PATH, "DELETE", lambda call: _delete(cloud, call)),
         arm_route(SUBSCRIPTION_PATH + "/getFullUrl", "POST", full_url),
-        arm_route(LIST_PATH, "GET", lambda call: _list(cloud, call)),
+        arm_route(LIST_PATH, "GET", list_all),
     ]
 
 
@@ -121,7 +125,7 @@ def _validation_response(answer: httpx.Response) -> Any:
 
 
 def _ask_options(client: httpx.Client, handshake: Handshake) -> None:
-    # Without a token: whether Event Grid sends one here is not documented, and this is the harder case for a webhook.
+    # Without a token: the documentation does not say whether Event Grid sends one, and this is harder for a webhook.
     answer = client.options(handshake.url, headers={"WebHook-Request-Origin": ORIGIN})
     allowed = answer.headers.get("WebHook-Allowed-Origin", "").casefold()
     if not answer.is_success or allowed not in ("*", ORIGIN):
@@ -201,11 +205,6 @@ def _delete(cloud: Cloud, call: ArmCall) -> Response:
         return Response(status_code=204)
     cloud.service(Dispatcher).forget(_subscription_id(call))
     return Response(status_code=200)
-
-
-def _list(cloud: Cloud, call: ArmCall) -> Response:
-    prefix = f"{_scope(call)}/providers/Microsoft.EventGrid/eventSubscriptions/"
-    return JSONResponse({"value": [_shown(document) for document in cloud.store.list(SUBSCRIPTIONS, prefix)]})
 
 
 def _shown(document: Document) -> Document:

@@ -90,7 +90,7 @@ class LogTables:
             self._create(name, schema)
 
     def run_query(self, query: str, start: datetime | None, end: datetime | None) -> QueryTable:
-        """Run a Kusto query over the rows whose TimeGenerated lies in [start, end]; None does not restrict.
+        """Run a Kusto query over the rows whose TimeGenerated lies in [start, end]; None means no limit.
 
         Raises QueryError, also for the parts of the language that duckdb-kql does not translate.
         """

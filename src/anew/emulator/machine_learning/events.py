@@ -38,7 +38,7 @@ class RunFields(TypedDict):
 
 
 def run_status_changed(workspace_id: str, *, status: str, **run: Unpack[RunFields]) -> Document:
-    """RunStatusChanged for a run that has just taken on status."""
+    """RunStatusChanged for a run whose status has just become status."""
     return _run_event(workspace_id, RUN_STATUS_CHANGED, {"runStatus": status}, run)
 
 

@@ -25,7 +25,7 @@ WAITERS: Final = 2
 DUE_KIND: Final = "job.due"
 _WORKLOADS: Final = "anew.emulator.workloads."
 _DELAYED: Final = _WORKLOADS + "pause"
-# What a container image is to Azure ML: the programs that a job in this environment can start.
+# They stand for Azure ML's container images: the programs that a job in this environment can start.
 IMAGES: Final[Mapping[VersionedName, frozenset[str]]] = {
     VersionedName("anew-samples", "1"): frozenset({_WORKLOADS + "train", _WORKLOADS + "evaluate", _DELAYED}),
 }

@@ -15,9 +15,6 @@ from anew.emulator.data_factory.web import ACTIVITY_RUN_HEADER
 from anew.emulator.machine_learning import runs
 from anew.emulator.machine_learning.events import stable_id
 from anew.emulator.machine_learning.job_runner import JobRunner
-from anew.emulator.machine_learning.runs import record_run
-
-__all__ = ["Jobs", "record_run", "routes"]
 
 JOBS_PATH: Final = WORKSPACE_PATH + "/jobs"
 HISTORY_PATH: Final = "/history/v1.0" + WORKSPACE_PATH
@@ -74,12 +71,12 @@ class Jobs:
 
     def list(self, call: ArmCall) -> Response:
         """Root jobs, newest first; ``tag`` keeps those that have the tag KEY, or KEY=VALUE (unverified)."""
-        view, tag = (call.query("listViewType") or "ActiveOnly"), call.query("tag")
+        tag = call.query("tag")
         jobs = (
             job
             for job in reversed(runs.jobs_of(self._cloud, call.workspace_id))
             if not job["properties"].get("parentJobName")
-            and _in_view(job, view)
+            and call.shows(job)
             and (tag is None or _has_tag(job["properties"]["tags"], tag))
         )
         return list_page(self._cloud, call, jobs)
@@ -104,7 +101,7 @@ class Jobs:
         return list_page(self._cloud, call, children)
 
     def history_details(self, call: ArmCall) -> Response:
-        """Status and log files of a run: what ``jobs.stream`` follows."""
+        """Status and log files of a run, which ``jobs.stream`` follows."""
         job = self._job(call)
         log = f"{self._cloud.base_url}/emulator/jobs/{job['name']}/log"
         history = _history(job)
@@ -147,10 +144,6 @@ def _check_new_job(name: str, properties: dict[str, Any]) -> None:
         raise user_error(f"Local Azure runs jobs of type Command only, not {properties.get('jobType')!r}.")
     if not properties.get("command"):
         raise user_error("The field command is required.")
-
-
-def _in_view(job: Document, view: str) -> bool:
-    return view == "All" or bool(job["properties"].get("isArchived")) == (view == "ArchivedOnly")
 
 
 def _has_tag(tags: dict[str, str], wanted: str) -> bool:

@@ -1,4 +1,4 @@
-"""The model registry: containers by name, versions below them whose path never changes."""
+"""The model registry: containers by name, and below them versions with a path that never changes."""
 
 from typing import Final
 
@@ -52,9 +52,7 @@ class Models:
 
     def list_versions(self, call: ArmCall) -> Response:
         """The versions of a model, newest first; 404 when there is no such model, as the service answers."""
-        versions = self._versions(call)
-        view = call.query("listViewType") or "ActiveOnly"
-        return list_page(self._cloud, call, [model for model in reversed(versions) if _in_view(model, view)])
+        return list_page(self._cloud, call, filter(call.shows, reversed(self._versions(call))))
 
     def get_container(self, call: ArmCall) -> Response:
         """The model of that name, with its latest and next version."""
@@ -67,8 +65,7 @@ class Models:
         for model in self._cloud.store.list(MODEL_KIND, prefix):
             by_name.setdefault(model["id"][len(prefix) :].partition("/")[0], []).append(model)
         containers = [_container(call.workspace_id, name, versions) for name, versions in by_name.items()]
-        view = call.query("listViewType") or "ActiveOnly"
-        return list_page(self._cloud, call, [container for container in containers if _in_view(container, view)])
+        return list_page(self._cloud, call, filter(call.shows, containers))
 
     def _versions(self, call: ArmCall) -> list[Document]:
         container = f"{call.workspace_id}/models/{call.param('name')}"
@@ -148,7 +145,3 @@ def _container(workspace_id: str, name: str, versions: list[Document]) -> Docume
         },
         "systemData": {**versions[0]["systemData"], "lastModifiedAt": timestamp()},
     }
-
-
-def _in_view(model: Document, view: str) -> bool:
-    return view == "All" or model["properties"]["isArchived"] == (view == "ArchivedOnly")

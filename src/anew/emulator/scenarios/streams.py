@@ -98,7 +98,7 @@ class World:
         return JSONResponse(self._stream(call.param("name")))
 
     def advance(self, call: ArmCall) -> Response:
-        """Let batches of time pass."""
+        """Advance a stream by some batches."""
         request = call.parsed(AdvanceRequest)
         name = call.param("name")
         with self._lock:
@@ -152,7 +152,7 @@ class World:
         }
 
     def _score(self, rows: "Table", request: AdvanceRequest) -> tuple[float, str]:
-        # Imported here because the scoring side is not needed before a stream moves.
+        # Imported here because scoring is not needed before a stream advances.
         from anew.emulator.endpoints.scoring import score
 
         predictions, deployment = score(

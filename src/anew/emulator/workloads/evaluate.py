@@ -1,7 +1,7 @@
 """Scores champion and challenger on the same newest rows, and writes the report of their comparison to a tag.
 
-A user's own evaluation job does the same three things: score both models on the same rows, `compare` them by the gate
-that anew hands over, set the tag.
+A user's own evaluation job does the same: it scores both models on the same rows, compares them by the gate that anew
+passes to it (`compare`), and sets the tag.
 """
 
 import argparse
@@ -44,7 +44,7 @@ def main(argv: Sequence[str], run: Run) -> None:
 
 
 def score(rows: Table, folders: dict[str, Path]) -> pd.DataFrame:
-    """The rows with what each model of these folders predicts, and its score where it is a classifier of two."""
+    """The rows with the prediction of each model in these folders, and the score of a classifier of two classes."""
     scored = pd.DataFrame(rows.features, columns=list(rows.columns))
     scored["label"] = rows.labels
     for name, folder in folders.items():

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 class Table:
     """Feature values and labels of consecutive rows; first is the position of row 0 in the file it came from.
 
-    Labels are classes when they are integers, and values to be predicted when they are not.
+    Labels that are integers are classes; others are values to predict.
     """
 
     columns: tuple[str, ...]
@@ -48,7 +48,7 @@ def read_frame(path: Path) -> pd.DataFrame:
 
 
 def read_table(path: Path, label: str) -> Table:
-    """Read a Parquet or CSV file whose columns, but for the label, are numbers. Labels that are all whole are classes.
+    """Read a Parquet or CSV file whose columns, except the label, are numbers. Labels that are all whole are classes.
 
     Raises:
         ValueError: there is no such label column.
