@@ -12,7 +12,6 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import rel_entr
 
 Column = NDArray[np.float64]
 Rows = NDArray[np.float64]
@@ -84,6 +83,8 @@ def normalized_wasserstein_distance(baseline: Column, current: Column) -> float:
 
 def jensen_shannon_distance(baseline: Column, current: Column) -> float:
     """The square root of the Jensen-Shannon divergence to base 2 of the two histograms, in 0..1."""
+    from scipy.special import rel_entr
+
     first, second = (counts / counts.sum() for counts in _histograms(baseline, current))
     middle = (first + second) / 2
     divergence = float(np.sum(rel_entr(first, middle) + rel_entr(second, middle))) / (2 * math.log(2))
