@@ -1,5 +1,5 @@
-"""Local Azure: a server that speaks the wire protocols of ADF, Azure ML, Log Analytics and Event Grid.
-
-It knows nothing of the rest of anew: the real Azure SDK clients are its only users, besides the control
-API under ``/emulator`` that lets a demo or a test make the world drift.
+"""Local Azure: a server that speaks the wire protocols of Data Factory, Azure ML, Log Analytics and Event Grid. Its
+clients are the real Azure SDKs, and demos and tests that use the control API under ``/emulator`` (`client`). Each
+service has a room, `app` serves them all, `faults` and `throttle` stand in front of them. It may import no other part
+of anew, except that the sample evaluation in `workloads` calls `anew.core.gate`.
 """

@@ -1,9 +1,9 @@
-"""Local Azure as one ASGI application: every service's routes, what stands before them, and the background workers."""
+"""Local Azure as one ASGI application: the routes of every service, the middleware and the background workers."""
 
 import importlib
 import threading
-from collections.abc import AsyncGenerator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
@@ -21,7 +21,7 @@ from anew.emulator.arm.protocol import ArmError, arm_error, require_bearer
 from anew.emulator.base.cloud import Cloud
 from anew.emulator.base.connections import ResettableProtocol
 from anew.emulator.data_factory import factory as data_factory
-from anew.emulator.endpoints import batch_deployments, batch_endpoints, online_deployments, online_endpoints, scoring
+from anew.emulator.endpoints import batch_endpoints, online_endpoints, scoring
 from anew.emulator.event_grid import subscriptions as event_grid
 from anew.emulator.log_analytics import queries as log_analytics
 from anew.emulator.machine_learning import job_runner, jobs, mlflow, models, workspaces
@@ -32,9 +32,7 @@ SERVICES: Final = (
     jobs,
     models,
     online_endpoints,
-    online_deployments,
     batch_endpoints,
-    batch_deployments,
     operations,
     scoring,
     data_factory,
@@ -71,22 +69,34 @@ class BearerCheck:
 
 
 def create_app(cloud: Cloud, *, warm: bool = True) -> Starlette:
-    """The application over one cloud; warm imports the heavy libraries in the background once it is up."""
-    routes = [route for service in SERVICES for route in service.routes(cloud)]
+    """The application over one cloud; warm imports the heavy libraries in the background after the start."""
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncGenerator[None]:
+        stops = [worker.start(cloud) for worker in (event_grid, job_runner, data_factory)]
+        cloud.publish_left_over()
+        if warm:
+            threading.Thread(target=_warm, name="warm-imports", daemon=True).start()
+        try:
+            yield
+        finally:
+            for stop in reversed(stops):
+                stop()
+
     return Starlette(
-        routes=routes,
+        routes=[route for service in SERVICES for route in service.routes(cloud)],
         middleware=[
             Middleware(throttle.ArmThrottle, cloud),
             Middleware(faults.FaultInjection, cloud),
             Middleware(BearerCheck),
         ],
-        exception_handlers={ArmError: _refuse, HTTPException: _unknown},
-        lifespan=_lifespan(cloud, warm=warm),
+        exception_handlers={ArmError: _refuse, HTTPException: _refuse},
+        lifespan=lifespan,
     )
 
 
 def make_server(app: ASGIApp, host: str, port: int) -> uvicorn.Server:
-    """The server for local Azure's application: one that can reset connections, and stops although some hang."""
+    """The server of local Azure: it can reset connections, and it stops although some hang."""
     config = uvicorn.Config(
         app,
         host=host,
@@ -108,32 +118,14 @@ def serve(host: str, port: int, folder: Path) -> None:
         cloud.store.close()
 
 
-async def _refuse(_: Request, error: Exception) -> Response:
-    if not isinstance(error, ArmError):
-        raise error
-    return error.response()
-
-
-async def _unknown(request: Request, error: Exception) -> Response:
-    if not isinstance(error, HTTPException):
-        raise error
-    return arm_error(error.status_code, error.detail.replace(" ", ""), f"{request.method} {request.url.path}")
-
-
-def _lifespan(cloud: Cloud, *, warm: bool) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
-    @asynccontextmanager
-    async def lifespan(_: Starlette) -> AsyncGenerator[None]:
-        stops = [worker.start(cloud) for worker in (event_grid, job_runner, data_factory)]
-        cloud.publish_left_over()
-        if warm:
-            threading.Thread(target=_warm, name="warm-imports", daemon=True).start()
-        try:
-            yield
-        finally:
-            for stop in reversed(stops):
-                stop()
-
-    return lifespan
+async def _refuse(request: Request, error: Exception) -> Response:
+    match error:
+        case ArmError():
+            return error.response()
+        case HTTPException():
+            return arm_error(error.status_code, error.detail.replace(" ", ""), f"{request.method} {request.url.path}")
+        case _:
+            raise error
 
 
 def _warm() -> None:

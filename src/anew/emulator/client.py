@@ -1,4 +1,4 @@
-"""A typed client of the control API of local Azure: what no real Azure offers, for demos and tests."""
+"""A typed client of the control API of local Azure, for demos and tests; real Azure has no such API."""
 
 from datetime import datetime
 from types import TracebackType
@@ -10,7 +10,7 @@ from anew.emulator.base.state import Document
 
 
 class JournalEntry(TypedDict):
-    """One effect local Azure noted; the action decides which further keys it has."""
+    """One effect that local Azure noted; the action decides which other keys it has."""
 
     seq: int
     at: str
@@ -20,7 +20,7 @@ class JournalEntry(TypedDict):
 
 
 class Monitor(TypedDict):
-    """Which monitor watches a stream while it advances; silent means its event is lost on the way."""
+    """The monitor that watches a stream while it advances; the event of a silent one is lost."""
 
     kind: Literal["dataset", "model"]
     name: str
@@ -31,7 +31,7 @@ class Monitor(TypedDict):
 
 
 class Batch(TypedDict):
-    """What one batch of a stream brought."""
+    """The result of one batch of a stream."""
 
     batch: int
     accuracy: float
@@ -42,7 +42,7 @@ class Batch(TypedDict):
 
 
 class FaultRule(TypedDict):
-    """One rule of ``set_faults``: which requests, how often, and what happens to them. Times are in seconds."""
+    """One rule of ``set_faults``: the requests, how often they fail, and how. Times are in seconds."""
 
     kind: Literal["status", "reset", "slow", "hang"]
     methods: NotRequired[list[str]]
@@ -68,7 +68,7 @@ class ArmMinute(TypedDict):
 
 
 class SentTraffic(TypedDict):
-    """What became of simulated requests, by deployment; `harmed` callers got an error."""
+    """The results of simulated requests by deployment; `harmed` callers got an error."""
 
     endpoint: str
     requests: int
@@ -98,11 +98,11 @@ class LocalAzure:
         self._http.close()
 
     def health(self) -> Document:
-        """Whether local Azure answers, and since when it runs."""
+        """Whether local Azure answers, and when it was started."""
         return self._call("GET", "/emulator/health")
 
     def journal(self, action: str | None = None, *, after: int = -1) -> list[JournalEntry]:
-        """The noted effects, oldest first: of one action if given, and only those with a seq above after."""
+        """The noted effects, oldest first: those of one action if given, and only those with a seq above after."""
         params: dict[str, str] = {"after": str(after)} | ({"action": action} if action else {})
         return cast(list[JournalEntry], self._call("GET", "/emulator/journal", params=params)["value"])
 
@@ -111,11 +111,11 @@ class LocalAzure:
         return cast(dict[str, float], self._call("GET", f"/emulator/jobs/{name}/metrics")["metrics"])
 
     def set_faults(self, *rules: FaultRule, seed: int = 0) -> Document:
-        """Let requests fail by these rules from now on, instead of by those before; kept over a restart."""
+        """Let requests fail by these rules, which replace those before and survive a restart."""
         return self._call("PUT", "/emulator/faults", json={"seed": seed, "rules": list(rules)})
 
     def clear_faults(self) -> None:
-        """Let no request fail any more."""
+        """Remove all rules, so that no request fails."""
         self._call("DELETE", "/emulator/faults")
 
     def arm_requests(self, since: datetime | None = None) -> list[ArmMinute]:
@@ -124,7 +124,7 @@ class LocalAzure:
         return cast(list[ArmMinute], self._call("GET", "/emulator/arm/requests", params=params)["value"])
 
     def set_modes(self, **modes: Any) -> Document:
-        """Change how local Azure behaves, e.g. ``async_operations=True``; returns all modes now in force."""
+        """Change how local Azure behaves, e.g. ``async_operations=True``; returns all modes in force."""
         return self._call("PUT", "/emulator/modes", json=modes)
 
     def create_stream(
@@ -137,17 +137,10 @@ class LocalAzure:
         history_batches: int,
         workspace_id: str | None = None,
     ) -> Document:
-        """Begin a stream of labelled rows from a data set, the first history_batches batches already past."""
-        body: Document = {
-            "name": name,
-            "source": source,
-            "label": label,
-            "batch_rows": batch_rows,
-            "history_batches": history_batches,
-        }
-        return self._call(
-            "POST", "/emulator/streams", json=body | ({"workspace_id": workspace_id} if workspace_id else {})
-        )
+        """Create a stream of labelled rows from a data set; its first history_batches batches are in the past."""
+        body: Document = {"name": name, "source": source, "label": label, "workspace_id": workspace_id or None}
+        body |= {"batch_rows": batch_rows, "history_batches": history_batches}
+        return self._call("POST", "/emulator/streams", json=body)
 
     def advance_stream(
         self,
@@ -159,15 +152,13 @@ class LocalAzure:
         endpoint: str,
         monitor: Monitor | None = None,
     ) -> list[Batch]:
-        """Let batches of time pass: score them on the endpoint, log accuracy and drift, and let the monitor look."""
+        """Let batches of time pass: score them on the endpoint, log accuracy and drift, and run the monitor."""
         body: Document = {"batches": batches, "workspace_id": workspace_id, "model": model, "endpoint": endpoint}
-        answer = self._call(
-            "POST", f"/emulator/streams/{name}/advance", json=body | ({"monitor": monitor} if monitor else {})
-        )
+        answer = self._call("POST", f"/emulator/streams/{name}/advance", json=body | {"monitor": monitor or None})
         return cast(list[Batch], answer["batches"])
 
     def stream(self, name: str) -> Document:
-        """Where a stream stands."""
+        """The state of a stream."""
         return self._call("GET", f"/emulator/streams/{name}")
 
     def reset_baseline(self, name: str, *, end_batch: int | None = None, rows: int | None = None) -> Document:
@@ -177,7 +168,7 @@ class LocalAzure:
     def observe(
         self, workspace_id: str, *, kind: Literal["dataset", "model"], name: str, value: float, publish: bool = True
     ) -> list[Document]:
-        """Let a monitor (threshold 0.3) see a value; the events that tell of it, published unless told otherwise."""
+        """Let a monitor (threshold 0.3) observe a value; returns its events, which are published if publish is true."""
         body: Document = {"workspace_id": workspace_id, "kind": kind, "name": name, "value": value, "publish": publish}
         return cast("list[Document]", self._call("POST", "/emulator/observations", json=body)["events"])
 
@@ -193,8 +184,8 @@ class LocalAzure:
         score_mean: float = 0.5,
         score_sd: float | None = 0.15,
     ) -> Document:
-        """How deployments of this version answer simulated traffic: shares of the requests and of the inputs that fail,
-        median and 95th percentile of the latency, and the scores they print; none without a deviation.
+        """Set how deployments of this version answer simulated traffic: the shares of requests and of inputs that fail,
+        the median and 95th percentile of the latency, and the scores that they print; none if score_sd is None.
         """
         body: Document = {
             "error_rate": error_rate,
@@ -209,7 +200,7 @@ class LocalAzure:
     def send_traffic(
         self, workspace_id: str, endpoint: str, *, requests: int, start: datetime, end: datetime, seed: int = 0
     ) -> SentTraffic:
-        """Simulate requests at random times in [start, end), shared as the endpoint's split says now."""
+        """Simulate requests at random times in [start, end), divided by the endpoint's current split."""
         body: Document = {
             "workspace_id": workspace_id,
             "endpoint": endpoint,
@@ -221,7 +212,7 @@ class LocalAzure:
         return cast(SentTraffic, self._call("POST", "/emulator/traffic", json=body))
 
     def publish(self, event: Document) -> Document:
-        """Publish an event (Event Grid schema) as it is."""
+        """Publish an event (Event Grid schema) unchanged."""
         return self._call("POST", "/emulator/events", json=event)
 
     def entra_token(
@@ -232,11 +223,11 @@ class LocalAzure:
         return cast(str, self._call("POST", "/emulator/entra/tokens", json=body)["access_token"])
 
     def rotate_entra_key(self) -> str:
-        """Sign tokens with a new key from now on, and return its id; the keys before it stay published."""
+        """Sign tokens with a new key from now on; returns its id. The earlier keys stay published."""
         return cast(str, self._call("POST", "/emulator/entra/keys")["kid"])
 
     def withdraw_entra_key(self, kid: str) -> None:
-        """Publish a key no longer."""
+        """Stop publishing a key."""
         self._call("DELETE", f"/emulator/entra/keys/{kid}")
 
     def _call(

@@ -1,5 +1,5 @@
-"""The control API of local Azure: health, the journal of effects, job metrics and modes of behaviour. No real Azure
-has it, and it asks for no token.
+"""The control API of local Azure: health, the journal of effects, job metrics and modes of behaviour. Real Azure has no
+such API; it needs no token.
 """
 
 from starlette.responses import JSONResponse, Response
@@ -7,7 +7,6 @@ from starlette.routing import Route
 
 from anew.emulator.arm.protocol import ArmCall, arm_route, not_found
 from anew.emulator.base.cloud import MODES, Cloud, timestamp
-from anew.emulator.base.state import Document
 from anew.emulator.machine_learning import runs
 
 
@@ -19,11 +18,17 @@ def routes(cloud: Cloud) -> list[Route]:
         return JSONResponse({"status": "ok", "since": since})
 
     def journal(call: ArmCall) -> Response:
-        entries = read_journal(cloud, call.query("action"), call.number("after", -1))
-        return JSONResponse({"value": entries})
+        action, entries = call.query("action"), cloud.store.appended("journal", call.number("after", -1))
+        wanted = [{"seq": seq, **entry} for seq, entry in entries if action is None or entry["action"] == action]
+        return JSONResponse({"value": wanted})
 
     def metrics(call: ArmCall) -> Response:
-        return JSONResponse(_metrics(cloud, call))
+        name = call.param("name").casefold()
+        # Job names are unique only within a workspace; the newest job of that name is meant.
+        for job in reversed(runs.mirror(cloud).all()):
+            if job["name"].casefold() == name:
+                return JSONResponse(cloud.store.get(runs.METRICS_KIND, job["id"]) or {"metrics": {}})
+        raise not_found(call.resource_id)
 
     def get_modes(_: ArmCall) -> Response:
         return JSONResponse(cloud.store.get(MODES, MODES) or {})
@@ -41,18 +46,3 @@ def routes(cloud: Cloud) -> list[Route]:
         arm_route("/emulator/modes", "GET", get_modes),
         arm_route("/emulator/modes", "PUT", put_modes),
     ]
-
-
-def read_journal(cloud: Cloud, action: str | None, after: int) -> list[Document]:
-    """The journal's entries above the number after, oldest first, each with its number as ``seq``."""
-    entries = cloud.store.appended("journal", after)
-    return [{"seq": seq, **entry} for seq, entry in entries if action is None or entry["action"] == action]
-
-
-def _metrics(cloud: Cloud, call: ArmCall) -> Document:
-    name = call.param("name")
-    # Job names are unique in a workspace only; the newest of that name is the one meant.
-    for job in reversed(runs.mirror(cloud).all()):
-        if job["name"].casefold() == name.casefold():
-            return cloud.store.get(runs.METRICS_KIND, job["id"]) or {"metrics": {}}
-    raise not_found(call.resource_id)

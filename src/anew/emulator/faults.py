@@ -1,7 +1,7 @@
-"""Faults on order: refusals, resets, slow answers and none at all, before or after the service did what was asked.
+"""Injected faults: refusals, resets, slow answers and no answers, before or after the service did its work.
 
-Rules are tried in order, and the first that strikes decides. Chance comes from one seed, so that the same requests in
-the same order meet the same faults. The control routes (/emulator/...) are never hit.
+Rules are tried in order, and the first that strikes decides. All chance comes from one seed, so that the same requests
+in the same order meet the same faults. Control routes (/emulator/...) never fail.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from anew.emulator.arm.protocol import ArmCall, ArmError, arm_error, arm_route
+from anew.emulator.arm.protocol import ArmCall, arm_error, arm_route
 from anew.emulator.base import connections
 from anew.emulator.base.cloud import Cloud
 
@@ -29,7 +29,7 @@ _HANG_SECONDS: Final = 300.0
 
 
 class _Fault(pydantic.BaseModel, frozen=True, extra="forbid"):
-    """Which requests a rule is about, how often it strikes, and whether the service does its work first."""
+    """The requests that a rule concerns, how often it strikes, and whether the service does its work first."""
 
     methods: frozenset[str] = frozenset()
     """HTTP methods; none given means all."""
@@ -37,12 +37,12 @@ class _Fault(pydantic.BaseModel, frozen=True, extra="forbid"):
     """Searched for in the path."""
     probability: float = pydantic.Field(default=1.0, ge=0.0, le=1.0)
     times: int | None = pydantic.Field(default=None, ge=1)
-    """At most so often; None means always."""
+    """The most strikes; None means no limit."""
     when: Literal["before", "after"] = "before"
     """``before``: the request does not reach the service. ``after``: it is done, and the answer is lost."""
 
     def concerns(self, method: str, path: str) -> bool:
-        """Whether the rule is about such a request."""
+        """Whether the rule concerns such a request."""
         return (not self.methods or method in self.methods) and self.path.search(path) is not None
 
 
@@ -55,10 +55,10 @@ class StatusFault(_Fault, frozen=True):
 
     def response(self) -> Response:
         """The answer."""
-        headers = {} if self.retry_after is None else {"Retry-After": f"{self.retry_after:g}"}
         code = HTTPStatus(self.status).phrase.title().replace(" ", "")
-        response = arm_error(self.status, code, "Local Azure was told to fail here.")
-        response.headers.update(headers)
+        response = arm_error(self.status, code, "A fault rule of local Azure refuses this request.")
+        if self.retry_after is not None:
+            response.headers["Retry-After"] = f"{self.retry_after:g}"
         return response
 
 
@@ -69,7 +69,7 @@ class ResetFault(_Fault, frozen=True):
 
 
 class SlowFault(_Fault, frozen=True):
-    """Takes its time: before the request reaches the service, which it does even if the client gave up; or after."""
+    """Delays: before the request reaches the service, which it does even if the client gives up, or after."""
 
     kind: Literal["slow"]
     seconds: float = pydantic.Field(gt=0.0)
@@ -93,7 +93,7 @@ class FaultPlan(pydantic.BaseModel, frozen=True, extra="forbid"):
 
 
 class _State(pydantic.BaseModel, frozen=True):
-    """What survives a restart: the plan, how often chance was asked, and how often each rule struck."""
+    """The part that survives a restart: the plan, how often chance was asked, and how often each rule struck."""
 
     plan: FaultPlan = FaultPlan()
     draws: int = 0
@@ -101,7 +101,7 @@ class _State(pydantic.BaseModel, frozen=True):
 
 
 class Faults:
-    """The faults of one cloud, got with ``cloud.service(Faults)``; thread-safe.
+    """The faults of one cloud; use ``cloud.service(Faults)``. Thread-safe.
 
     Chance is asked once for a rule that concerns a request, unless its probability is 1. After a restart it goes on
     from the last fault that struck.
@@ -125,10 +125,11 @@ class Faults:
             self._restore(state)
 
     def strike(self, method: str, path: str) -> Fault | None:
-        """The fault that meets this request, noted in the journal; None when it goes unharmed."""
+        """The fault of this request, which is noted in the journal; None when it passes."""
         with self._lock:
             for number, fault in enumerate(self._plan.rules):
-                if fault.concerns(method, path) and self._left(number, fault) and self._chance(fault):
+                left = fault.times is None or self._strikes[number] < fault.times
+                if fault.concerns(method, path) and left and self._chance(fault):
                     self._note(number, fault, method, path)
                     return fault
         return None
@@ -138,9 +139,6 @@ class Faults:
         self._random = random.Random(state.plan.seed)  # noqa: S311 - chance of faults, nothing secret
         for _ in range(state.draws):
             self._random.random()
-
-    def _left(self, number: int, fault: _Fault) -> bool:
-        return fault.times is None or self._strikes[number] < fault.times
 
     def _chance(self, fault: _Fault) -> bool:
         if fault.probability == 1.0:
@@ -157,32 +155,29 @@ class Faults:
 
 
 class FaultInjection:
-    """The middleware that lets faults strike."""
+    """The middleware that injects the faults."""
 
     def __init__(self, app: ASGIApp, cloud: Cloud) -> None:
         self._app = app
         self._faults = cloud.service(Faults)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, or do to it what a rule says."""
-        fault = await self._fault(scope)
+        """Pass the request on, or let it fail as a rule says."""
+        fault = None
+        if scope["type"] == "http" and not scope["path"].startswith(CONTROL_PATH) and self._faults.plan.rules:
+            fault = await run_in_threadpool(self._faults.strike, scope["method"], scope["path"])
         if fault is None:
             await self._app(scope, receive, send)
         elif fault.when == "after":
             answer = await self._perform(scope, receive)
             await self._fail(fault, scope, receive, send, answer)
         elif isinstance(fault, SlowFault):
-            # Read now: a client that gives up takes away what it has not sent, and a network does not.
+            # Read now: when a client gives up its unread body is lost, but a network would still deliver it.
             body = await Request(scope, receive).body()
             await asyncio.sleep(fault.seconds)
             await self._app(scope, _sent_before(body, receive), send)
         else:
             await self._fail(fault, scope, receive, send, ())
-
-    async def _fault(self, scope: Scope) -> Fault | None:
-        if scope["type"] != "http" or scope["path"].startswith(CONTROL_PATH) or not self._faults.plan.rules:
-            return None
-        return await run_in_threadpool(self._faults.strike, scope["method"], scope["path"])
 
     async def _perform(self, scope: Scope, receive: Receive) -> Sequence[Message]:
         answer: list[Message] = []
@@ -212,10 +207,7 @@ def routes(cloud: Cloud) -> list[Route]:
     faults = cloud.service(Faults)
 
     def put(call: ArmCall) -> Response:
-        try:
-            plan = FaultPlan.model_validate(call.body)
-        except pydantic.ValidationError as error:
-            raise ArmError(400, "BadRequest", f"The faults cannot be read: {error}") from error
+        plan = call.parsed(FaultPlan)
         faults.replace(plan)
         return JSONResponse(plan.model_dump(mode="json"))
 
@@ -243,5 +235,5 @@ async def _hang(seconds: float, scope: Scope, receive: Receive) -> None:
     try:
         await asyncio.wait_for(connections.gone(receive), seconds)
     except (TimeoutError, asyncio.CancelledError):
-        # Cancelled, because the server stops: the client sees what the end of a process looks like, and no answer.
+        # Cancelled because the server stops: the client sees a reset, as when a process ends, and no answer.
         await connections.reset(scope, receive)

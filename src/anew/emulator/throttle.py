@@ -1,8 +1,8 @@
 """How Azure Resource Manager limits requests: token buckets for each subscription, principal and class of request.
 
 Sizes and rates are those of "Understand how Azure Resource Manager throttles requests" (Microsoft Learn). Data Factory
-counts run queries on its own ("Data Factory limits": 1,000 monitoring queries a minute); how Resource Manager counts
-them besides is unverified. Requests are counted always, and refused only in the mode ``arm_throttling``.
+counts run queries separately ("Data Factory limits": 1,000 monitoring queries a minute); how Resource Manager also
+counts them is unverified. Requests are always counted, and refused only in the mode ``arm_throttling``.
 """
 
 import functools
@@ -38,7 +38,7 @@ _KEPT_SECONDS: Final = 24 * 3600
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """How many requests a bucket holds, and how many come back in a second."""
+    """How many requests a bucket holds, and how many are added per second."""
 
     burst: float
     per_second: float
@@ -46,7 +46,7 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """The requests left at a moment, in seconds."""
+    """The requests that are left at a moment, in seconds."""
 
     tokens: float
     at: float
@@ -65,18 +65,15 @@ LIMITS: Final[Mapping[RequestClass, Limit]] = {
     "deletes": Limit(200, 10),
     "queries": Limit(1000, 1000 / 60),
 }
-# A class with a limit of its own has the third header, instead of one of the first two (same page).
+# The class with a limit of its own has its own header (same page).
 _HEADERS: Final[Mapping[RequestClass, str]] = {
-    "reads": _REMAINING + "reads",
-    "writes": _REMAINING + "writes",
-    "deletes": _REMAINING + "deletes",
-    "queries": _REMAINING + "resource-requests",
+    name: _REMAINING + ("resource-requests" if name == "queries" else name) for name in LIMITS
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """What Resource Manager makes of one request: how many are left, and the seconds to wait when it is refused."""
+    """The answer to one request: how many are left, and the seconds to wait when it is refused."""
 
     remaining: int
     retry_after: int | None = None
@@ -93,7 +90,7 @@ def request_class(method: str, path: str) -> RequestClass:
 
 @functools.lru_cache(maxsize=256)
 def principal_of(authorization: str) -> str:
-    """Who asks, by the bearer token's oid, appid or sub; ANYONE when it says nothing. The token is not verified."""
+    """The caller, by the bearer token's oid, appid or sub, else ANYONE. The token is not verified."""
     try:
         claims: Document = jwt.decode(authorization.partition(" ")[2], options={"verify_signature": False})
     except jwt.InvalidTokenError:
@@ -102,7 +99,7 @@ def principal_of(authorization: str) -> str:
 
 
 class ArmRequests:
-    """Counts and limits the requests to Resource Manager; one per cloud, thread-safe, forgotten by a restart."""
+    """Counts and limits the requests to Resource Manager; one per cloud, thread-safe, lost in a restart."""
 
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
@@ -111,9 +108,10 @@ class ArmRequests:
         self._counts: dict[tuple[int, str], Counter[str]] = {}
 
     def admit(self, method: str, path: str, principal: str, now: float) -> Admission:
-        """Count a request at now, seconds of the Unix epoch, and say whether it is let through."""
+        """Count a request at now, in seconds of the Unix epoch, and decide whether it passes."""
         kind = request_class(method, path)
-        limit = self._limit(kind)
+        burst = self._cloud.mode(f"arm_{kind}_burst", LIMITS[kind].burst)
+        limit = Limit(burst, self._cloud.mode(f"arm_{kind}_per_second", LIMITS[kind].per_second))
         enforced = bool(self._cloud.mode("arm_throttling", 0.0))
         key = (path.split("/")[2].casefold(), principal, kind)
         with self._lock:
@@ -138,11 +136,6 @@ class ArmRequests:
             }
             for (minute, principal), counts in found.items()
         ]
-
-    def _limit(self, kind: RequestClass) -> Limit:
-        default = LIMITS[kind]
-        burst = self._cloud.mode(f"arm_{kind}_burst", default.burst)
-        return Limit(burst, self._cloud.mode(f"arm_{kind}_per_second", default.per_second))
 
     def _count(self, second: int, principal: str, names: tuple[str, ...]) -> None:
         if (second, principal) not in self._counts:
@@ -179,7 +172,7 @@ class ArmThrottle:
 
 
 def routes(cloud: Cloud) -> list[Route]:
-    """The control route that tells how many requests Resource Manager got."""
+    """The control route that counts the requests to Resource Manager."""
     requests = cloud.service(ArmRequests)
 
     def read(call: ArmCall) -> Response:

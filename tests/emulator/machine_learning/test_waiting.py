@@ -301,7 +301,7 @@ def test_pause_job_can_fail(arm: Arm, events: list[Document]) -> None:
     """A pause job can be configured to end as failed."""
     arm.pause("job", "--seconds 0 --status failed")
     job = arm.over("job")
-    assert (job["status"], "told to end as failed" in job["properties"]["local_azure.error"]) == ("Failed", True)
+    assert (job["status"], "ask for a job that fails" in job["properties"]["local_azure.error"]) == ("Failed", True)
     assert statuses(events, "job")[-1] == "Failed"
 
 

@@ -1,13 +1,12 @@
-"""What the real Azure SDKs need to talk to local Azure: a credential, leave for plain HTTP, and a cloud of its own."""
+"""The credential, the permission for plain HTTP and the cloud with which real Azure SDKs use local Azure."""
 
-import base64
-import json
 import time
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
+import jwt
 from azure.core.credentials import AccessToken
 from azure.core.pipeline import PipelineRequest
 from azure.core.pipeline.policies import SansIOHTTPPolicy
@@ -17,16 +16,10 @@ TOKEN_SECONDS: Final = 3600
 LOCAL_SUBJECT: Final = "local-azure"
 
 
-def _segment(value: dict[str, Any]) -> str:
-    return base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=").decode()
-
-
 def _token(scopes: tuple[str, ...], subject: str = LOCAL_SUBJECT) -> AccessToken:
     audience = scopes[0].removesuffix("/.default") if scopes else ""
     expires = int(time.time()) + TOKEN_SECONDS
-    claims = {"aud": audience, "exp": expires, "sub": subject}
-    # PyJWT decodes the signature even when told not to verify it, so the segment must be valid base64.
-    return AccessToken(f"{_segment({'alg': 'none', 'typ': 'JWT'})}.{_segment(claims)}.c2ln", expires)
+    return AccessToken(jwt.encode({"aud": audience, "exp": expires, "sub": subject}, "", "none"), expires)
 
 
 class EmulatorCredential:
@@ -63,7 +56,7 @@ class AsyncEmulatorCredential:
 
 
 class AllowHttp(SansIOHTTPPolicy[Any, Any]):
-    """Lets a bearer token travel over plain HTTP to a loopback host, and to no other."""
+    """Allows to send a bearer token over plain HTTP to a loopback host, and to no other."""
 
     def on_request(self, request: PipelineRequest[Any]) -> None:
         """Lift azure-core's HTTPS rule for this request when it stays on this machine."""
@@ -76,27 +69,9 @@ def is_loopback(url: str) -> bool:
     return urlsplit(url).hostname in LOOPBACK_HOSTS
 
 
-def cloud_name(base_url: str) -> str:
-    """The MLClient ``cloud`` of a local Azure: one per port, because the SDK keeps clouds by name for the process."""
-    return f"Local{urlsplit(base_url).port}"
-
-
-def cloud_metadata(base_url: str) -> dict[str, str]:
-    """The MLClient ``cloud_metadata`` that sends its requests to base_url."""
-    root = base_url.rstrip("/")
-    return {
-        "azure_portal": "https://portal.local/",
-        "resource_manager": f"{root}/",
-        "active_directory": f"{root}/login/",
-        "aml_resource_id": "https://ml.azure.com/",
-        "storage_endpoint": "core.windows.net",
-        "registry_discovery_endpoint": f"{root}/",
-    }
-
-
 @dataclass(frozen=True)
 class Connection:
-    """How the real SDK clients are pointed at one local Azure."""
+    """The settings with which real SDK clients use one local Azure."""
 
     base_url: str
     credential: EmulatorCredential
@@ -104,13 +79,20 @@ class Connection:
 
     @property
     def cloud(self) -> str:
-        """The cloud name for MLClient."""
-        return cloud_name(self.base_url)
+        """The MLClient ``cloud``: one name per port, because the SDK keeps clouds by name for the whole process."""
+        return f"Local{urlsplit(self.base_url).port}"
 
     @property
     def cloud_metadata(self) -> dict[str, str]:
-        """The cloud metadata for MLClient."""
-        return cloud_metadata(self.base_url)
+        """The MLClient ``cloud_metadata`` that sends its requests to base_url."""
+        return {
+            "azure_portal": "https://portal.local/",
+            "resource_manager": f"{self.base_url}/",
+            "active_directory": f"{self.base_url}/login/",
+            "aml_resource_id": "https://ml.azure.com/",
+            "storage_endpoint": "core.windows.net",
+            "registry_discovery_endpoint": f"{self.base_url}/",
+        }
 
     def policies(self) -> list[AllowHttp]:
         """A fresh ``per_call_policies`` list: MLClient appends to the list it is given, so none may be shared."""

@@ -47,7 +47,7 @@ def authorization(cloud: Cloud, destination: Document) -> dict[str, str]:
 
 
 def claims(cloud: Cloud, tenant: str, audience: str, version: int) -> Document:
-    """What a token for Event Grid says, issued now. The two versions name issuer and caller differently."""
+    """The claims of a token for Event Grid, issued now. The two versions name issuer and caller differently."""
     now = int(time.time())
     common: Document = {
         "aud": audience,

@@ -1,8 +1,8 @@
-"""Long-running operations: answers at once, or as Azure ML does with 201/202 and a status document to poll.
+"""Long-running operations: immediate answers, or as in Azure ML 201/202 and a status document to poll.
 
 The async form follows a recorded exchange: 201 with Azure-AsyncOperation (mfeOperationsStatus) and Location, the
-resource "Creating", the status document "Updating". An operation only *shows* as unfinished for a while: its effect
-is written before it begins, so a restart loses nothing. Until it ends, its endpoint takes no other write.
+resource "Creating", the status document "Updating". An operation only *appears* unfinished for a while: its effect
+is written before it begins, so a restart loses nothing. Until it ends, its endpoint accepts no other write.
 """
 
 import time
@@ -25,12 +25,12 @@ _PROVIDER: Final = "/subscriptions/{subscription}/providers/Microsoft.MachineLea
 
 
 def operation_seconds(cloud: Cloud) -> float:
-    """How long an operation takes by the modes ``async_operations`` and ``operation_seconds``; 0 is at once."""
+    """How long an operation takes by the modes ``async_operations`` and ``operation_seconds``; 0 means at once."""
     return cloud.mode("operation_seconds", OPERATION_SECONDS) if cloud.mode("async_operations", 0.0) else 0.0
 
 
 def deployment_seconds(cloud: Cloud) -> float:
-    """How long making or changing a deployment takes: the mode ``deployment_seconds``, else as any operation."""
+    """How long a change of a deployment takes: the mode ``deployment_seconds``, else as any operation."""
     return cloud.mode("deployment_seconds", 0.0) or operation_seconds(cloud)
 
 
@@ -38,7 +38,7 @@ def refuse_while_changing(cloud: Cloud, endpoint_id: str) -> None:
     """Refuse a write to an endpoint that an operation is still changing, its deployments included.
 
     Raises:
-        ArmError: 409 (its code, and that an operation on a deployment keeps off writes to the others, are unverified).
+        ArmError: 409 (its code, and that an operation on a deployment blocks writes to the others, are unverified).
     """
     changing = cloud.store.get(CHANGING_KIND, endpoint_id.casefold())
     if changing is not None and changing["until"] > time.time():
@@ -51,8 +51,8 @@ def settle(
 ) -> Response:
     """Write a created or updated resource of an endpoint and answer with it.
 
-    When that takes seconds, it shows as "Creating" or "Updating" for so long, and the answer says where to poll; else
-    it shows its final provisioningState at once. A failure always takes the longer way, because a client learns of it
+    When that takes seconds, it appears as "Creating" or "Updating" meanwhile, and the answer says where to poll. Else
+    it has its final provisioningState at once. A failure always takes the longer way, because a client learns of it
     only from the operation.
     """
     final: str = resource["properties"]["provisioningState"]
@@ -67,7 +67,7 @@ def settle(
 
 
 def settle_empty(cloud: Cloud, call: ArmCall, endpoint_id: str | None = None) -> Response:
-    """Answer a delete or an action that was performed: 200, or when operations take seconds 202 and a poll."""
+    """Answer a completed delete or action: 200, or when operations take seconds 202 and a poll."""
     seconds = operation_seconds(cloud)
     if not seconds:
         return Response(status_code=200)
@@ -75,7 +75,7 @@ def settle_empty(cloud: Cloud, call: ArmCall, endpoint_id: str | None = None) ->
 
 
 def shown(resource: Document, unfinished: str = "Updating") -> Document:
-    """A resource as clients see it: with the unfinished provisioningState until its operation ends."""
+    """A resource as clients see it, with the unfinished provisioningState until its operation ends."""
     visible = {key: value for key, value in resource.items() if key != READY_AT}
     if resource.get(READY_AT, 0.0) > time.time():
         visible["properties"] = {**visible["properties"], "provisioningState": unfinished}

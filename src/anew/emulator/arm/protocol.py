@@ -1,12 +1,13 @@
-"""What every Azure Resource Manager route of local Azure shares: ids, errors, the bearer check, paging and bodies."""
+"""The parts that all routes of Azure Resource Manager share: ids, errors, the bearer check, pages and bodies."""
 
 import json
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Final, cast
+from typing import Any, Final, TypeVar, cast
 from urllib.parse import urlencode
 
+import pydantic
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -18,10 +19,11 @@ from anew.emulator.base.state import Document
 GROUP_PATH: Final = "/subscriptions/{subscription}/resourceGroups/{group}"
 WORKSPACE_PATH: Final = GROUP_PATH + "/providers/Microsoft.MachineLearningServices/workspaces/{workspace}"
 PAGE_SIZE: Final = 30
+_Model = TypeVar("_Model", bound=pydantic.BaseModel)
 
 
 class ArmError(Exception):
-    """A request refused the way Azure Resource Manager refuses one; the app turns it into the response."""
+    """A refused request, with the error of Azure Resource Manager; the app turns it into the response."""
 
     def __init__(self, status: int, code: str, message: str, inner: Document | None = None) -> None:
         super().__init__(message)
@@ -49,7 +51,7 @@ class ArmCall:
 
     @property
     def resource_id(self) -> str:
-        """The ARM id that the path itself spells."""
+        """The ARM id in the path itself."""
         return self.request.url.path
 
     def param(self, name: str) -> str:
@@ -59,6 +61,22 @@ class ArmCall:
     def query(self, name: str) -> str | None:
         """A query parameter, or None when it was not given."""
         return self.request.query_params.get(name)
+
+    def shows(self, resource: Document) -> bool:
+        """Whether the query's listViewType (default ActiveOnly) includes this resource, which may be archived."""
+        view = self.query("listViewType") or "ActiveOnly"
+        return view == "All" or bool(resource["properties"].get("isArchived")) == (view == "ArchivedOnly")
+
+    def parsed(self, model: type[_Model], code: str = "BadRequest") -> _Model:
+        """The body as a model.
+
+        Raises:
+            ArmError: 400 with this code when the body does not fit the model.
+        """
+        try:
+            return model.model_validate(self.body)
+        except pydantic.ValidationError as error:
+            raise ArmError(400, code, str(error)) from error
 
     def number(self, name: str, default: int) -> int:
         """A whole number from the query, or default when it was not given.
@@ -82,7 +100,7 @@ def arm_error(status: int, code: str, message: str, *, inner: Document | None = 
 
 
 def require_bearer(request: Request) -> JSONResponse | None:
-    """The 401 for a request without a bearer token, or None when it carries one; the token itself is not verified."""
+    """The 401 for a request without a bearer token, or None when it has one; the token itself is not verified."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.casefold() == "bearer" and token.strip():
         return None
@@ -97,8 +115,16 @@ def not_found(resource_id: str) -> ArmError:
     return ArmError(404, "ResourceNotFound", f"The Resource '{resource_id}' was not found.")
 
 
+def stored(cloud: Cloud, kind: str, key: str) -> Document:
+    """The document of a resource, whose key is its ARM id; raises ArmError (404) when it does not exist."""
+    document = cloud.store.get(kind, key)
+    if document is None:
+        raise not_found(key)
+    return document
+
+
 def user_error(message: str, inner: Document | None = None) -> ArmError:
-    """The 400 Azure ML answers to a request it understands and refuses."""
+    """The 400 of Azure ML for a request that it understands and refuses."""
     return ArmError(400, "UserError", message, inner)
 
 
@@ -108,8 +134,7 @@ def arm_route(path: str, method: str, function: Callable[[ArmCall], Response]) -
     async def endpoint(request: Request) -> Response:
         return await run_in_threadpool(function, ArmCall(request, decode_body(await request.body())))
 
-    handler: Callable[[Request], Awaitable[Response]] = endpoint
-    return Route(path, handler, methods=[method])
+    return Route(path, endpoint, methods=[method])
 
 
 def decode_body(raw: bytes) -> Document:
@@ -130,7 +155,7 @@ def decode_body(raw: bytes) -> Document:
 
 
 def list_page(cloud: Cloud, call: ArmCall, items: Iterable[Document]) -> JSONResponse:
-    """One page of a list, with a nextLink to the page after it when there is one; items are taken up to it only."""
+    """One page of a list, with a nextLink to the next page if there is one; it reads no more items than that."""
     start = call.number("$skip", 0)
     size = min(call.number("$top", PAGE_SIZE), call.number("count", PAGE_SIZE), PAGE_SIZE)
     found = list(islice(items, start, start + size + 1))

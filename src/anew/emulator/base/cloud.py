@@ -1,4 +1,4 @@
-"""The one object every service of local Azure is given: its documents, files, event bus, logs and journal."""
+"""The object that every service of local Azure gets: its documents, files, event bus, logs and journal."""
 
 import threading
 from collections.abc import Callable, Iterable
@@ -15,15 +15,9 @@ _OUTBOX: Final = "outbox"
 
 
 def timestamp(at: datetime | None = None) -> str:
-    """RFC 3339 in UTC with seven fraction digits, the way Azure prints times."""
+    """The time in RFC 3339 and UTC with seven fraction digits, as Azure prints it."""
     moment = (at or datetime.now(UTC)).astimezone(UTC)
     return moment.strftime("%Y-%m-%dT%H:%M:%S.%f") + "0Z"
-
-
-def _alike(row: Document, now: str) -> str:
-    """The row's time as `timestamp` writes it, for times are compared as text."""
-    given = row.get("TimeGenerated")
-    return now if given is None else timestamp(datetime.fromisoformat(given))
 
 
 @dataclass
@@ -56,7 +50,7 @@ class Cloud:
         return float((modes or {}).get(name, default))
 
     def journal(self, action: str, **fields: Any) -> None:
-        """Note an effect (a run created, a delivery made): what tests count, never what anew says of itself."""
+        """Note an effect (a run created, a delivery made), which tests count; anew itself never writes here."""
         self.store.append("journal", {"at": timestamp(), "action": action, **fields})
 
     def log(self, table: str, row: Document) -> None:
@@ -66,18 +60,24 @@ class Cloud:
     def log_all(self, table: str, rows: Iterable[Document]) -> None:
         """Append rows to a Log Analytics table, all of them or none."""
         now = timestamp()
-        self.store.append_all(f"log:{table}", ({**row, "TimeGenerated": _alike(row, now)} for row in rows))
+
+        def dated(row: Document) -> Document:
+            # Times are compared as text, so all have the form that `timestamp` writes.
+            given = row.get("TimeGenerated")
+            return {**row, "TimeGenerated": now if given is None else timestamp(datetime.fromisoformat(given))}
+
+        self.store.append_all(f"log:{table}", map(dated, rows))
 
     def on_event(self, listener: Callable[[Document], None]) -> None:
         """Call listener with every event published from now on."""
         self._listeners.append(listener)
 
-    def telling(self, listener: Callable[[Document], None]) -> "Cloud":
-        """The same cloud, whose events go to this listener alone."""
+    def publishing_to(self, listener: Callable[[Document], None]) -> "Cloud":
+        """The same cloud, whose events go to this listener only."""
         return replace(self, _listeners=[listener])
 
     def publish(self, event: Document) -> None:
-        """Hand an event (Event Grid schema) to the event bus, once what is being written is written.
+        """Hand an event (Event Grid schema) to the event bus, after the current transaction.
 
         At least once: an event that a crash kept from the bus is handed over at the next start, with the same id.
         """
@@ -87,7 +87,7 @@ class Cloud:
             self.store.after_commit(lambda: self._hand_over(event))
 
     def publish_left_over(self) -> None:
-        """Hand over the events that an earlier process noted and did not hand over; when all listeners are there."""
+        """Hand over the events that an earlier process left in the outbox; call it when all listeners exist."""
         for event in self.store.list(_OUTBOX):
             self._hand_over(event)
 

@@ -1,4 +1,4 @@
-"""Connections that an application can reset: what HTTP has no word for, and every network does."""
+"""Connections that an application can reset, which HTTP cannot express but every network can do."""
 
 import asyncio
 import socket
@@ -10,12 +10,12 @@ from starlette.types import Receive, Scope
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 _RESET: Final = "reset_connection"
-# struct linger: on, with no time to send what is left. Then closing a socket resets it, instead of ending it in order.
+# struct linger: on, with no time to send the rest. Closing a socket then resets it instead of ending it in order.
 _NO_LINGER: Final = struct.pack("ii", 1, 0)
 
 
 class ResettableProtocol(H11Protocol):
-    """uvicorn's HTTP protocol, which also gives the application of a request the means to reset its connection.
+    """uvicorn's HTTP protocol, which also lets the application of a request reset its connection.
 
     It travels in the scope's ``state``, since ASGI has no extension for it: an application that raises gets a 500.
     """

@@ -1,4 +1,4 @@
-"""What local Azure remembers: documents in SQLite and files in a folder, so that a restart loses nothing."""
+"""The state of local Azure: documents in SQLite and files in a folder, so that a restart loses nothing."""
 
 import json
 import sqlite3
@@ -26,9 +26,9 @@ def section(document: Document, name: str) -> Document:
 
 
 class Mirror:
-    """A part of each document of one kind, kept decoded in memory, so that looking through many costs no decoding.
+    """A part of each document of one kind, kept decoded in memory, so that a search through many decodes none.
 
-    What it returns is shared and must not be changed. Inside a transaction it shows what was written before it.
+    Its values are shared and must not be changed. Inside a transaction it shows the state before the transaction.
     """
 
     def __init__(self, part: Callable[[Document], Document], lock: threading.RLock) -> None:
@@ -52,7 +52,7 @@ class Mirror:
             return [part for folder in self._folders.values() for part in folder.values()]
 
     def apply(self, key: str, body: str | None) -> None:
-        """Take over a document as written, None when it was deleted; for the store only."""
+        """Apply a change of a document, whose body is None when it was deleted; for the store only."""
         folder, _, name = key.rpartition("/")
         if body is None:
             self._folders.get(folder, {}).pop(name, None)
@@ -95,15 +95,12 @@ class DocumentStore:
         return body
 
     def create(self, kind: str, key: str, body: Document) -> bool:
-        """Write the document unless the key is taken; False when it was."""
-        text, folded = json.dumps(body), key.casefold()
+        """Write the document unless the key exists; False if it does."""
         with self.transaction():
-            cursor = self._db.execute(
-                "INSERT OR IGNORE INTO documents (kind, key, body) VALUES (?, ?, ?)", (kind, folded, text)
-            )
-            if cursor.rowcount == 1:
-                self._changes.append((kind, folded, text))
-            return cursor.rowcount == 1
+            if self.get(kind, key) is not None:
+                return False
+            self.put(kind, key, body)
+        return True
 
     def delete(self, kind: str, key: str) -> bool:
         """Remove the document; False when there was none."""
@@ -146,7 +143,7 @@ class DocumentStore:
         return [(int(key), json.loads(body)) for key, body in rows]
 
     def mirror(self, kind: str, part: Callable[[Document], Document]) -> Mirror:
-        """The mirror of a kind; part, what it keeps of each document, counts when it is first asked for."""
+        """The mirror of a kind; part selects what it keeps of each document, and only the first call's part is used."""
         with self._lock:
             if kind not in self._mirrors:
                 mirror = self._mirrors[kind] = Mirror(part, self._lock)
@@ -162,40 +159,34 @@ class DocumentStore:
             if self._in_transaction:
                 yield
                 return
-            hooks = yield from self._whole_transaction()
+            self._changes, self._hooks, self._in_transaction = [], [], True
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+            else:
+                self._db.execute("COMMIT")
+                for kind, key, body in self._changes:
+                    if (mirror := self._mirrors.get(kind)) is not None:
+                        mirror.apply(key, body)
+                hooks = self._hooks
+            finally:
+                self._in_transaction = False
         for hook in hooks:
             hook()
 
     def after_commit(self, hook: Callable[[], None]) -> None:
-        """Call hook once what is being written is durable, without the lock: now, when no transaction is open.
+        """Call hook after the commit of the open transaction, without the lock; at once when none is open.
 
-        It is how one part of local Azure wakes another, which may hold a lock of its own while it waits for this one.
+        One service wakes another in this way, because the other may hold its own lock while it waits for this one.
         """
         with self._lock:
             if self._in_transaction:
                 self._hooks.append(hook)
                 return
         hook()
-
-    def _whole_transaction(self) -> Generator[None, None, Sequence[Callable[[], None]]]:
-        self._changes, self._hooks, self._in_transaction = [], [], True
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
-        else:
-            self._db.execute("COMMIT")
-            self._apply_to_mirrors()
-            return self._hooks
-        finally:
-            self._in_transaction = False
-
-    def _apply_to_mirrors(self) -> None:
-        for kind, key, body in self._changes:
-            if (mirror := self._mirrors.get(kind)) is not None:
-                mirror.apply(key, body)
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
         with self._lock:

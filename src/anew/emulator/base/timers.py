@@ -1,4 +1,4 @@
-"""One thread for everything that waits: it calls back when the moment of a key has come."""
+"""One thread for all waits: it calls back when the time of a key has come."""
 
 import heapq
 import threading
@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 
 class Timer:
-    """Calls back with each key once, at its moment, in seconds of the Unix epoch; the callback must not block.
+    """Calls back with each key once, at its time, in seconds of the Unix epoch; the callback must not block.
 
-    Of ten thousand waiting keys each costs an entry in a heap.
+    A waiting key costs one entry in a heap, so ten thousand can wait.
     """
 
     def __init__(self, name: str, callback: Callable[[str], None]) -> None:
@@ -21,7 +21,7 @@ class Timer:
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def at(self, key: str, moment: float) -> None:
-        """Call back for key at this moment, and no more at one that was given before."""
+        """Call back for key at this time, which replaces an earlier one."""
         with self._condition:
             if self._stopped:
                 return
@@ -38,7 +38,7 @@ class Timer:
                 self.at(key, time.time())
 
     def stop(self) -> None:
-        """Call back no more; what waits is forgotten."""
+        """Stop all callbacks; the waiting keys are forgotten."""
         with self._condition:
             self._stopped = True
             self._condition.notify()

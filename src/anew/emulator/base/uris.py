@@ -1,4 +1,4 @@
-"""Azure ML's ways to name data, models and job outputs, read without touching the disk."""
+"""The URIs by which Azure ML names data, models and job outputs; parsed without access to the disk."""
 
 import re
 from dataclasses import dataclass
@@ -51,7 +51,7 @@ class VersionedName:
 
 
 def parse_uri(uri: str) -> DatastorePath | JobOutput | VersionedName:
-    """What an asset URI, an ``azureml:NAME:VERSION`` reference or the ARM id of an asset version names.
+    """The asset of a URI, of an ``azureml:NAME:VERSION`` reference or of the ARM id of an asset version.
 
     Raises:
         ValueError: the text is none of these, or its path leaves the place it names.

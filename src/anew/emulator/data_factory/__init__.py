@@ -1,0 +1,3 @@
+"""Azure Data Factory: pipelines, their runs, and the expression language. A run goes through its activities and calls
+other services over HTTP, as real pipelines do. It may import `arm` and `base`.
+"""

@@ -1,7 +1,7 @@
-"""How the activities of a pipeline run: dependencies, conditions, loops, and the calls a WebActivity makes.
+"""How the activities of a pipeline run: dependencies, conditions, loops, and the calls of a WebActivity.
 
 Activities run one after another, where Data Factory runs independent ones side by side. An activity is entered again
-after every pause of the run and after a restart: what it needs to go on, it keeps in the run's progress.
+after every pause of the run and after a restart: it keeps in the run's progress the values that it needs to continue.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -10,8 +10,9 @@ from time import time
 from typing import Final, Literal
 
 from anew.emulator.base.cloud import timestamp
-from anew.emulator.base.state import Document
-from anew.emulator.data_factory.expressions import ExpressionError, resolve, to_text
+from anew.emulator.base.state import Document, section
+from anew.emulator.data_factory.expressions import resolve
+from anew.emulator.data_factory.functions import ExpressionError, to_text
 from anew.emulator.data_factory.run import WAIT_SCALE, PipelineRun, RunInterruptedError, RunPausedError
 from anew.emulator.data_factory.web import ActivityError, WebCaller
 
@@ -22,16 +23,16 @@ Status = Literal["Succeeded", "Failed", "Skipped"]
 
 
 def activities_of(activities: Sequence[Document]) -> Iterator[Document]:
-    """Every activity of a definition, the nested ones included."""
+    """Every activity of a definition, including the nested ones."""
     for activity in activities:
         yield activity
-        properties: Document = activity.get("typeProperties") or {}
+        properties = section(activity, "typeProperties")
         for nested in ("activities", "ifTrueActivities", "ifFalseActivities"):
             yield from activities_of(properties.get(nested) or [])
 
 
 def run_activities(run: PipelineRun, activities: Sequence[Document]) -> ActivityError | None:
-    """Run activities in the order their dependencies ask for; the error that fails them as a whole, if any.
+    """Run activities in the order of their dependencies; returns the error that fails them together, if any.
 
     Raises RunPausedError as soon as one of them has to wait.
     """
@@ -49,15 +50,12 @@ def run_activities(run: PipelineRun, activities: Sequence[Document]) -> Activity
 
 
 def _dependencies(activity: Document) -> set[str]:
-    return {dependency["activity"] for dependency in _depends_on(activity)}
-
-
-def _depends_on(activity: Document) -> list[Document]:
-    return activity.get("dependsOn") or []
+    return {dependency["activity"] for dependency in activity.get("dependsOn") or []}
 
 
 def _conditions_met(activity: Document, outcomes: dict[str, Document]) -> bool:
-    for dependency in _depends_on(activity):
+    depends_on: list[Document] = activity.get("dependsOn") or []
+    for dependency in depends_on:
         status = outcomes[dependency["activity"]]["status"]
         conditions: list[str] = dependency.get("dependencyConditions") or ["Succeeded"]
         if status not in conditions and not ("Completed" in conditions and status != "Skipped"):
@@ -66,7 +64,7 @@ def _conditions_met(activity: Document, outcomes: dict[str, Document]) -> bool:
 
 
 def _verdict(activities: Sequence[Document], outcomes: dict[str, Document]) -> ActivityError | None:
-    """Fail when a leaf failed; a skipped leaf is judged by what it depends on, as Data Factory does."""
+    """Fail when a leaf failed; for a skipped leaf the activities before it decide, as in Data Factory."""
     by_name = {activity["name"]: activity for activity in activities}
     depended_on = set[str]().union(*(_dependencies(activity) for activity in activities))
     to_judge = [name for name in by_name if name not in depended_on]
@@ -89,27 +87,23 @@ def _attempt(run: PipelineRun, activity: Document) -> Document:
     if (not_before := progress.get("not_before", 0.0)) > time():
         raise RunPausedError(not_before)
     ended = _execute(run, activity)
-    policy: Document = activity.get("policy") or {}
+    policy = section(activity, "policy")
     if ended["status"] == "Succeeded" or progress["failures"] >= int(policy.get("retry", 0)):
         return ended
     interval = float(policy.get("retryIntervalInSeconds", 30)) * run.cloud.mode("wait_scale", WAIT_SCALE)
-    _begin_again(run, activity, ended, time() + interval)
-    raise RunPausedError(time() + interval)
-
-
-def _begin_again(run: PipelineRun, activity: Document, failed: Document, not_before: float) -> None:
-    failures = run.progress(activity["name"])["failures"] + 1
+    not_before = time() + interval
     _forget(run, [activity])
-    run.progress(activity["name"]).update(failures=failures, not_before=not_before)
+    run.progress(activity["name"]).update(failures=progress["failures"] + 1, not_before=not_before)
     with run.cloud.store.transaction():
-        run.record(failed)
+        run.record(ended)
         run.save()
+    raise RunPausedError(not_before)
 
 
 def _execute(run: PipelineRun, activity: Document) -> Document:
     given: Document = {}
     try:
-        properties: Document = activity.get("typeProperties") or {}
+        properties = section(activity, "typeProperties")
         handler = _CONTAINERS.get(activity["type"])
         if handler is None:
             properties = given = resolve(properties, run.scope())
@@ -120,7 +114,7 @@ def _execute(run: PipelineRun, activity: Document) -> Document:
         return _activity_run(run, activity, "Failed", given=given, error=failure)
     except ActivityError as error:
         if run.stopping.is_set():
-            # Local Azure stops: that its services no longer answer is not the pipeline's failure.
+            # Local Azure stops, so its services do not answer: this is no failure of the pipeline.
             raise RunInterruptedError from error
         return _activity_run(run, activity, "Failed", given=given, error=error.document(activity["name"]))
     return _activity_run(run, activity, "Succeeded", given=given, output=output)
@@ -180,7 +174,7 @@ def _until(run: PipelineRun, properties: Document, progress: Document) -> Docume
 
 
 def _if_condition(run: PipelineRun, properties: Document, progress: Document) -> Document:
-    # Decided once: an inner activity may set the variable that the expression looks at.
+    # Decided once: an inner activity may change a variable of the expression.
     if "holds" not in progress:
         progress["holds"] = _boolean(run, properties)
     holds: bool = progress["holds"]
@@ -216,7 +210,7 @@ def _set_variable(run: PipelineRun, properties: Document, _: Document) -> Docume
 
 
 def _web(run: PipelineRun, properties: Document, progress: Document) -> Document:
-    # Saved before the call: when a crash comes between it and its record, it is made again under the same id.
+    # Saved before the call: after a crash before its record, the call is repeated under the same id.
     run.save()
     return run.cloud.service(WebCaller).call(properties, progress["id"])
 

@@ -13,8 +13,6 @@ from typing import Any, cast
 
 from anew.emulator.data_factory.functions import FUNCTIONS, ExpressionError, to_text
 
-__all__ = ["ExpressionError", "Scope", "evaluate", "resolve", "to_text"]
-
 _TOKEN = re.compile(
     r"\s*(?:(?P<string>'(?:[^']|'')*')|(?P<number>-?\d+(?:\.\d+)?)|(?P<name>[A-Za-z_][A-Za-z0-9_]*)|(?P<op>\?\.|[().,\[\]]))"
 )
@@ -22,7 +20,7 @@ _TOKEN = re.compile(
 
 @dataclass(frozen=True)
 class Scope:
-    """What an expression may look at: the run, its variables, the outcomes of finished activities, the time."""
+    """The values that an expression may read: the run, its variables, the outcomes of finished activities, the time."""
 
     pipeline: Mapping[str, Any]
     variables: Mapping[str, Any] = field(default_factory=dict[str, Any])
@@ -71,7 +69,7 @@ def resolve(value: Any, scope: Scope) -> Any:
 def evaluate(text: str, scope: Scope) -> Any:
     """The value of a string of a pipeline definition: itself, an expression's value, or an interpolation.
 
-    Raises ExpressionError when the expression is malformed or asks for what is not there.
+    Raises ExpressionError when the expression is malformed or names a value that does not exist.
     """
     if text.startswith("@@"):
         return text[1:]
@@ -117,7 +115,10 @@ class _Parser:
         node = self._primary()
         while True:
             if (dot := self._accept(".")) or self._accept("?."):
-                node = _Member(node, _Literal(self._take("name")), optional=not dot)
+                kind, name = self._next()
+                if kind != "name":
+                    raise self._unexpected(name, "a name")
+                node = _Member(node, _Literal(name), optional=not dot)
             elif self._accept("["):
                 node = _Member(node, self._expression(), optional=False)
                 self._expect("]")
@@ -146,18 +147,15 @@ class _Parser:
         self._expect(")")
         return tuple(arguments)
 
-    def _peek(self) -> re.Match[str] | None:
-        return _TOKEN.match(self._text, self._position)
-
     def _next(self) -> tuple[str, str]:
-        match = self._peek()
+        match = _TOKEN.match(self._text, self._position)
         if match is None or match.lastgroup is None:
             raise self._unexpected(self._text[self._position : self._position + 1])
         self._position = match.end()
         return match.lastgroup, match.group(match.lastgroup)
 
     def _accept(self, operator: str) -> bool:
-        match = self._peek()
+        match = _TOKEN.match(self._text, self._position)
         if match is None or match.group("op") != operator:
             return False
         self._position = match.end()
@@ -166,12 +164,6 @@ class _Parser:
     def _expect(self, operator: str) -> None:
         if not self._accept(operator):
             raise self._unexpected(self._text[self._position : self._position + 1], f"'{operator}'")
-
-    def _take(self, kind: str) -> str:
-        found, text = self._next()
-        if found != kind:
-            raise self._unexpected(text, f"a {kind}")
-        return text
 
     def _unexpected(self, found: str, wanted: str = "a value or a function call") -> ExpressionError:
         what = f"found {found!r}" if found else "the expression ends"

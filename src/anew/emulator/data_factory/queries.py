@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, cast
 
+from anew.emulator.arm.protocol import ArmError
 from anew.emulator.base.cloud import timestamp
 from anew.emulator.base.state import Document
 
@@ -30,13 +31,9 @@ _TESTS: Final[Mapping[str, Callable[[str, Sequence[str]], bool]]] = {
 }
 
 
-class RunQueryError(ValueError):
-    """A run query that Data Factory would refuse."""
-
-
 @dataclass(frozen=True)
 class RunPage:
-    """One page of a query's answer and the token for the next, if there is one."""
+    """One page of a query's answer, and the token for the next page if there is one."""
 
     items: list[Document]
     continuation: str | None
@@ -45,9 +42,9 @@ class RunPage:
 def query_runs(runs: Sequence[Document], query: Document, *, updated: str, page_size: int) -> RunPage:
     """Answer a RunFilterParameters query over runs; updated names the field its time window applies to.
 
-    Raises RunQueryError on a missing or bad time window, an unknown operand or operator, or a bad token.
+    Raises ArmError (400) on a missing or bad time window, an unknown operand or operator, or a bad token.
     """
-    # Azure's times have one form, so that their order is the order of their texts.
+    # All times have the same form, so their order as text is their order in time.
     after, before = (timestamp(_time(query, name)) for name in ("lastUpdatedAfter", "lastUpdatedBefore"))
     found = [run for run in runs if after <= run[updated] <= before]
     for condition in cast("list[Document]", query.get("filters") or []):
@@ -59,7 +56,12 @@ def query_runs(runs: Sequence[Document], query: Document, *, updated: str, page_
         found.sort(key=lambda run, name=name: _text(run.get(name)), reverse=descending)
     start = _offset(query.get("continuationToken"))
     end = start + page_size
-    return RunPage(found[start:end], _token(end) if end < len(found) else None)
+    token = base64.urlsafe_b64encode(json.dumps({"offset": end}).encode()).decode()
+    return RunPage(found[start:end], token if end < len(found) else None)
+
+
+def _refused(message: str) -> ArmError:
+    return ArmError(400, "BadRequest", message)
 
 
 def _condition(condition: Document) -> Callable[[Document], bool]:
@@ -67,14 +69,14 @@ def _condition(condition: Document) -> Callable[[Document], bool]:
     wanted: list[Any] = condition.get("values") or []
     values = [_text(value) for value in wanted]
     if operator not in _TESTS or not values:
-        raise RunQueryError(f"The filter operator '{operator}' with {len(values)} value(s) is not valid.")
+        raise _refused(f"The filter operator '{operator}' with {len(values)} value(s) is not valid.")
     test = _TESTS[operator]
     return lambda run: test(_text(run.get(name)), values)
 
 
 def _field(operand: Any) -> str:
     if operand not in _FIELDS:
-        raise RunQueryError(f"The operand '{operand}' is not valid.")
+        raise _refused(f"The operand '{operand}' is not valid.")
     return _FIELDS[operand]
 
 
@@ -90,14 +92,10 @@ def _time(query: Document, name: str) -> datetime:
     try:
         moment = datetime.fromisoformat(query[name])
     except (KeyError, TypeError, ValueError):
-        raise RunQueryError(f"The property '{name}' is required and must be a date-time.") from None
+        raise _refused(f"The property '{name}' is required and must be a date-time.") from None
     if moment.tzinfo is None:
-        raise RunQueryError(f"The property '{name}' must carry a time zone.")
+        raise _refused(f"The property '{name}' must carry a time zone.")
     return moment
-
-
-def _token(offset: int) -> str:
-    return base64.urlsafe_b64encode(json.dumps({"offset": offset}).encode()).decode()
 
 
 def _offset(token: str | None) -> int:
@@ -106,4 +104,4 @@ def _offset(token: str | None) -> int:
     try:
         return int(json.loads(base64.urlsafe_b64decode(token))["offset"])
     except (ValueError, KeyError, TypeError):
-        raise RunQueryError("The continuation token is not valid.") from None
+        raise _refused("The continuation token is not valid.") from None

@@ -1,7 +1,7 @@
-"""A pipeline run between its document, which survives everything, and the slice of work that moves it on.
+"""A pipeline run: its document, which survives a restart, and the work on it, which proceeds in slices.
 
-A run that has to wait holds no thread. It ends its slice with RunPausedError, and the next slice walks through the
-same activities again: finished ones are in ``outcomes``, begun ones say in ``progress`` how far they came.
+A run that has to wait holds no thread. It ends its slice with RunPausedError, and the next slice goes through the same
+activities again: ``outcomes`` has the finished ones, and ``progress`` has the state of those that have begun.
 """
 
 import threading
@@ -19,7 +19,7 @@ WAIT_SCALE: Final = 0.02
 
 
 class RunCancelledError(Exception):
-    """Someone cancelled the run."""
+    """The run was cancelled."""
 
 
 class RunInterruptedError(Exception):
@@ -41,7 +41,7 @@ def run_mirror(cloud: Cloud) -> Mirror:
 
 @dataclass
 class PipelineRun:
-    """A run while a slice of it executes: its document, and the signal that local Azure stops."""
+    """A run during a slice of its work: its document, and the signal that local Azure stops."""
 
     cloud: Cloud
     key: str
@@ -55,17 +55,17 @@ class PipelineRun:
 
     @property
     def outcomes(self) -> dict[str, Document]:
-        """What each finished activity came to, by name: status, output and error."""
+        """The outcome of each finished activity by name: status, output and error."""
         return self.document["outcomes"]
 
     @property
     def is_cancelled(self) -> bool:
-        """Whether someone asked the run to stop."""
+        """Whether a client cancelled the run."""
         shown = run_mirror(self.cloud).get(self.key)
         return shown is not None and shown["status"] == "Cancelling"
 
     def scope(self) -> Scope:
-        """What expressions of this run may look at now."""
+        """The values that expressions of this run may read now."""
         wire = self.document["run"]
         pipeline: Document = {
             "parameters": self.document["parameters"],
@@ -78,23 +78,23 @@ class PipelineRun:
         return Scope(pipeline, self.document["variables"], self.outcomes)
 
     def progress(self, activity: str) -> Document:
-        """How far a begun activity came, to be changed by it: its run's id, its start, and what it notes itself."""
+        """The state of an activity that has begun, which it may change: its run's id, its start and its notes."""
         begun = cast("dict[str, Document]", self.document["progress"])
         if activity not in begun:
             begun[activity] = {"id": str(uuid.uuid4()), "started": timestamp(), "failures": 0}
         return begun[activity]
 
     def forget(self, activity: str) -> None:
-        """Let an activity begin anew, as in the next round of a loop."""
+        """Let an activity begin again, as in the next round of a loop."""
         self.outcomes.pop(activity, None)
         self.document["progress"].pop(activity, None)
 
     def record(self, activity_run: Document) -> None:
-        """Write down the run of an activity."""
+        """Record the run of an activity."""
         self.cloud.store.put(ACTIVITY_RUNS, f"{self.key}/{activity_run['activityRunId']}", activity_run)
 
     def finish(self, activity: str, activity_run: Document) -> None:
-        """Write down the last run of an activity, and what the activity came to by it."""
+        """Record the last run of an activity and its outcome."""
         with self.cloud.store.transaction():
             self.record(activity_run)
             self.outcomes[activity] = {key: activity_run[key] for key in ("status", "output", "error")}

@@ -1,4 +1,4 @@
-"""Runs pipelines in the background, from Queued to an end, and takes up again what a restart interrupted."""
+"""Runs pipelines in the background, from Queued to their end, and continues those that a restart interrupted."""
 
 import json
 import threading
@@ -7,11 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Any, Final, cast
 
+from anew.emulator.arm.protocol import ArmError
 from anew.emulator.base.cloud import Cloud, timestamp
 from anew.emulator.base.state import Document
 from anew.emulator.base.timers import Timer
 from anew.emulator.data_factory.activities import run_activities
-from anew.emulator.data_factory.expressions import to_text
+from anew.emulator.data_factory.functions import to_text
 from anew.emulator.data_factory.run import (
     RUNS,
     PipelineRun,
@@ -26,14 +27,10 @@ ENDED: Final = frozenset({"Succeeded", "Failed", "Cancelled"})
 _WORKERS: Final = 16
 
 
-class MissingParameterError(ValueError):
-    """A run was asked for without a value for a parameter that has no default."""
-
-
 class PipelineRunner:
     """Executes pipeline runs; one per cloud, got with ``cloud.service(PipelineRunner)``.
 
-    A run is in one place at a time: with the workers while a slice of it executes, with the timer while it waits.
+    A run is in one place at a time: with the workers while a part of it executes, with the timer while it waits.
     """
 
     def __init__(self, cloud: Cloud) -> None:
@@ -58,7 +55,7 @@ class PipelineRunner:
         self._cloud.service(WebCaller).close()
 
     def create(self, factory: str, pipeline: str, definition: Document, given: Document) -> str:
-        """Queue a run of a pipeline and return its id; raises MissingParameterError.
+        """Queue a run of a pipeline and return its id; raises ArmError (400) when a parameter has no value.
 
         Values for undeclared parameters are kept on the run (unverified).
         """
@@ -71,7 +68,7 @@ class PipelineRunner:
             "runGroupId": run_id,
             "isLatest": True,
             "pipelineName": pipeline,
-            "parameters": {name: _parameter_text(value) for name, value in parameters.items()},
+            "parameters": {name: to_text(value) for name, value in parameters.items()},
             "runDimension": {},
             "invokedBy": {"id": str(uuid.uuid4()), "name": "Manual", "invokedByType": "Manual"},
             "runStart": now,
@@ -100,9 +97,9 @@ class PipelineRunner:
         return run_id
 
     def cancel(self, factory: str, run_id: str) -> bool:
-        """Ask a run to stop; False when there is no such run. A run that has ended is left as it is (unverified).
+        """Cancel a run; False when there is none. A run that has ended stays unchanged (unverified).
 
-        What its activities started elsewhere, an Azure ML job for one, goes on: it belongs to another service.
+        An Azure ML job that its activities started goes on, because it belongs to another service.
         """
         key = run_key(factory, run_id)
         with self._cloud.store.transaction():
@@ -128,7 +125,11 @@ class PipelineRunner:
             return
         run = PipelineRun(self._cloud, key, document, self._stopping)
         try:
-            self._begin(run)
+            run.check()
+            if document["run"]["status"] != "InProgress":
+                with self._cloud.store.transaction():
+                    run.update(status="InProgress")
+                    self._log(document)
             failure = run_activities(run, document["definition"].get("activities") or [])
         except RunPausedError as pause:
             self._park(run, pause.due)
@@ -141,17 +142,10 @@ class PipelineRunner:
         else:
             self._end(run, "Failed" if failure else "Succeeded", failure)
 
-    def _begin(self, run: PipelineRun) -> None:
-        run.check()
-        if run.document["run"]["status"] != "InProgress":
-            with self._cloud.store.transaction():
-                run.update(status="InProgress")
-                self._log(run.document)
-
     def _park(self, run: PipelineRun, due: float) -> None:
         run.save()
         self._timer.at(run.key, due)
-        # A cancellation that came before the line above found nothing to hasten.
+        # A cancellation that came before the line above found no wait to end.
         if run.is_cancelled:
             self._timer.hasten(run.key)
 
@@ -188,20 +182,17 @@ class PipelineRunner:
 
 
 def run_key(factory: str, run_id: str) -> str:
-    """Where the store keeps a run."""
+    """The key of a run in the store."""
     return f"{factory}/{run_id}"
 
 
 def with_defaults(declared: Document, given: Document) -> dict[str, Any]:
-    """The values a run starts with: what was given, then the declared defaults; raises MissingParameterError."""
+    """The parameters of a run: the given values, then the declared defaults; raises ArmError."""
     values: dict[str, Any] = dict(given)
     for name, parameter in cast("dict[str, Document]", declared).items():
         if name not in values:
             if "defaultValue" not in parameter:
-                raise MissingParameterError(f"The pipeline parameter '{name}' has no value and no default.")
+                message = f"The pipeline parameter '{name}' has no value and no default."
+                raise ArmError(400, "BadRequest", message)
             values[name] = parameter["defaultValue"]
     return values
-
-
-def _parameter_text(value: Any) -> str:
-    return "" if value is None else to_text(value)

@@ -1,7 +1,7 @@
 """The rows that online endpoints leave in Log Analytics, with the columns of the real tables.
 
-The traffic log has no column for what was predicted. A scoring script can print it, and what a container prints lands
-in the console log, whose endpoint is told by `_ResourceId` alone.
+The traffic log has no column for predictions. A scoring script can print them, and a container's output goes to the
+console log, where only `_ResourceId` names the endpoint.
 """
 
 import json
@@ -17,7 +17,7 @@ from anew.emulator.base.state import Document
 TRAFFIC_LOG: Final = "AmlOnlineEndpointTrafficLog"
 CONSOLE_LOG: Final = "AmlOnlineEndpointConsoleLog"
 MODEL_ERROR: Final = 424
-"""What Azure answers when the model's container answers anything but 200."""
+"""The status that Azure returns when the model's container returns anything but 200."""
 
 
 def answered(
@@ -62,5 +62,5 @@ def printed(endpoint: Document, deployment: str, message: str, *, at: datetime |
 
 
 def score_line(scores: float | Sequence[float]) -> str:
-    """What a scoring script prints for anew to compare: one JSON line with a number, or a list for several rows."""
+    """The line that a scoring script prints for anew to compare: JSON with a number, or a list for several rows."""
     return json.dumps({"anew_score": scores})

@@ -1,4 +1,4 @@
-"""Managed online endpoints: the documents, their traffic rules and their keys."""
+"""Managed online endpoints and their deployments: documents, traffic rules, keys and the output of containers."""
 
 import secrets
 from typing import Any, Final
@@ -6,148 +6,135 @@ from typing import Any, Final
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from anew.emulator.arm.operations import operation_seconds, refuse_while_changing, settle, settle_empty, shown
-from anew.emulator.arm.protocol import WORKSPACE_PATH, ArmCall, arm_route, list_page, not_found, user_error
-from anew.emulator.base.cloud import Cloud
+from anew.emulator.arm.operations import refuse_while_changing
+from anew.emulator.arm.protocol import ArmCall, arm_route, user_error
+from anew.emulator.base.cloud import Cloud, timestamp
 from anew.emulator.base.state import Document, section
-from anew.emulator.endpoints.traffic import TrafficError, check_mirror, check_traffic
-from anew.emulator.machine_learning.runs import system_data
+from anew.emulator.endpoints.resources import (
+    KEYS_KIND,
+    Deployments,
+    Endpoints,
+    Family,
+    deployed_model,
+    deployment_key,
+    load_failure,
+)
+from anew.emulator.endpoints.traffic import check_mirror, check_traffic
+from anew.emulator.machine_learning import events as ml_events
 
 ENDPOINT_KIND: Final = "onlineEndpoint"
 DEPLOYMENT_KIND: Final = "onlineDeployment"
-KEYS_KIND: Final = "onlineEndpoint.keys"
-ENDPOINTS_PATH: Final = WORKSPACE_PATH + "/onlineEndpoints"
-ENDPOINT_PATH: Final = ENDPOINTS_PATH + "/{endpoint}"
+DEFAULT_TAIL: Final = 50
+ONLINE: Final = Family("onlineEndpoints", ENDPOINT_KIND, DEPLOYMENT_KIND)
+endpoint_key: Final = ONLINE.endpoint_key
 
 
-def endpoint_key(workspace_id: str, endpoint: str) -> str:
-    """The ARM id of an endpoint: the key of its document."""
-    return f"{workspace_id}/onlineEndpoints/{endpoint}"
-
-
-def deployments_of(cloud: Cloud, endpoint_id: str) -> list[Document]:
-    """The deployments of an endpoint, oldest first."""
-    return cloud.store.list(DEPLOYMENT_KIND, f"{endpoint_id}/deployments/")
-
-
-class OnlineEndpoints:
+class OnlineEndpoints(Endpoints):
     """The online endpoint operations of one local Azure."""
 
-    def __init__(self, cloud: Cloud) -> None:
-        self._cloud = cloud
-
-    def put(self, call: ArmCall) -> Response:
-        """Create an endpoint or replace its traffic, tags and description."""
-        key = endpoint_key(call.workspace_id, call.param("endpoint"))
-        with self._cloud.store.transaction():
-            existing = self._cloud.store.get(ENDPOINT_KIND, key)
-            endpoint = self._document(call, key, existing)
-            refuse_while_changing(self._cloud, key)
-            self._check(endpoint)
-            answer = settle(
-                self._cloud,
-                call,
-                ENDPOINT_KIND,
-                endpoint,
-                endpoint_id=key,
-                created=existing is None,
-                seconds=operation_seconds(self._cloud),
-            )
-            self._journal(existing, endpoint)
-        return answer
-
-    def get(self, call: ArmCall) -> Response:
-        """One endpoint."""
-        return JSONResponse(shown(self._endpoint(call)))
-
-    def list(self, call: ArmCall) -> Response:
-        """The endpoints of the workspace."""
-        found = self._cloud.store.list(ENDPOINT_KIND, f"{call.workspace_id}/onlineEndpoints/")
-        return list_page(self._cloud, call, [shown(endpoint) for endpoint in found])
-
-    def delete(self, call: ArmCall) -> Response:
-        """Delete an endpoint with its deployments; 204 when there is none."""
-        key = endpoint_key(call.workspace_id, call.param("endpoint"))
-        with self._cloud.store.transaction():
-            refuse_while_changing(self._cloud, key)
-            if not self._cloud.store.delete(ENDPOINT_KIND, key):
-                return Response(status_code=204)
-            for deployment in deployments_of(self._cloud, key):
-                self._cloud.store.delete(DEPLOYMENT_KIND, deployment["id"])
-            self._cloud.store.delete(KEYS_KIND, key)
-        self._cloud.journal("endpoint.deleted", name=call.param("endpoint"))
-        return settle_empty(self._cloud, call, key)
+    family = ONLINE
 
     def list_keys(self, call: ArmCall) -> Response:
-        """The two keys of an endpoint, either of which scores."""
-        return JSONResponse(endpoint_keys(self._cloud, self._endpoint(call)["id"]))
+        """The two keys of an endpoint; either one is accepted by a scoring request."""
+        return JSONResponse(endpoint_keys(self._cloud, ONLINE.endpoint(self._cloud, call)["id"]))
 
-    def _endpoint(self, call: ArmCall) -> Document:
-        key = endpoint_key(call.workspace_id, call.param("endpoint"))
-        endpoint = self._cloud.store.get(ENDPOINT_KIND, key)
-        if endpoint is None:
-            raise not_found(key)
-        return endpoint
-
-    def _document(self, call: ArmCall, key: str, existing: Document | None) -> Document:
-        given = section(call.body, "properties")
-        scoring = f"{self._cloud.base_url}/score/{call.param('endpoint')}"
-        return {
-            "id": key,
-            "name": call.param("endpoint"),
-            "type": "Microsoft.MachineLearningServices/workspaces/onlineEndpoints",
-            "location": call.body.get("location") or "local",
-            "tags": section(call.body, "tags"),
-            "kind": call.body.get("kind") or "Managed",
-            "identity": {"type": "SystemAssigned"},
-            "properties": {
-                **{name: value for name, value in given.items() if name != "keys"},
-                "authMode": given.get("authMode") or "Key",
-                "properties": section(given, "properties"),
-                "traffic": _shares(section(given, "traffic")),
-                "mirrorTraffic": _shares(section(given, "mirrorTraffic")),
-                "scoringUri": scoring,
-                "swaggerUri": f"{scoring}/swagger.json",
-                "publicNetworkAccess": given.get("publicNetworkAccess") or "Enabled",
-                "provisioningState": "Succeeded",
-            },
-            "systemData": system_data(existing["systemData"]["createdAt"] if existing else None),
+    def _complete(self, endpoint: Document, call: ArmCall) -> None:
+        properties: Document = endpoint["properties"]
+        scoring = f"{self._cloud.base_url}/score/{endpoint['name']}"
+        properties.pop("keys", None)
+        endpoint["kind"] = call.body.get("kind") or "Managed"
+        properties |= {
+            "authMode": properties.get("authMode") or "Key",
+            "traffic": _shares(section(properties, "traffic")),
+            "mirrorTraffic": _shares(section(properties, "mirrorTraffic")),
+            "scoringUri": scoring,
+            "swaggerUri": f"{scoring}/swagger.json",
+            "publicNetworkAccess": properties.get("publicNetworkAccess") or "Enabled",
         }
 
     def _check(self, endpoint: Document) -> None:
-        names = {deployment["name"] for deployment in deployments_of(self._cloud, endpoint["id"])}
+        names = {deployment["name"] for deployment in ONLINE.deployments(self._cloud, endpoint["id"])}
         traffic, mirror = endpoint["properties"]["traffic"], endpoint["properties"]["mirrorTraffic"]
-        try:
-            check_traffic(traffic, names)
-            check_mirror(mirror, traffic, names)
-        except TrafficError as error:
-            raise user_error(str(error)) from error
+        check_traffic(traffic, names)
+        check_mirror(mirror, traffic, names)
 
     def _journal(self, existing: Document | None, endpoint: Document) -> None:
         after: dict[str, Any] = endpoint["properties"]
         before: dict[str, Any] = existing["properties"] if existing else {"traffic": {}, "mirrorTraffic": {}}
         if existing is None:
             self._cloud.journal("endpoint.created", name=endpoint["name"])
-        if before["traffic"] != after["traffic"]:
-            self._cloud.journal("endpoint.traffic", name=endpoint["name"], traffic=after["traffic"])
-        if before["mirrorTraffic"] != after["mirrorTraffic"]:
-            self._cloud.journal("endpoint.mirror", name=endpoint["name"], traffic=after["mirrorTraffic"])
+        for action, field in (("endpoint.traffic", "traffic"), ("endpoint.mirror", "mirrorTraffic")):
+            if before[field] != after[field]:
+                self._cloud.journal(action, name=endpoint["name"], traffic=after[field])
+
+
+def console(cloud: Cloud, deployment_id: str, line: str) -> None:
+    """Add a line to the output of a deployment's container."""
+    cloud.store.append(f"console:{deployment_id.casefold()}", {"at": timestamp(), "line": line})
+
+
+class OnlineDeployments(Deployments):
+    """The online deployment operations of one local Azure.
+
+    A deployment that takes live traffic cannot be deleted; one that is deleted takes its mirrored traffic with it (both
+    unverified).
+    """
+
+    family = ONLINE
+
+    def put(self, call: ArmCall) -> Response:
+        """Create or replace a deployment; it fails when nothing can be loaded from the model's path."""
+        endpoint_id, name = ONLINE.endpoint(self._cloud, call)["id"], call.param("deployment")
+        key = deployment_key(endpoint_id, name)
+        given = section(call.body, "properties")
+        model = deployed_model(self._cloud, call.workspace_id, given.get("model"))
+        failure = load_failure(self._cloud, call.workspace_id, model)
+        with self._cloud.store.transaction():
+            refuse_while_changing(self._cloud, endpoint_id)
+            existing = self._cloud.store.get(ONLINE.deployment_kind, key)
+            deployment = self._document(call, endpoint_id, existing)
+            deployment["kind"] = call.body.get("kind") or "Managed"
+            deployment["sku"] = {"name": "Default", "capacity": 1, **section(call.body, "sku")}
+            deployment["properties"] |= {
+                "endpointComputeType": given.get("endpointComputeType") or "Managed",
+                "scaleSettings": given.get("scaleSettings") or {"scaleType": "Default"},
+                "provisioningState": "Succeeded" if failure is None else "Failed",
+            }
+            answer = self._settle(call, deployment, endpoint_id, created=existing is None)
+        console(self._cloud, key, failure or f"model {model} is ready")
+        action = "failed" if failure else "created" if existing is None else "updated"
+        endpoint = call.param("endpoint")
+        self._cloud.journal(f"deployment.{action}", name=name, endpoint=endpoint, model=str(model))
+        if not failure:
+            tags = deployment["tags"]
+            event = ml_events.model_deployed(call.workspace_id, service=endpoint, model_ids=str(model), tags=tags)
+            self._cloud.publish(event)
+        return answer
+
+    def logs(self, call: ArmCall) -> Response:
+        """The last lines the container printed."""
+        lines = self._cloud.store.list(f"console:{self._deployment(call)['id'].casefold()}")
+        tail = lines[-int(call.body.get("tail") or DEFAULT_TAIL) :]
+        return JSONResponse({"content": "".join(f"{line['at']} {line['line']}\n" for line in tail)})
+
+    def _check_unused(self, endpoint: Document, deployment: str) -> None:
+        if share := endpoint["properties"]["traffic"].get(deployment, 0):
+            raise user_error(f"The deployment takes {share} percent of the live traffic; move it away first.")
 
 
 def routes(cloud: Cloud) -> list[Route]:
-    """The routes of online endpoints."""
-    endpoints = OnlineEndpoints(cloud)
+    """The routes of online endpoints and their deployments."""
+    endpoints, deployments = OnlineEndpoints(cloud), OnlineDeployments(cloud)
     return [
-        arm_route(ENDPOINTS_PATH, "GET", endpoints.list),
-        arm_route(ENDPOINT_PATH, "PUT", endpoints.put),
-        arm_route(ENDPOINT_PATH, "GET", endpoints.get),
-        arm_route(ENDPOINT_PATH, "DELETE", endpoints.delete),
-        arm_route(ENDPOINT_PATH + "/listKeys", "POST", endpoints.list_keys),
+        *endpoints.routes(),
+        *deployments.routes(),
+        arm_route(ONLINE.path + "/listKeys", "POST", endpoints.list_keys),
+        arm_route(ONLINE.path + "/deployments/{deployment}/getLogs", "POST", deployments.logs),
     ]
 
 
 def endpoint_keys(cloud: Cloud, endpoint_id: str) -> dict[str, str]:
-    """The keys of an endpoint, made when first asked for."""
+    """The keys of an endpoint, created when a client first asks for them."""
     fresh = {"primaryKey": secrets.token_urlsafe(24), "secondaryKey": secrets.token_urlsafe(24)}
     cloud.store.create(KEYS_KIND, endpoint_id, fresh)
     return cloud.store.get(KEYS_KIND, endpoint_id) or fresh

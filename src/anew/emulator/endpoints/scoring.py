@@ -3,7 +3,6 @@
 import secrets
 import time
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -17,8 +16,14 @@ from anew.emulator.arm.protocol import ArmError, decode_body
 from anew.emulator.base.cloud import Cloud
 from anew.emulator.base.state import Document
 from anew.emulator.endpoints.logs import CONSOLE_LOG, MODEL_ERROR, TRAFFIC_LOG, answered, printed, score_line
-from anew.emulator.endpoints.online_deployments import console, deployment_key
-from anew.emulator.endpoints.online_endpoints import DEPLOYMENT_KIND, ENDPOINT_KIND, endpoint_key, endpoint_keys
+from anew.emulator.endpoints.online_endpoints import (
+    DEPLOYMENT_KIND,
+    ENDPOINT_KIND,
+    console,
+    endpoint_key,
+    endpoint_keys,
+)
+from anew.emulator.endpoints.resources import deployment_key
 from anew.emulator.endpoints.traffic import choose
 from anew.emulator.machine_learning.assets import AssetError, local_path
 
@@ -28,15 +33,6 @@ if TYPE_CHECKING:
 DEPLOYMENT_HEADER: Final = "azureml-model-deployment"
 ROTATION_KIND: Final = "onlineEndpoint.requests"
 MODELS_IN_MEMORY: Final = 8
-
-
-@dataclass(frozen=True)
-class ScoreRequest:
-    """Rows to score, and the deployment asked for by name, if any."""
-
-    columns: list[str]
-    rows: list[list[float]]
-    deployment: str | None = None
 
 
 def score(
@@ -50,25 +46,24 @@ def score(
     """The predicted classes, and the name of the deployment that answered.
 
     Without a deployment the endpoint's traffic split decides, by rotation instead of chance, so that the same
-    requests always meet the same deployments. A mirrored share of the requests is scored a second time, unseen.
+    requests always meet the same deployments. A mirrored share of the requests is scored again, without an answer.
 
     Raises:
         ArmError: 404 without such an endpoint or deployment or without live traffic, 424 when the model cannot be
-            loaded or cannot take the rows: Azure answers so for whatever the model's container answers but 200.
+            loaded or cannot take the rows: Azure answers so when the model's container does not answer 200.
     """
     document = cloud.store.get(ENDPOINT_KIND, endpoint_key(workspace_id, endpoint))
     if document is None:
         raise ArmError(404, "NotFound", f"The endpoint {endpoint} does not exist.")
-    request = ScoreRequest(columns, rows, deployment)
     number = next_request(cloud, document["id"])
     name = deployment or choose(document["properties"]["traffic"], number)
     if name is None:
         raise ArmError(404, "NotFound", f"The endpoint {endpoint} sends no traffic to any deployment.")
-    predictions = _answer(cloud, workspace_id, document, name, request)
+    predictions = _answer(cloud, document, name, columns, rows)
     mirror = None if deployment else choose(document["properties"]["mirrorTraffic"], number)
     if mirror is not None:
-        with suppress(ArmError):  # nobody gets the answer, so nobody is told
-            _answer(cloud, workspace_id, document, mirror, request)
+        with suppress(ArmError):  # no caller gets the answer
+            _answer(cloud, document, mirror, columns, rows)
     return predictions, name
 
 
@@ -84,14 +79,14 @@ def routes(cloud: Cloud) -> list[Route]:
 
 def _respond(cloud: Cloud, request: Request, body: bytes) -> Response:
     document = _authorized(cloud, request)
-    workspace_id = document["id"].partition("/onlineEndpoints/")[0]
-    given = _read_input(body, request.headers.get(DEPLOYMENT_HEADER))
-    predictions, deployment = score(cloud, workspace_id, document["name"], given.columns, given.rows, given.deployment)
+    columns, rows = _read_input(body)
+    wanted = request.headers.get(DEPLOYMENT_HEADER)
+    predictions, deployment = score(cloud, _workspace_of(document), document["name"], columns, rows, wanted)
     return JSONResponse(predictions, headers={DEPLOYMENT_HEADER: deployment})
 
 
 def _authorized(cloud: Cloud, request: Request) -> Document:
-    """The endpoint whose key the request carries: names are unique in a region, so the name alone finds it."""
+    """The endpoint whose key the request has; names are unique in a region, so the name alone finds it."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     name = request.path_params["endpoint"].casefold()
     for document in cloud.store.list(ENDPOINT_KIND):
@@ -102,11 +97,15 @@ def _authorized(cloud: Cloud, request: Request) -> Document:
     raise ArmError(401, "key_auth_access_denied", "The request carries no valid key of the endpoint.")
 
 
-def _read_input(body: bytes, deployment: str | None) -> ScoreRequest:
+def _workspace_of(endpoint: Document) -> str:
+    return endpoint["id"].partition("/onlineEndpoints/")[0]
+
+
+def _read_input(body: bytes) -> tuple[list[str], list[list[float]]]:
     given: Any = decode_body(body).get("input_data")
     match given:
         case {"columns": [*columns], "data": [*rows]} if all(isinstance(row, list) for row in rows):
-            return ScoreRequest([str(column) for column in columns], rows, deployment)
+            return [str(column) for column in columns], rows
         case _:
             message = 'The body must be {"input_data": {"columns": [...], "data": [[...], ...]}}.'
             raise ArmError(400, "BadRequest", message)
@@ -120,15 +119,15 @@ def next_request(cloud: Cloud, endpoint_id: str, count: int = 1) -> int:
     return number
 
 
-def _answer(cloud: Cloud, workspace_id: str, endpoint: Document, name: str, request: ScoreRequest) -> list[int]:
+def _answer(cloud: Cloud, endpoint: Document, name: str, columns: list[str], rows: list[list[float]]) -> list[int]:
     """Score on one deployment and log the request, whether it succeeds or not.
 
-    A model prints what it predicted, by the convention of anew's analysis: one JSON line with the key `anew_score`.
+    A model prints its predictions by the convention of anew's analysis: one JSON line with the key `anew_score`.
     """
     began, code = time.perf_counter(), 200
     key = deployment_key(endpoint["id"], name)
     try:
-        predictions = _predict(_load(cloud, workspace_id, key, name), request)
+        predictions = _predict(_load(cloud, _workspace_of(endpoint), key, name), columns, rows)
         cloud.log(CONSOLE_LOG, printed(endpoint, name, score_line(predictions)))
     except ArmError as error:
         code = error.status
@@ -160,13 +159,13 @@ def _load_folder(folder: Path, _written: int) -> "SavedModel":
     return load_model(folder)
 
 
-def _predict(model: "SavedModel", request: ScoreRequest) -> list[int]:
+def _predict(model: "SavedModel", columns: list[str], rows: list[list[float]]) -> list[int]:
     import numpy as np
 
-    if not request.rows:
+    if not rows:
         return []
     try:
-        predicted = model.predict(request.columns, np.asarray(request.rows, dtype=np.float64))
+        predicted = model.predict(columns, np.asarray(rows, dtype=np.float64))
     except (KeyError, ValueError, IndexError) as error:
         raise ArmError(MODEL_ERROR, "ModelError", f"The rows do not fit the model: {error}") from error
     return [int(label) for label in predicted]

@@ -3,46 +3,44 @@
 from collections.abc import Collection, Mapping
 from typing import Final
 
+from anew.emulator.arm.protocol import user_error
+
 FULL: Final = 100
 MIRROR_LIMIT: Final = 50
 # Coprime with 100, so that 100 consecutive requests visit every percent once, well spread.
 _STRIDE: Final = 37
 
 
-class TrafficError(ValueError):
-    """The traffic rule cannot be applied."""
-
-
 def check_traffic(traffic: Mapping[str, int], deployments: Collection[str]) -> None:
     """Refuse a split that names unknown deployments or does not sum to 0 or 100.
 
     Raises:
-        TrafficError: saying what is wrong.
+        ArmError: 400 that says what is wrong.
     """
     unknown = sorted(name for name in traffic if name not in deployments)
     if unknown:
-        raise TrafficError(f"The traffic names deployments that do not exist: {', '.join(unknown)}.")
+        raise user_error(f"The traffic names deployments that do not exist: {', '.join(unknown)}.")
     if any(not 0 <= share <= FULL for share in traffic.values()):
-        raise TrafficError("Every share of the traffic must be between 0 and 100 percent.")
+        raise user_error("Every share of the traffic must be between 0 and 100 percent.")
     if sum(traffic.values()) not in {0, FULL}:
-        raise TrafficError(f"The traffic must sum to 0 or 100 percent, not {sum(traffic.values())}.")
+        raise user_error(f"The traffic must sum to 0 or 100 percent, not {sum(traffic.values())}.")
 
 
 def check_mirror(mirror: Mapping[str, int], traffic: Mapping[str, int], deployments: Collection[str]) -> None:
     """Refuse mirrored traffic beyond Azure ML's documented limits: one deployment, at most 50 percent, none live.
 
     Raises:
-        TrafficError: saying what is wrong.
+        ArmError: 400 that says what is wrong.
     """
     active = {name: share for name, share in mirror.items() if share}
     if unknown := sorted(name for name in active if name not in deployments):
-        raise TrafficError(f"The mirror traffic names deployments that do not exist: {', '.join(unknown)}.")
+        raise user_error(f"The mirror traffic names deployments that do not exist: {', '.join(unknown)}.")
     if len(active) > 1:
-        raise TrafficError("Traffic can be mirrored to one deployment only.")
+        raise user_error("Traffic can be mirrored to one deployment only.")
     if any(not 0 < share <= MIRROR_LIMIT for share in active.values()):
-        raise TrafficError(f"At most {MIRROR_LIMIT} percent of the traffic can be mirrored.")
+        raise user_error(f"At most {MIRROR_LIMIT} percent of the traffic can be mirrored.")
     if any(traffic.get(name) for name in active):
-        raise TrafficError("A deployment cannot take live and mirrored traffic at once.")
+        raise user_error("A deployment cannot take live and mirrored traffic at once.")
 
 
 def choose(traffic: Mapping[str, int], request_number: int) -> str | None:

@@ -1,7 +1,7 @@
-"""Event Grid's delivery: at least once, batched per subscription, retried on its schedule, then dead-lettered.
+"""Event Grid's delivery: at least once, in batches per subscription, with retries on its schedule, then dead letters.
 
-The clock of the service (retry waits and time to live) runs faster by the mode ``retry_scale``. Pending deliveries are
-documents, so a restart delivers them.
+The mode ``retry_scale`` makes the clock of the service (retry waits and time to live) run faster. Pending deliveries
+are documents, so a restart delivers them.
 """
 
 import json
@@ -53,7 +53,7 @@ _STOP_SECONDS: Final = 2.0
 
 @dataclass
 class Delivery:
-    """One event on its way to one subscription; due is in seconds of the Unix epoch."""
+    """The delivery of one event to one subscription; published and due are in seconds of the Unix epoch."""
 
     key: str
     subscription: str
@@ -61,10 +61,6 @@ class Delivery:
     published: float
     due: float
     attempts: int = 0
-
-    def document(self) -> Document:
-        """What the store keeps of it."""
-        return dict(vars(self))
 
 
 def retry_wait(attempts: int, status: int) -> int:
@@ -83,7 +79,7 @@ def delivery_headers(subscription: Document, deliveries: Sequence[Delivery]) -> 
         **_attribute_headers(properties, first),
     }
     if properties["eventDeliverySchema"] == CLOUD_EVENTS:
-        kind = "cloudevents-batch+json" if _batches(properties) else "cloudevents+json"
+        kind = "cloudevents-batch+json" if _most_events(properties) > 1 else "cloudevents+json"
         return headers | {
             "content-type": f"application/{kind}; charset=utf-8",
             "aeg-metadata-version": "1.0",
@@ -101,14 +97,13 @@ def delivery_body(properties: Document, events: Sequence[Document]) -> bytes:
     if properties["eventDeliverySchema"] != CLOUD_EVENTS:
         return json.dumps(list(events)).encode()
     converted = [to_cloud_event(event) for event in events]
-    return json.dumps(converted if _batches(properties) else converted[0]).encode()
+    return json.dumps(converted if _most_events(properties) > 1 else converted[0]).encode()
 
 
 def batches_of(properties: Document, deliveries: Sequence[Delivery]) -> list[list[Delivery]]:
     """Split deliveries into requests by the subscription's event count and preferred size (one event may exceed it)."""
-    destination = _destination(properties)
-    most = int(destination.get("maxEventsPerBatch") or 1)
-    limit = int(destination.get("preferredBatchSizeInKilobytes") or 64) * 1024
+    most = _most_events(properties)
+    limit = int(_destination(properties).get("preferredBatchSizeInKilobytes") or 64) * 1024
     batches: list[list[Delivery]] = []
     size = 0
     for delivery in deliveries:
@@ -122,7 +117,7 @@ def batches_of(properties: Document, deliveries: Sequence[Delivery]) -> list[lis
 
 
 class Dispatcher:
-    """The background thread that delivers; one per cloud, got with ``cloud.service(Dispatcher)``."""
+    """The background thread that delivers; one per cloud: use ``cloud.service(Dispatcher)``."""
 
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
@@ -136,7 +131,7 @@ class Dispatcher:
         self._http = httpx.Client(timeout=TIMEOUT_SECONDS, trust_env=False)
 
     def start(self) -> Callable[[], None]:
-        """Begin to deliver, what an earlier process left first; the function returned stops it."""
+        """Start to deliver, first the events that an earlier process left; returns a function that stops it."""
         for document in self._cloud.store.list(DELIVERIES):
             self._pending[document["key"]] = Delivery(**document)
         self._cloud.on_event(self.enqueue)
@@ -144,7 +139,7 @@ class Dispatcher:
         return self._stop
 
     def enqueue(self, event: Document) -> None:
-        """Queue an event for every subscription that wants it."""
+        """Queue an event for every subscription whose filter it passes."""
         now = time.time()
         for subscription in self._cloud.store.list(SUBSCRIPTIONS):
             properties: Document = subscription["properties"]
@@ -152,13 +147,13 @@ class Dispatcher:
             if in_scope and matches(event, properties["filter"]):
                 key = str(uuid.uuid4())
                 delivery = Delivery(key, subscription["id"], event, published=now, due=now)
-                self._cloud.store.put(DELIVERIES, key, delivery.document())
+                self._cloud.store.put(DELIVERIES, key, vars(delivery))
                 with self._condition:
                     self._pending[key] = delivery
                     self._condition.notify()
 
     def forget(self, subscription_id: str) -> None:
-        """Drop what is still queued for a subscription that has been deleted."""
+        """Drop the queued deliveries of a subscription that was deleted."""
         with self._condition:
             for delivery in list(self._pending.values()):
                 if delivery.subscription.casefold() == subscription_id.casefold():
@@ -170,7 +165,7 @@ class Dispatcher:
             self._condition.notify_all()
         self._thread.join()
         with self._condition:
-            # A webhook that hangs must not hold up the stop: its event stays pending and is delivered again.
+            # A webhook that hangs must not delay the stop: its event stays pending and is delivered again.
             self._condition.wait_for(lambda: not self._in_flight, _STOP_SECONDS)
             self._abandoned = True
         self._pool.shutdown(wait=False, cancel_futures=True)
@@ -241,7 +236,7 @@ class Dispatcher:
                 self._discard(delivery)
             elif delivery.key in self._pending:
                 delivery.due = time.time() + retry_wait(delivery.attempts, status) * scale
-                self._cloud.store.put(DELIVERIES, delivery.key, delivery.document())
+                self._cloud.store.put(DELIVERIES, delivery.key, vars(delivery))
 
     def _discard(self, delivery: Delivery) -> None:
         self._pending.pop(delivery.key, None)
@@ -282,8 +277,8 @@ def _destination(properties: Document) -> Document:
     return properties["destination"]["properties"]
 
 
-def _batches(properties: Document) -> bool:
-    return int(_destination(properties).get("maxEventsPerBatch") or 1) > 1
+def _most_events(properties: Document) -> int:
+    return int(_destination(properties).get("maxEventsPerBatch") or 1)
 
 
 def _attribute_headers(properties: Document, event: Document) -> dict[str, str]:

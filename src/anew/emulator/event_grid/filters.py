@@ -1,21 +1,20 @@
-"""Which events an Event Grid subscription wants: event types, subject prefix and suffix, advanced filters; pure.
+"""The filters of Event Grid subscriptions: event types, subject prefix and suffix, advanced filters; pure.
 
-Keys are looked up case-insensitively, as the documentation's own examples need (unverified). A key with a dot inside
-one of its names cannot be reached, as in Event Grid. On a missing key the negative operators match and the others
-do not.
+Keys are looked up case-insensitively, as the documentation's own examples need (unverified). A name that has a dot in
+it cannot be reached, as in Event Grid. On a missing key the negative operators match and the others do not.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import operator
+from collections.abc import Callable, Mapping
 from typing import Any, Final, cast
 
 from anew.emulator.base.state import Document
 
-_MISSING: Final = object()
 _MAX_FILTERS: Final = 25
 
 
 class FilterError(ValueError):
-    """A filter Event Grid would refuse when the subscription is created."""
+    """A filter that Event Grid refuses when a client creates the subscription."""
 
 
 def matches(event: Document, event_filter: Document) -> bool:
@@ -43,42 +42,37 @@ def validate(event_filter: Document) -> None:
     if len(advanced) > _MAX_FILTERS:
         raise FilterError(f"At most {_MAX_FILTERS} advanced filters are allowed, there are {len(advanced)}.")
     for each in advanced:
-        operator = each.get("operatorType")
-        if operator in _PRESENCE:
+        kind = each.get("operatorType")
+        if kind in _PRESENCE:
             continue
-        if operator not in _POSITIVE and operator not in _NEGATIVE:
-            raise FilterError(f"The advanced filter operator '{operator}' is not supported.")
+        if kind not in _POSITIVE and kind not in _NEGATIVE:
+            raise FilterError(f"The advanced filter operator '{kind}' is not supported.")
         if not each.get("key") or not _values(each):
-            raise FilterError(f"The advanced filter '{operator}' needs a key and at least one value.")
+            raise FilterError(f"The advanced filter '{kind}' needs a key and at least one value.")
 
 
 def lookup(event: Document, key: str) -> Any:
     """The value at a dotted key such as ``data.runStatus``, or None when it is absent or null."""
-    found = _find(event, key.split("."))
-    return None if found is _MISSING else found
+    value: Any = event
+    for name in key.split("."):
+        if not isinstance(value, Mapping):
+            return None
+        items, folded = cast("Mapping[str, Any]", value), name.casefold()
+        value = next((item for key, item in items.items() if key.casefold() == folded), None)
+    return value
 
 
 def _advanced(event_filter: Document) -> list[Document]:
     return event_filter.get("advancedFilters") or []
 
 
-def _find(value: Any, names: Sequence[str]) -> Any:
-    for name in names:
-        if not isinstance(value, Mapping):
-            return _MISSING
-        items = cast("Mapping[str, Any]", value)
-        folded = name.casefold()
-        value = next((item for key, item in items.items() if key.casefold() == folded), _MISSING)
-    return value
-
-
 def _passes(event: Document, advanced: Document) -> bool:
-    operator, value = advanced["operatorType"], _find(event, advanced["key"].split("."))
-    if operator in _PRESENCE:
-        return (value is _MISSING or value is None) == _PRESENCE[operator]
-    if operator in _NEGATIVE:
-        return value is _MISSING or value is None or not _any(_NEGATIVE[operator], value, advanced)
-    return value is not _MISSING and value is not None and _any(_POSITIVE[operator], value, advanced)
+    kind, value = advanced["operatorType"], lookup(event, advanced["key"])
+    if kind in _PRESENCE:
+        return (value is None) == _PRESENCE[kind]
+    if kind in _NEGATIVE:
+        return value is None or not _any(_NEGATIVE[kind], value, advanced)
+    return value is not None and _any(_POSITIVE[kind], value, advanced)
 
 
 def _any(test: Callable[[Any, Any], bool], value: Any, advanced: Document) -> bool:
@@ -99,31 +93,28 @@ def _text(test: Callable[[str, str], bool]) -> Callable[[Any, Any], bool]:
     return compare
 
 
-def _number(test: Callable[[float, float], bool]) -> Callable[[Any, Any], bool]:
+def _number(test: Callable[[float, Any], bool]) -> Callable[[Any, Any], bool]:
     def compare(value: Any, wanted: Any) -> bool:
         return isinstance(value, int | float) and not isinstance(value, bool) and test(value, wanted)
 
     return compare
 
 
-def _in_range(value: Any, limits: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and limits[0] <= value <= limits[1]
-
-
-_TEXT_EQUALS: Final = _text(lambda value, wanted: value == wanted)
-_TEXT_BEGINS: Final = _text(lambda value, wanted: value.startswith(wanted))
-_TEXT_ENDS: Final = _text(lambda value, wanted: value.endswith(wanted))
-_TEXT_CONTAINS: Final = _text(lambda value, wanted: wanted in value)
-_NUMBER_EQUALS: Final = _number(lambda value, wanted: value == wanted)
+_TEXT_EQUALS: Final = _text(operator.eq)
+_TEXT_BEGINS: Final = _text(str.startswith)
+_TEXT_ENDS: Final = _text(str.endswith)
+_TEXT_CONTAINS: Final = _text(operator.contains)
+_NUMBER_EQUALS: Final = _number(operator.eq)
+_IN_RANGE: Final = _number(lambda value, limits: limits[0] <= value <= limits[1])
 
 _POSITIVE: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
     "BoolEquals": lambda value, wanted: isinstance(value, bool) and value == wanted,
-    "NumberGreaterThan": _number(lambda value, wanted: value > wanted),
-    "NumberGreaterThanOrEquals": _number(lambda value, wanted: value >= wanted),
+    "NumberGreaterThan": _number(operator.gt),
+    "NumberGreaterThanOrEquals": _number(operator.ge),
     "NumberIn": _NUMBER_EQUALS,
-    "NumberInRange": _in_range,
-    "NumberLessThan": _number(lambda value, wanted: value < wanted),
-    "NumberLessThanOrEquals": _number(lambda value, wanted: value <= wanted),
+    "NumberInRange": _IN_RANGE,
+    "NumberLessThan": _number(operator.lt),
+    "NumberLessThanOrEquals": _number(operator.le),
     "StringBeginsWith": _TEXT_BEGINS,
     "StringContains": _TEXT_CONTAINS,
     "StringEndsWith": _TEXT_ENDS,
@@ -131,7 +122,7 @@ _POSITIVE: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
 }
 _NEGATIVE: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
     "NumberNotIn": _NUMBER_EQUALS,
-    "NumberNotInRange": _in_range,
+    "NumberNotInRange": _IN_RANGE,
     "StringNotBeginsWith": _TEXT_BEGINS,
     "StringNotContains": _TEXT_CONTAINS,
     "StringNotEndsWith": _TEXT_ENDS,

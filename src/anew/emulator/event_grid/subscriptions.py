@@ -12,9 +12,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from anew.emulator.arm.entra import authorization
-from anew.emulator.arm.protocol import ArmCall, ArmError, arm_route, not_found
+from anew.emulator.arm.protocol import ArmCall, ArmError, arm_route, stored
 from anew.emulator.base.cloud import Cloud, timestamp
-from anew.emulator.base.state import Document
+from anew.emulator.base.state import Document, section
 from anew.emulator.event_grid.delivery import (
     CLOUD_EVENTS,
     ORIGIN,
@@ -35,7 +35,7 @@ _DEFAULT_RETRY_POLICY: Final = {"maxDeliveryAttempts": 30, "eventTimeToLiveInMin
 
 @dataclass(frozen=True)
 class Handshake:
-    """What the handshake of one subscription needs to know."""
+    """The facts that the handshake of one subscription needs."""
 
     scope: str
     name: str
@@ -47,23 +47,36 @@ class Handshake:
 
 def routes(cloud: Cloud) -> list[Route]:
     """The routes of event subscriptions on any scope."""
+
+    def full_url(call: ArmCall) -> Response:
+        destination = _stored(cloud, call)["properties"]["destination"]["properties"]
+        return JSONResponse({"endpointUrl": destination["endpointUrl"]})
+
+    def patch(call: ArmCall) -> Response:
+        changes = {key: value for key, value in call.body.items() if value is not None}
+        return _accept(cloud, call, _stored(cloud, call)["properties"] | changes)
+
+    def list_all(call: ArmCall) -> Response:
+        prefix = f"{_scope(call)}/providers/Microsoft.EventGrid/eventSubscriptions/"
+        return JSONResponse({"value": [_shown(document) for document in cloud.store.list(SUBSCRIPTIONS, prefix)]})
+
     return [
         arm_route(SUBSCRIPTION_PATH, "PUT", lambda call: _put(cloud, call)),
-        arm_route(SUBSCRIPTION_PATH, "PATCH", lambda call: _patch(cloud, call)),
+        arm_route(SUBSCRIPTION_PATH, "PATCH", patch),
         arm_route(SUBSCRIPTION_PATH, "GET", lambda call: JSONResponse(_shown(_stored(cloud, call)))),
         arm_route(SUBSCRIPTION_PATH, "DELETE", lambda call: _delete(cloud, call)),
-        arm_route(SUBSCRIPTION_PATH + "/getFullUrl", "POST", lambda call: _full_url(cloud, call)),
-        arm_route(LIST_PATH, "GET", lambda call: _list(cloud, call)),
+        arm_route(SUBSCRIPTION_PATH + "/getFullUrl", "POST", full_url),
+        arm_route(LIST_PATH, "GET", list_all),
     ]
 
 
 def start(cloud: Cloud) -> Callable[[], None]:
-    """Begin to deliver events; the function returned stops it."""
+    """Start the delivery of events; returns a function that stops it."""
     return cloud.service(Dispatcher).start()
 
 
 def shake_hands(handshake: Handshake) -> None:
-    """Ask the webhook's consent, by validation event or by OPTIONS; raises ArmError when it does not give it."""
+    """Ask the webhook for consent, by validation event or by OPTIONS; raises ArmError when it refuses."""
     try:
         with httpx.Client(timeout=TIMEOUT_SECONDS, trust_env=False) as client:
             ask = _ask_options if handshake.schema == CLOUD_EVENTS else _ask_validation
@@ -112,7 +125,7 @@ def _validation_response(answer: httpx.Response) -> Any:
 
 
 def _ask_options(client: httpx.Client, handshake: Handshake) -> None:
-    # Without a token: whether Event Grid sends one here is not documented, and this is the harder case for a webhook.
+    # Without a token: the documentation does not say whether Event Grid sends one, and this is harder for a webhook.
     answer = client.options(handshake.url, headers={"WebHook-Request-Origin": ORIGIN})
     allowed = answer.headers.get("WebHook-Allowed-Origin", "").casefold()
     if not answer.is_success or allowed not in ("*", ORIGIN):
@@ -126,8 +139,7 @@ def _refused(handshake: Handshake, why: str) -> ArmError:
 
 
 def _subscription_id(call: ArmCall) -> str:
-    name = call.param("subscription_name")
-    return f"{_scope(call)}/providers/Microsoft.EventGrid/eventSubscriptions/{name}"
+    return f"{_scope(call)}/providers/Microsoft.EventGrid/eventSubscriptions/{call.param('subscription_name')}"
 
 
 def _scope(call: ArmCall) -> str:
@@ -138,16 +150,10 @@ def _put(cloud: Cloud, call: ArmCall) -> Response:
     properties = call.body.get("properties")
     if not isinstance(properties, dict):
         raise ArmError(400, "InvalidRequest", "The event subscription has no properties.")
-    return _accept(cloud, call, cast(Document, properties), created=201)
+    return _accept(cloud, call, cast(Document, properties))
 
 
-def _patch(cloud: Cloud, call: ArmCall) -> Response:
-    changes = {key: value for key, value in call.body.items() if value is not None}
-    properties: Document = _stored(cloud, call)["properties"] | changes
-    return _accept(cloud, call, properties, created=201)
-
-
-def _accept(cloud: Cloud, call: ArmCall, given: Document, *, created: int) -> Response:
+def _accept(cloud: Cloud, call: ArmCall, given: Document) -> Response:
     properties = _checked(given)
     destination: Document = properties["destination"]["properties"]
     retry_after = _VALIDATION_RETRY_SECONDS * cloud.mode("retry_scale", RETRY_SCALE)
@@ -163,12 +169,12 @@ def _accept(cloud: Cloud, call: ArmCall, given: Document, *, created: int) -> Re
     }
     cloud.store.put(SUBSCRIPTIONS, subscription_id, document)
     cloud.journal("event_subscription.accepted", name=name, schema=schema)
-    return JSONResponse(_shown(document), created)
+    return JSONResponse(_shown(document), 201)
 
 
 def _checked(given: Document) -> Document:
-    destination: Document = given.get("destination") or {}
-    inner: Document = destination.get("properties") or {}
+    destination = section(given, "destination")
+    inner = section(destination, "properties")
     url = inner.get("endpointUrl")
     if destination.get("endpointType") != "WebHook" or not isinstance(url, str):
         raise ArmError(400, "InvalidRequest", "Local Azure delivers to destinations of the type WebHook with a URL.")
@@ -179,11 +185,10 @@ def _checked(given: Document) -> Document:
     schema = given.get("eventDeliverySchema") or _EVENT_GRID_SCHEMA
     if schema not in (_EVENT_GRID_SCHEMA, CLOUD_EVENTS):
         raise ArmError(400, "InvalidRequest", f"The event delivery schema '{schema}' is not supported.")
-    asked: Document = given.get("retryPolicy") or {}
-    policy: Document = {**_DEFAULT_RETRY_POLICY, **asked}
+    policy: Document = {**_DEFAULT_RETRY_POLICY, **section(given, "retryPolicy")}
     if not (1 <= policy["maxDeliveryAttempts"] <= 30 and 1 <= policy["eventTimeToLiveInMinutes"] <= 1440):
         raise ArmError(400, "InvalidRequest", "The retry policy allows 1 to 30 attempts and 1 to 1440 minutes.")
-    event_filter: Document = given.get("filter") or {}
+    event_filter = section(given, "filter")
     try:
         validate(event_filter)
     except FilterError as error:
@@ -192,10 +197,7 @@ def _checked(given: Document) -> Document:
 
 
 def _stored(cloud: Cloud, call: ArmCall) -> Document:
-    document = cloud.store.get(SUBSCRIPTIONS, _subscription_id(call))
-    if document is None:
-        raise not_found(_subscription_id(call))
-    return document
+    return stored(cloud, SUBSCRIPTIONS, _subscription_id(call))
 
 
 def _delete(cloud: Cloud, call: ArmCall) -> Response:
@@ -205,29 +207,20 @@ def _delete(cloud: Cloud, call: ArmCall) -> Response:
     return Response(status_code=200)
 
 
-def _list(cloud: Cloud, call: ArmCall) -> Response:
-    prefix = f"{_scope(call)}/providers/Microsoft.EventGrid/eventSubscriptions/"
-    return JSONResponse({"value": [_shown(document) for document in cloud.store.list(SUBSCRIPTIONS, prefix)]})
-
-
-def _full_url(cloud: Cloud, call: ArmCall) -> Response:
-    return JSONResponse({"endpointUrl": _stored(cloud, call)["properties"]["destination"]["properties"]["endpointUrl"]})
-
-
 def _shown(document: Document) -> Document:
     """The subscription without its secrets: the URL's query string and the values of secret delivery headers."""
     properties: Document = document["properties"]
     inner: Document = dict(properties["destination"]["properties"])
     inner["endpointBaseUrl"] = _base_url(inner.pop("endpointUrl"))
     mappings: list[Document] = inner.get("deliveryAttributeMappings") or []
-    inner["deliveryAttributeMappings"] = [_without_secret(mapping) for mapping in mappings]
+    inner["deliveryAttributeMappings"] = [
+        {**mapping, "properties": {**mapping["properties"], "value": None}}
+        if section(mapping, "properties").get("isSecret")
+        else mapping
+        for mapping in mappings
+    ]
     destination = {**properties["destination"], "properties": inner}
     return {**document, "properties": {**properties, "destination": destination}}
-
-
-def _without_secret(mapping: Document) -> Document:
-    inner: Document = mapping.get("properties") or {}
-    return {**mapping, "properties": {**inner, "value": None}} if inner.get("isSecret") else mapping
 
 
 def _base_url(url: str) -> str:

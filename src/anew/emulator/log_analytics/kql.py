@@ -64,14 +64,14 @@ class QueryTable:
 
 
 def identifiers(query: str) -> set[str]:
-    """Every name in a query, among which are the tables it reads."""
+    """Every name in a query, including the tables that it reads."""
     return set(_IDENTIFIER.findall(query))
 
 
 class LogTables:
-    """The log tables of one local Azure as tables of one DuckDB in memory, which takes over each row once.
+    """The log tables of one local Azure as tables of one DuckDB in memory, into which each row is copied once.
 
-    A query then costs what DuckDB takes for it, however many rows were logged before. Rows come in the order in which
+    The cost of a query is then that of DuckDB alone, with any number of older rows. Rows come in the order in which
     they were logged. Thread-safe.
     """
 
@@ -90,7 +90,7 @@ class LogTables:
             self._create(name, schema)
 
     def run_query(self, query: str, start: datetime | None, end: datetime | None) -> QueryTable:
-        """Run a Kusto query over the rows whose TimeGenerated lies in [start, end]; None does not restrict.
+        """Run a Kusto query over the rows whose TimeGenerated lies in [start, end]; None means no limit.
 
         Raises QueryError, also for the parts of the language that duckdb-kql does not translate.
         """
@@ -119,9 +119,7 @@ class LogTables:
         self._connection.execute(f"CREATE TABLE {_rows_of(name)} ({columns})")
 
     def _catch_up(self, name: str) -> None:
-        """Take over the rows that were logged since the last query. A column no schema declares has the type of its
-        first value.
-        """
+        """Copy the rows that were logged since the last query; a new column has the type of its first value."""
         found = self._appended(name, self._last.get(name, -1))
         for first in range(0, len(found), _ROWS_AT_ONCE):
             some = found[first : first + _ROWS_AT_ONCE]
@@ -133,10 +131,9 @@ class LogTables:
     def _know_columns(self, name: str, rows: Sequence[Document]) -> None:
         known = self._schemas.get(name, {})
         new: dict[str, str] = {}
-        for row in rows:
-            for column, value in row.items():
-                if column not in known and column not in new and value is not None:
-                    new[column] = _type_of(value)
+        for column, value in ((column, value) for row in rows for column, value in row.items()):
+            if column not in known and value is not None:
+                new.setdefault(column, _type_of(value))
         if name not in self._schemas:
             self._create(name, new)
         else:
@@ -148,18 +145,18 @@ class LogTables:
 
     def _insert(self, name: str, rows: Sequence[Document]) -> None:
         types = self._schemas[name]
-        # Each row is taken apart once, and not once for every column.
+        # Each row is parsed once, and not once for every column.
         structure = json.dumps([dict.fromkeys(types, "JSON")])
         columns = ", ".join(
             f"CAST({_quote(column)} ->> '$' AS {_DUCKDB_TYPES[kind]})" for column, kind in types.items()
         )
-        taken_apart = self._connection.sql(
+        parsed = self._connection.sql(
             "SELECT unnest(from_json(CAST(? AS JSON), ?), max_depth := 2)", params=[json.dumps(rows), structure]
         )
-        taken_apart.project(columns).insert_into(_rows_of(name))
+        parsed.project(columns).insert_into(_rows_of(name))
 
     def _show(self, name: str, start: datetime | None, end: datetime | None) -> None:
-        """Let the table's own name stand for its rows in that time. Times are naive and in UTC here."""
+        """Make a view with the table's own name of its rows in that time. Times are naive and in UTC here."""
         rows = self._connection.table(_rows_of(name))
         for way, at in ((">=", start), ("<=", end)):
             if at is not None:
@@ -206,16 +203,11 @@ def _json_value(value: Any) -> Any:
     if isinstance(value, datetime):
         return timestamp(value if value.tzinfo else value.replace(tzinfo=UTC))
     if isinstance(value, timedelta):
-        return _timespan(value)
+        hours, rest = divmod(value.seconds, 3600)
+        fraction = f".{value.microseconds:06d}0" if value.microseconds else ""
+        return (f"{value.days}." if value.days else "") + f"{hours:02d}:{rest // 60:02d}:{rest % 60:02d}{fraction}"
     if isinstance(value, float) and math.isnan(value):
         return "NaN"
     if value is None or isinstance(value, bool | int | float | str):
         return value
     return json.dumps(value, default=str) if isinstance(value, dict | list) else str(value)
-
-
-def _timespan(value: timedelta) -> str:
-    hours, rest = divmod(value.seconds, 3600)
-    clock = f"{hours:02d}:{rest // 60:02d}:{rest % 60:02d}"
-    fraction = f".{value.microseconds:06d}0" if value.microseconds else ""
-    return (f"{value.days}." if value.days else "") + clock + fraction

@@ -3,101 +3,49 @@
 import re
 import time
 import uuid
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from anew.emulator.arm.protocol import ArmCall, arm_route
 from anew.emulator.base.cloud import Cloud
-from anew.emulator.base.state import Document
+from anew.emulator.base.state import Document, section
 from anew.emulator.log_analytics.kql import LogTables, QueryError, QueryTable, Schema
 
-_WORKSPACE: Final[Schema] = {"WorkspaceId": "string", "WorkspaceName": "string", "_ResourceId": "string"}
-SCHEMAS: Final[dict[str, Schema]] = {
-    "ADFPipelineRun": {
-        "TimeGenerated": "datetime",
-        "OperationName": "string",
-        "RunId": "string",
-        "PipelineName": "string",
-        "Status": "string",
-        "Start": "datetime",
-        "End": "datetime",
-        "FailureType": "string",
-        "ErrorCode": "string",
-        "ErrorMessage": "string",
-        "Parameters": "string",
-        "SystemParameters": "string",
-        "CorrelationId": "string",
-    },
-    "AmlModelsEvent": {
-        "TimeGenerated": "datetime",
-        "AmlModelName": "string",
-        "OperationName": "string",
-        "ResultType": "string",
-        "ResultSignature": "string",
-        "Identity": "string",
-        **_WORKSPACE,
-    },
-    "AmlOnlineEndpointConsoleLog": {
-        "TimeGenerated": "datetime",
-        "OperationName": "string",
-        "DeploymentName": "string",
-        "InstanceId": "string",
-        "ContainerName": "string",
-        "ContainerImageName": "string",
-        "Message": "string",
-        "_ResourceId": "string",
-    },
-    "AmlOnlineEndpointTrafficLog": {
-        "TimeGenerated": "datetime",
-        "OperationName": "string",
-        "Location": "string",
-        "AuthType": "string",
-        "Method": "string",
-        "Path": "string",
-        "Protocol": "string",
-        "ResponseCode": "int",
-        "ResponseCodeReason": "string",
-        "ModelStatusCode": "int",
-        "ModelStatusReason": "string",
-        "RequestPayloadSize": "int",
-        "ResponsePayloadSize": "int",
-        "RequestDurationMs": "int",
-        "RequestThrottlingDelayMs": "int",
-        "ResponseDurationMs": "int",
-        "ResponseThrottlingDelayMs": "int",
-        "TotalDurationMs": "int",
-        "EndpointName": "string",
-        "DeploymentName": "string",
-        "UserAgent": "string",
-        "XRequestId": "string",
-        "XMSClientRequestId": "string",
-        "_ResourceId": "string",
-    },
-    "AmlRunStatusChangedEvent": {
-        "TimeGenerated": "datetime",
-        "RunId": "string",
-        "ParentRunId": "string",
-        "RootRunId": "string",
-        "Status": "string",
-        "Message": "string",
-        "TriggeringUserName": "string",
-        "OperationName": "string",
-        "ResultType": "string",
-        "CorrelationId": "string",
-        **_WORKSPACE,
-    },
-    "AppMetrics": {
-        "TimeGenerated": "datetime",
-        "Name": "string",
-        "Sum": "real",
-        "ItemCount": "int",
-        "Min": "real",
-        "Max": "real",
-        "Properties": "dynamic",
-    },
+
+def _schema(columns: str) -> Schema:
+    """The columns of a table in order, each as NAME:TYPE or, for a string, as NAME."""
+    return {name: kind or "string" for name, _, kind in (column.partition(":") for column in columns.split())}
+
+
+_WORKSPACE: Final = "WorkspaceId WorkspaceName _ResourceId"
+SCHEMAS: Final[Mapping[str, Schema]] = {
+    "ADFPipelineRun": _schema(
+        "TimeGenerated:datetime OperationName RunId PipelineName Status Start:datetime End:datetime "
+        "FailureType ErrorCode ErrorMessage Parameters SystemParameters CorrelationId"
+    ),
+    "AmlModelsEvent": _schema(
+        f"TimeGenerated:datetime AmlModelName OperationName ResultType ResultSignature Identity {_WORKSPACE}"
+    ),
+    "AmlOnlineEndpointConsoleLog": _schema(
+        "TimeGenerated:datetime OperationName DeploymentName InstanceId ContainerName ContainerImageName "
+        "Message _ResourceId"
+    ),
+    "AmlOnlineEndpointTrafficLog": _schema(
+        "TimeGenerated:datetime OperationName Location AuthType Method Path Protocol ResponseCode:int "
+        "ResponseCodeReason ModelStatusCode:int ModelStatusReason RequestPayloadSize:int "
+        "ResponsePayloadSize:int RequestDurationMs:int RequestThrottlingDelayMs:int ResponseDurationMs:int "
+        "ResponseThrottlingDelayMs:int TotalDurationMs:int EndpointName DeploymentName UserAgent XRequestId "
+        "XMSClientRequestId _ResourceId"
+    ),
+    "AmlRunStatusChangedEvent": _schema(
+        "TimeGenerated:datetime RunId ParentRunId RootRunId Status Message TriggeringUserName OperationName "
+        f"ResultType CorrelationId {_WORKSPACE}"
+    ),
+    "AppMetrics": _schema("TimeGenerated:datetime Name Sum:real ItemCount:int Min:real Max:real Properties:dynamic"),
 }
 _DURATION: Final = re.compile(
     r"P(?:(?P<weeks>[\d.]+)W)?(?:(?P<days>[\d.]+)D)?"
@@ -144,7 +92,7 @@ def _moment(text: str) -> datetime:
 
 
 def _query(cloud: Cloud, call: ArmCall) -> Response:
-    status, body = _answer(cloud, call.body, statistics=_wants_statistics(call.request.headers.get("prefer")))
+    status, body = _answer(cloud, call.body, call.request.headers.get("prefer"))
     return JSONResponse(body, status)
 
 
@@ -152,18 +100,13 @@ def _batch(cloud: Cloud, call: ArmCall) -> Response:
     responses: list[Document] = []
     requests: list[Document] = call.body.get("requests") or []
     for request in requests:
-        headers: Document = request.get("headers") or {}
-        wanted = _wants_statistics(headers.get("prefer") or headers.get("Prefer"))
-        status, body = _answer(cloud, request.get("body") or {}, statistics=wanted)
+        headers = section(request, "headers")
+        status, body = _answer(cloud, section(request, "body"), headers.get("prefer") or headers.get("Prefer"))
         responses.append({"id": request["id"], "status": status, "headers": {}, "body": body})
     return JSONResponse({"responses": responses})
 
 
-def _wants_statistics(prefer: str | None) -> bool:
-    return "include-statistics=true" in (prefer or "")
-
-
-def _answer(cloud: Cloud, request: Document, *, statistics: bool) -> tuple[int, Document]:
+def _answer(cloud: Cloud, request: Document, prefer: str | None) -> tuple[int, Document]:
     query = request.get("query")
     if not isinstance(query, str) or not query.strip():
         return 400, _bad_request("QueryValidationError", "BadArgumentError", "The query is missing.")
@@ -177,7 +120,7 @@ def _answer(cloud: Cloud, request: Document, *, statistics: bool) -> tuple[int, 
     except QueryError as error:
         return 400, _bad_request(error.kind, error.code, str(error))
     body = _tables(table, int(cloud.mode("log_query_partial_rows", 0)))
-    if statistics:
+    if "include-statistics=true" in (prefer or ""):
         body["statistics"] = {"query": {"executionTime": time.perf_counter() - began}}
     return 200, body
 
@@ -206,7 +149,7 @@ def _tables(table: QueryTable, partial_rows: int) -> Document:
 
 
 def _bad_request(kind: str, code: str, message: str) -> Document:
-    titles: dict[str, Any] = {
+    titles = {
         "SemanticError": "A semantic error occurred.",
         "SyntaxError": "A recognition error occurred in the query.",
     }

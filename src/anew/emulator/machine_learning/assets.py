@@ -1,4 +1,4 @@
-"""Where the data, models and outputs that Azure ML URIs name are on local Azure's disk."""
+"""The paths on local Azure's disk of the data, models and outputs that Azure ML URIs name."""
 
 from pathlib import Path
 from typing import Final
@@ -11,7 +11,7 @@ MODEL_KIND: Final = "model"
 
 
 class AssetError(ValueError):
-    """A URI names nothing that exists here."""
+    """A URI names an asset that does not exist here."""
 
 
 def model_key(workspace_id: str, name: str, version: str) -> str:

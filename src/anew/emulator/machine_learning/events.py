@@ -7,6 +7,7 @@ payloads and documentation disagree on casing or on the drift subject, the captu
 import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import NotRequired, TypedDict, Unpack
 
 from anew.emulator.base.cloud import timestamp
 from anew.emulator.base.state import Document
@@ -22,77 +23,44 @@ _NAMES = uuid.UUID("5e2a3f5c-9a4b-4c55-8f0d-3d6c4b1f7a10")
 
 
 def stable_id(*parts: str) -> str:
-    """The same GUID for the same parts, whatever their case: for ids the service makes once and keeps."""
+    """The same GUID for the same parts in any case: for ids that the service makes once and keeps."""
     return str(uuid.uuid5(_NAMES, "/".join(parts).casefold()))
 
 
-def run_status_changed(
-    workspace_id: str,
-    *,
-    run_id: str,
-    experiment: str,
-    status: str,
-    tags: Mapping[str, str],
-    properties: Mapping[str, str],
-    run_type: str = "azureml.CommandJob",
-    event_id: str | None = None,
-    at: datetime | None = None,
-) -> Document:
-    """RunStatusChanged for a run that has just taken on status."""
-    run = _run_data(
-        workspace_id, run_id=run_id, experiment=experiment, tags=tags, properties=properties, run_type=run_type
-    )
-    data = {"runStatus": status, **run}
-    return _event(workspace_id, RUN_STATUS_CHANGED, _run_subject(data), data, event_id=event_id, at=at)
+class RunFields(TypedDict):
+    """The run that an event is about; the run type defaults to a command job."""
+
+    run_id: str
+    experiment: str
+    tags: Mapping[str, str]
+    properties: Mapping[str, str]
+    run_type: NotRequired[str]
 
 
-def run_completed(
-    workspace_id: str,
-    *,
-    run_id: str,
-    experiment: str,
-    tags: Mapping[str, str],
-    properties: Mapping[str, str],
-    run_type: str = "azureml.CommandJob",
-    event_id: str | None = None,
-    at: datetime | None = None,
-) -> Document:
+def run_status_changed(workspace_id: str, *, status: str, **run: Unpack[RunFields]) -> Document:
+    """RunStatusChanged for a run whose status has just become status."""
+    return _run_event(workspace_id, RUN_STATUS_CHANGED, {"runStatus": status}, run)
+
+
+def run_completed(workspace_id: str, **run: Unpack[RunFields]) -> Document:
     """RunCompleted for a run that finished successfully."""
-    data = _run_data(
-        workspace_id, run_id=run_id, experiment=experiment, tags=tags, properties=properties, run_type=run_type
-    )
-    return _event(workspace_id, RUN_COMPLETED, _run_subject(data), data, event_id=event_id, at=at)
+    return _run_event(workspace_id, RUN_COMPLETED, {}, run)
 
 
 def model_registered(
-    workspace_id: str,
-    *,
-    name: str,
-    version: str,
-    tags: Mapping[str, str],
-    properties: Mapping[str, str],
-    event_id: str | None = None,
-    at: datetime | None = None,
+    workspace_id: str, *, name: str, version: str, tags: Mapping[str, str], properties: Mapping[str, str]
 ) -> Document:
-    """ModelRegistered for a new model version; the version travels as a string."""
+    """ModelRegistered for a new model version; the version is sent as a string."""
     data: Document = {
         "modelName": name,
         "modelVersion": version,
         "modelTags": dict(tags),
         "modelProperties": dict(properties),
     }
-    return _event(workspace_id, MODEL_REGISTERED, f"models/{name}:{version}", data, event_id=event_id, at=at)
+    return _event(workspace_id, MODEL_REGISTERED, f"models/{name}:{version}", data)
 
 
-def model_deployed(
-    workspace_id: str,
-    *,
-    service: str,
-    model_ids: str,
-    tags: Mapping[str, str],
-    event_id: str | None = None,
-    at: datetime | None = None,
-) -> Document:
+def model_deployed(workspace_id: str, *, service: str, model_ids: str, tags: Mapping[str, str]) -> Document:
     """ModelDeployed for an endpoint; model_ids is a comma-separated list of name:version.
 
     That managed online endpoints raise it, and their compute type "Managed", is (unverified).
@@ -104,20 +72,11 @@ def model_deployed(
         "serviceTags": dict(tags),
         "serviceProperties": {},
     }
-    return _event(workspace_id, MODEL_DEPLOYED, f"endpoints/{service}", data, event_id=event_id, at=at)
+    return _event(workspace_id, MODEL_DEPLOYED, f"endpoints/{service}", data)
 
 
 def dataset_drift_detected(
-    workspace_id: str,
-    *,
-    drift_id: str,
-    name: str,
-    run_id: str,
-    coefficient: float,
-    start: datetime | None,
-    end: datetime | None,
-    event_id: str | None = None,
-    at: datetime | None = None,
+    workspace_id: str, *, drift_id: str, name: str, run_id: str, coefficient: float, start: datetime, end: datetime
 ) -> Document:
     """DatasetDriftDetected of a v1 dataset monitor; coefficient is in 0..1, start and end bound the target data."""
     data: Document = {
@@ -127,12 +86,10 @@ def dataset_drift_detected(
         "baseDatasetId": stable_id(workspace_id, drift_id, "base"),
         "targetDatasetId": stable_id(workspace_id, drift_id, "target"),
         "driftCoefficient": coefficient,
-        "startTime": _offset_time(start),
-        "endTime": _offset_time(end),
+        "startTime": start.astimezone(UTC).isoformat(),
+        "endTime": end.astimezone(UTC).isoformat(),
     }
-    return _event(
-        workspace_id, DATASET_DRIFT_DETECTED, f"datadrift/{drift_id}/run/{run_id}", data, event_id=event_id, at=at
-    )
+    return _event(workspace_id, DATASET_DRIFT_DETECTED, f"datadrift/{drift_id}/run/{run_id}", data)
 
 
 def to_cloud_event(event: Document) -> Document:
@@ -148,43 +105,28 @@ def to_cloud_event(event: Document) -> Document:
     }
 
 
-def _event(
-    workspace_id: str, event_type: str, subject: str, data: Document, *, event_id: str | None, at: datetime | None
-) -> Document:
+def _run_event(workspace_id: str, event_type: str, status: Document, run: RunFields) -> Document:
+    experiment_id = stable_id(workspace_id, "experiments", run["experiment"])
+    data: Document = {
+        **status,
+        "experimentId": experiment_id,
+        "experimentName": run["experiment"],
+        "runId": run["run_id"],
+        "runType": run.get("run_type", "azureml.CommandJob"),
+        "runTags": dict(run["tags"]),
+        "runProperties": dict(run["properties"]),
+    }
+    return _event(workspace_id, event_type, f"experiments/{experiment_id}/runs/{run['run_id']}", data)
+
+
+def _event(workspace_id: str, event_type: str, subject: str, data: Document) -> Document:
     return {
         "topic": workspace_id,
         "subject": subject,
         "eventType": event_type,
-        "eventTime": timestamp(at),
-        "id": event_id or str(uuid.uuid4()),
+        "eventTime": timestamp(),
+        "id": str(uuid.uuid4()),
         "data": data,
         "dataVersion": "2",
         "metadataVersion": "1",
     }
-
-
-def _run_data(
-    workspace_id: str,
-    *,
-    run_id: str,
-    experiment: str,
-    tags: Mapping[str, str],
-    properties: Mapping[str, str],
-    run_type: str,
-) -> Document:
-    return {
-        "experimentId": stable_id(workspace_id, "experiments", experiment),
-        "experimentName": experiment,
-        "runId": run_id,
-        "runType": run_type,
-        "runTags": dict(tags),
-        "runProperties": dict(properties),
-    }
-
-
-def _run_subject(data: Document) -> str:
-    return f"experiments/{data['experimentId']}/runs/{data['runId']}"
-
-
-def _offset_time(at: datetime | None) -> str | None:
-    return None if at is None else at.astimezone(UTC).isoformat()

@@ -1,6 +1,6 @@
-"""Runs command jobs in this process, and picks up after a restart the ones that were not over.
+"""Runs command jobs in this process, and resumes after a restart those that had not ended.
 
-A job whose program only waits has no worker meanwhile: its end is a moment in the store and an entry of the timer.
+A job whose program only waits needs no worker meanwhile: the store and the timer keep the time of its end.
 """
 
 import importlib
@@ -25,14 +25,14 @@ WAITERS: Final = 2
 DUE_KIND: Final = "job.due"
 _WORKLOADS: Final = "anew.emulator.workloads."
 _DELAYED: Final = _WORKLOADS + "pause"
-# What a container image is to Azure ML: the programs that a job in this environment can start.
+# They stand for Azure ML's container images: the programs that a job in this environment can start.
 IMAGES: Final[Mapping[VersionedName, frozenset[str]]] = {
     VersionedName("anew-samples", "1"): frozenset({_WORKLOADS + "train", _WORKLOADS + "evaluate", _DELAYED}),
 }
 
 
 class JobCanceledError(Exception):
-    """Raised inside a workload at its next call of the run after a cancellation was asked for."""
+    """Raised inside a workload when it next uses its run after a request to cancel the job."""
 
 
 class JobRefusedError(Exception):
@@ -40,31 +40,30 @@ class JobRefusedError(Exception):
 
 
 class JobRun:
-    """The run that a workload sees; its tags and metrics go straight to the job's documents."""
+    """The run that a workload uses; its tags and metrics are written to the job's documents."""
 
     def __init__(self, cloud: Cloud, key: str) -> None:
         self._cloud = cloud
         self._key = key
 
     def set_tag(self, key: str, value: str) -> None:
-        """Set a tag of the job. Raises JobCanceledError once a cancellation was asked for."""
+        """Set a tag of the job. Raises JobCanceledError after a request to cancel the job."""
         self.stop_if_canceled()
         runs.set_tag(self._cloud, self._key, key, value)
 
     def log_metric(self, key: str, value: float) -> None:
-        """Log the value of a metric. Raises JobCanceledError once a cancellation was asked for."""
+        """Log the value of a metric. Raises JobCanceledError after a request to cancel the job."""
         self.stop_if_canceled()
         runs.log_metric(self._cloud, self._key, key, value)
 
     def stop_if_canceled(self) -> None:
-        """Raise JobCanceledError once a cancellation was asked for."""
-        job = runs.mirror(self._cloud).get(self._key)
-        if job is None or job["properties"]["status"] == "CancelRequested":
+        """Raise JobCanceledError after a request to cancel the job."""
+        if runs.status_of(self._cloud, self._key) in (None, "CancelRequested"):
             raise JobCanceledError
 
 
 class JobRunner:
-    """Two workers over the queue of submitted jobs, and a timer with workers of its own for those that only wait."""
+    """Two workers for the queue of submitted jobs, and a timer with its own workers for jobs that only wait."""
 
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
@@ -105,21 +104,19 @@ class JobRunner:
             pool.submit(work, key)
 
     def _run(self, key: str) -> None:
-        job = self._begin(key)
-        if job is not None:
+        if (job := self._begin(key)) is not None:
             self._perform(job)
 
     def _wait(self, key: str) -> None:
         kept = self._cloud.store.get(DUE_KIND, key)
         if kept is None:
-            job = self._begin(key)
-            if job is None:
+            if (job := self._begin(key)) is None:
                 return
             kept = {"due": time.time() + self._delay(job)}
             self._cloud.store.put(DUE_KIND, key, kept)
         self._timer.at(key, kept["due"])
-        # A cancellation that came before the line above found nothing to hasten.
-        if self._status(key) == "CancelRequested":
+        # A cancellation that came before the line above found no wait to end.
+        if runs.status_of(self._cloud, key) == "CancelRequested":
             self._timer.hasten(key)
 
     def _run_due(self, key: str) -> None:
@@ -146,16 +143,12 @@ class JobRunner:
             self._cloud.store.delete(DUE_KIND, job["id"])
 
     def _delay(self, job: Document) -> float:
-        # A job that cannot be started is not waited for: performing it says why.
+        # A job that cannot be started has no delay: it fails at once and says why.
         try:
             command = prepare(self._cloud, job)
             return cast(DelayedWorkload, importlib.import_module(command.module)).delay(command.argv)
         except (ValueError, JobRefusedError, SystemExit):
             return 0.0
-
-    def _status(self, key: str) -> str | None:
-        job = runs.mirror(self._cloud).get(key)
-        return None if job is None else job["properties"]["status"]
 
     def _execute(self, job: Document) -> tuple[str, str | None]:
         log, run = runs.JobLog(self._cloud, job["name"]), JobRun(self._cloud, job["id"])
@@ -168,7 +161,7 @@ class JobRunner:
         except JobCanceledError:
             log.write("canceled")
             return "Canceled", None
-        # The workload is a stranger's program: whatever it raises, an exit included, is the job's failure, not ours.
+        # The workload is a user's program: any error that it raises, or an exit, fails the job and not local Azure.
         except (Exception, SystemExit) as error:  # noqa: BLE001
             log.write(traceback.format_exc())
             return "Failed", f"{type(error).__name__}: {error}"
@@ -197,7 +190,7 @@ def prepare(cloud: Cloud, job: Document) -> ModuleCommand:
 
 
 def start(cloud: Cloud) -> Callable[[], None]:
-    """Start running jobs, beginning with those left over; returns what stops it."""
+    """Run jobs, starting with those that an earlier process left; returns a function that stops the runner."""
     runner = cloud.service(JobRunner)
     runner.resume()
     return runner.stop
@@ -208,10 +201,9 @@ def _programs(environment: str) -> frozenset[str]:
         image = parse_versioned(environment)
     except ValueError as error:
         raise JobRefusedError(f"the environment {environment!r} has no name and version") from error
-    programs = IMAGES.get(image)
-    if programs is None:
+    if image not in IMAGES:
         raise JobRefusedError(f"the environment {image} is not known; known are {', '.join(map(str, IMAGES))}")
-    return programs
+    return IMAGES[image]
 
 
 def _input(cloud: Cloud, workspace_id: str, given: Mapping[str, Any]) -> str:

@@ -8,16 +8,13 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from anew.emulator.arm.operations import settle_empty
-from anew.emulator.arm.protocol import WORKSPACE_PATH, ArmCall, ArmError, arm_route, list_page, not_found, user_error
+from anew.emulator.arm.protocol import WORKSPACE_PATH, ArmCall, arm_route, list_page, not_found, user_error
 from anew.emulator.base.cloud import Cloud
 from anew.emulator.base.state import Document, section
 from anew.emulator.data_factory.web import ACTIVITY_RUN_HEADER
 from anew.emulator.machine_learning import runs
 from anew.emulator.machine_learning.events import stable_id
 from anew.emulator.machine_learning.job_runner import JobRunner
-from anew.emulator.machine_learning.runs import record_run
-
-__all__ = ["Jobs", "record_run", "routes"]
 
 JOBS_PATH: Final = WORKSPACE_PATH + "/jobs"
 HISTORY_PATH: Final = "/history/v1.0" + WORKSPACE_PATH
@@ -48,17 +45,21 @@ class Jobs:
             if caller is not None:
                 self._cloud.store.put(_CALLER_KIND, job["id"], {"activity_run": caller})
             self._cloud.journal("job.created", name=name, tags=job["properties"]["tags"])
-            runs.notify_of_retraining(self._cloud, job)
+            runs.announce(self._cloud, job)
         self._cloud.service(JobRunner).submit(job["id"])
         return JSONResponse(job, 201)
 
     def _answer_again(self, key: str, name: str, caller: str | None) -> Response:
-        """The first answer again for a pipeline's activity that a crash kept from hearing it; everyone else is refused.
+        """The first answer again, for a pipeline's activity that lost it in a crash; every other caller is refused.
 
-        Data Factory and Azure ML do not die together; here they are one process.
+        In Azure, Data Factory and Azure ML do not crash together; here they are one process.
         """
         if caller is None or self._cloud.store.get(_CALLER_KIND, key) != {"activity_run": caller}:
-            raise _already_exists(name)
+            message = (
+                "A job with this name already exists. If you are trying to create a new job, use a different name. If "
+                f"you are trying to update the existing job {name}, its properties cannot be changed."
+            )
+            raise user_error(message, {"code": "Immutable", "innererror": {"code": "JobPropertyImmutable"}})
         return JSONResponse(self._cloud.store.get(runs.KIND, key), 201)
 
     def get(self, call: ArmCall) -> Response:
@@ -70,23 +71,23 @@ class Jobs:
 
     def list(self, call: ArmCall) -> Response:
         """Root jobs, newest first; ``tag`` keeps those that have the tag KEY, or KEY=VALUE (unverified)."""
-        view, tag = (call.query("listViewType") or "ActiveOnly"), call.query("tag")
+        tag = call.query("tag")
         jobs = (
             job
             for job in reversed(runs.jobs_of(self._cloud, call.workspace_id))
             if not job["properties"].get("parentJobName")
-            and _in_view(job, view)
+            and call.shows(job)
             and (tag is None or _has_tag(job["properties"]["tags"], tag))
         )
         return list_page(self._cloud, call, jobs)
 
     def cancel(self, call: ArmCall) -> Response:
-        """Cancel a job; canceling one that is over changes nothing (unverified)."""
+        """Cancel a job; this changes nothing when it has ended (unverified)."""
         self._cloud.service(JobRunner).cancel(self._job(call)["id"])
         return settle_empty(self._cloud, call)
 
     def history_run(self, call: ArmCall) -> Response:
-        """One run as the run history tells it."""
+        """One run as the run history shows it."""
         return JSONResponse(_history(self._job(call)))
 
     def history_children(self, call: ArmCall) -> Response:
@@ -100,24 +101,24 @@ class Jobs:
         return list_page(self._cloud, call, children)
 
     def history_details(self, call: ArmCall) -> Response:
-        """Status and log files of a run: what ``jobs.stream`` follows."""
+        """Status and log files of a run, which ``jobs.stream`` follows."""
         job = self._job(call)
         log = f"{self._cloud.base_url}/emulator/jobs/{job['name']}/log"
         history = _history(job)
         keys = ("runId", "status", "properties", "startTimeUtc", "endTimeUtc", "error")
-        return JSONResponse({key: history.get(key) for key in keys} | {"logFiles": {LOG_FILE: log}})
+        return JSONResponse({key: history[key] for key in keys} | {"logFiles": {LOG_FILE: log}})
 
     async def log(self, request: Request) -> Response:
-        """What a job printed; without a bearer token, as the SAS address it stands for needs none."""
+        """The output of a job; without a bearer token, because the SAS address that it replaces needs none."""
         name = request.path_params["name"]
         if not _NAME.fullmatch(name):
             raise not_found(request.url.path)
         return PlainTextResponse(runs.JobLog(self._cloud, name).read())
 
     def _job(self, call: ArmCall) -> Document:
-        job = runs.mirror(self._cloud).get(runs.job_id(call.workspace_id, call.param("name")))
-        if job is None:
-            raise not_found(runs.job_id(call.workspace_id, call.param("name")))
+        key = runs.job_id(call.workspace_id, call.param("name"))
+        if (job := runs.mirror(self._cloud).get(key)) is None:
+            raise not_found(key)
         return job
 
 
@@ -143,18 +144,6 @@ def _check_new_job(name: str, properties: dict[str, Any]) -> None:
         raise user_error(f"Local Azure runs jobs of type Command only, not {properties.get('jobType')!r}.")
     if not properties.get("command"):
         raise user_error("The field command is required.")
-
-
-def _already_exists(name: str) -> ArmError:
-    message = (
-        "A job with this name already exists. If you are trying to create a new job, use a different name. If you are "
-        f"trying to update the existing job {name}, its properties cannot be changed."
-    )
-    return user_error(message, {"code": "Immutable", "innererror": {"code": "JobPropertyImmutable"}})
-
-
-def _in_view(job: Document, view: str) -> bool:
-    return view == "All" or bool(job["properties"].get("isArchived")) == (view == "ArchivedOnly")
 
 
 def _has_tag(tags: dict[str, str], wanted: str) -> bool:

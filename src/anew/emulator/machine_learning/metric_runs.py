@@ -1,7 +1,7 @@
 """The long-lived runs in which v2 monitors keep their metrics: a parent for each monitor, a child for each series.
 
-Follows `run_metrics_utils.py` and `runmetric_client.py` of azureml-assets: a run is found by its tags or made. Azure ML
-also lists such runs among the jobs and may raise events for them (unverified); local Azure does neither.
+Follows `run_metrics_utils.py` and `runmetric_client.py` of azureml-assets: a run is found by its tags or created. Azure
+ML also lists such runs among the jobs and may raise events for them (unverified); local Azure does neither.
 """
 
 import time
@@ -43,9 +43,9 @@ def publish_metrics(
     metrics: Mapping[str, float],
     step: int,
 ) -> str:
-    """Log one point of each metric to the run of these tags, which is made when there is none; returns the run's id.
+    """Log one point of each metric to the run of these tags, which is created if needed; returns the run's id.
 
-    `tags` name the monitor, under whose parent run the run is.
+    `tags` name the monitor, whose parent run contains the run.
     """
     with cloud.store.transaction():
         parent = _parent(cloud, workspace_id, experiment, tags[MONITOR_TAG])

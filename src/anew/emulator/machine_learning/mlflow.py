@@ -1,9 +1,9 @@
-"""MLflow's REST API at the workspace's tracking address, as far as reading runs and their metrics goes.
+"""The part of MLflow's REST API that reads runs and their metrics, at the workspace's tracking address.
 
 Experiments are those of the workspace's jobs and of its monitors; runs are both kinds too. Limits are those of Azure ML
 where they are public: filters compare tags by `=` and join by `and` (how-to-track-experiments-mlflow, support matrix).
-A page of a metric's history has fewer than 1,000 points, as Azure asked for once (mlflow/mlflow issue 10694); who wants
-more gets that many, so that MLflow's own client, which asks for 25,000, can read them too.
+A page of a metric's history has fewer than 1,000 points, a limit that Azure once set (mlflow/mlflow issue 10694); a
+client that asks for more gets 999, so that MLflow's own client, which asks for 25,000, can read them too.
 """
 
 import math
@@ -89,14 +89,10 @@ class Mlflow:
         if found is None:
             raise MlflowError(404, "RESOURCE_DOES_NOT_EXIST", f"Run '{run_id}' not found")
         shown = self._run(call.workspace_id, found)
-        shown["data"]["metrics"] += self._logged(call.workspace_id, run_id)
+        logged = self._cloud.store.get(runs.METRICS_KIND, runs.job_id(call.workspace_id, run_id)) or {"metrics": {}}
+        for name, value in logged["metrics"].items():
+            shown["data"]["metrics"].append(_point({"key": name, "value": value, "timestamp": 0, "step": 0}))
         return JSONResponse({"run": shown})
-
-    def _logged(self, workspace_id: str, run_id: str) -> list[Document]:
-        kept = self._cloud.store.get(runs.METRICS_KIND, runs.job_id(workspace_id, run_id)) or {"metrics": {}}
-        return [
-            _point({"key": name, "value": value, "timestamp": 0, "step": 0}) for name, value in kept["metrics"].items()
-        ]
 
     def history(self, call: ArmCall) -> Response:
         """Every point of one metric of one run, as logged."""
@@ -179,12 +175,11 @@ def _terms(text: str) -> dict[str, str]:
 
 
 def _point(point: Document) -> Document:
-    # Protocol buffers write what JSON has no number for as text.
-    return point if math.isfinite(point["value"]) else {**point, "value": _word(point["value"])}
-
-
-def _word(value: float) -> str:
-    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    value: float = point["value"]
+    if math.isfinite(value):
+        return point
+    # Protocol buffers write as text the numbers that JSON does not have.
+    return {**point, "value": "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"}
 
 
 def _page(name: str, items: Sequence[Document], asked: Mapping[str, Any]) -> JSONResponse:

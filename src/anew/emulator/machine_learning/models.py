@@ -1,11 +1,11 @@
-"""The model registry: containers by name, versions below them whose path never changes."""
+"""The model registry: containers by name, and below them versions with a path that never changes."""
 
-from typing import Any, Final
+from typing import Final
 
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from anew.emulator.arm.protocol import WORKSPACE_PATH, ArmCall, arm_route, list_page, not_found, user_error
+from anew.emulator.arm.protocol import WORKSPACE_PATH, ArmCall, arm_route, list_page, not_found, stored, user_error
 from anew.emulator.base.cloud import Cloud, timestamp
 from anew.emulator.base.state import Document, section
 from anew.emulator.base.uris import JobOutput, parse_uri
@@ -38,8 +38,9 @@ class Models:
                 _refuse_changed_path(existing, given)
             model = _document(call, key, {**given, "jobName": job_name}, existing)
             self._cloud.store.put(MODEL_KIND, key, model)
-            if existing is not None and existing["properties"]["tags"] != model["properties"]["tags"]:
-                self._tagged(model, call.param("name"))
+            tags = model["properties"]["tags"]
+            if existing is not None and existing["properties"]["tags"] != tags:
+                self._cloud.journal("model.tagged", name=call.param("name"), version=model["name"], tags=tags)
         if existing is None:
             self._registered(call.workspace_id, model, call.param("name"))
         return JSONResponse(model, 201 if existing is None else 200)
@@ -47,16 +48,11 @@ class Models:
     def get(self, call: ArmCall) -> Response:
         """One version."""
         key = model_key(call.workspace_id, call.param("name"), call.param("version"))
-        model = self._cloud.store.get(MODEL_KIND, key)
-        if model is None:
-            raise not_found(key)
-        return JSONResponse(model)
+        return JSONResponse(stored(self._cloud, MODEL_KIND, key))
 
     def list_versions(self, call: ArmCall) -> Response:
         """The versions of a model, newest first; 404 when there is no such model, as the service answers."""
-        versions = self._versions(call)
-        view = call.query("listViewType") or "ActiveOnly"
-        return list_page(self._cloud, call, [model for model in reversed(versions) if _in_view(model, view)])
+        return list_page(self._cloud, call, filter(call.shows, reversed(self._versions(call))))
 
     def get_container(self, call: ArmCall) -> Response:
         """The model of that name, with its latest and next version."""
@@ -69,8 +65,7 @@ class Models:
         for model in self._cloud.store.list(MODEL_KIND, prefix):
             by_name.setdefault(model["id"][len(prefix) :].partition("/")[0], []).append(model)
         containers = [_container(call.workspace_id, name, versions) for name, versions in by_name.items()]
-        view = call.query("listViewType") or "ActiveOnly"
-        return list_page(self._cloud, call, [container for container in containers if _in_view(container, view)])
+        return list_page(self._cloud, call, filter(call.shows, containers))
 
     def _versions(self, call: ArmCall) -> list[Document]:
         container = f"{call.workspace_id}/models/{call.param('name')}"
@@ -79,22 +74,13 @@ class Models:
             raise not_found(container)
         return versions
 
-    def _tagged(self, model: Document, name: str) -> None:
-        self._cloud.journal("model.tagged", name=name, version=model["name"], tags=model["properties"]["tags"])
-
     def _registered(self, workspace_id: str, model: Document, name: str) -> None:
-        details: dict[str, Any] = model["properties"]
-        self._cloud.journal("model.registered", name=name, version=model["name"], tags=details["tags"])
+        version, tags, properties = model["name"], model["properties"]["tags"], model["properties"]["properties"]
+        self._cloud.journal("model.registered", name=name, version=version, tags=tags)
         row = {"AmlModelName": name, "OperationName": "ModelRegistered", "ResultType": "Succeeded"}
         self._cloud.log("AmlModelsEvent", {**row, "_ResourceId": workspace_id.casefold()})
         self._cloud.publish(
-            ml_events.model_registered(
-                workspace_id,
-                name=name,
-                version=model["name"],
-                tags=details["tags"],
-                properties=details["properties"],
-            )
+            ml_events.model_registered(workspace_id, name=name, version=version, tags=tags, properties=properties)
         )
 
 
@@ -123,7 +109,7 @@ def _document(call: ArmCall, key: str, given: Document, existing: Document | Non
             "isArchived": bool(given.get("isArchived")),
             "provisioningState": "Succeeded",
         },
-        "systemData": system_data(existing["systemData"]["createdAt"] if existing else None),
+        "systemData": system_data(existing),
     }
 
 
@@ -159,7 +145,3 @@ def _container(workspace_id: str, name: str, versions: list[Document]) -> Docume
         },
         "systemData": {**versions[0]["systemData"], "lastModifiedAt": timestamp()},
     }
-
-
-def _in_view(model: Document, view: str) -> bool:
-    return view == "All" or model["properties"]["isArchived"] == (view == "ArchivedOnly")

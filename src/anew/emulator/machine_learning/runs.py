@@ -1,7 +1,8 @@
-"""Jobs as documents: how one is written down, how its status moves, and what each move tells the world."""
+"""Jobs as documents: how one is recorded, how its status changes, and which events and logs each change produces."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from anew.emulator.base.cloud import Cloud, timestamp
 from anew.emulator.base.state import Document, Mirror, section
@@ -24,28 +25,33 @@ def mirror(cloud: Cloud) -> Mirror:
 
 
 def jobs_of(cloud: Cloud, workspace_id: str) -> list[Document]:
-    """The jobs of a workspace, child runs included, oldest first; shared, so not to be changed."""
+    """The jobs of a workspace with child runs, oldest first; the documents are shared and must not be changed."""
     return mirror(cloud).within(f"{workspace_id}/jobs")
+
+
+def status_of(cloud: Cloud, key: str) -> str | None:
+    """The status of a job, or None when it does not exist."""
+    job = mirror(cloud).get(key)
+    return None if job is None else job["properties"]["status"]
 
 
 def workspace_of(resource_id: str) -> str:
     """The ARM id of the workspace a resource belongs to."""
-    head, _, _ = resource_id.partition("/jobs/")
-    return head
+    return resource_id.partition("/jobs/")[0]
 
 
 def run_folder(cloud: Cloud, name: str) -> Path:
-    """Where a job's outputs and log are."""
+    """The folder of a job's outputs and log."""
     return cloud.folder / "runs" / name
 
 
-def system_data(created: str | None = None) -> Document:
-    """The systemData of a resource created then, or now, and changed now."""
+def system_data(existing: Document | None = None) -> Document:
+    """The systemData of a resource that is changed now; it was created now unless it existed before."""
     now = timestamp()
-    author = {"createdBy": "local-azure", "createdByType": "Application"}
     return {
-        **author,
-        "createdAt": created or now,
+        "createdBy": "local-azure",
+        "createdByType": "Application",
+        "createdAt": existing["systemData"]["createdAt"] if existing else now,
         "lastModifiedAt": now,
         "lastModifiedBy": "local-azure",
         "lastModifiedByType": "Application",
@@ -80,26 +86,20 @@ def record_run(
     *,
     experiment: str,
     status: str,
-    tags: dict[str, str],
-    properties: dict[str, str],
+    tags: Mapping[str, str],
+    properties: Mapping[str, str],
     parent: str | None = None,
 ) -> Document:
-    """Write down a run that something other than the job runner performs, e.g. a monitor's step; announces nothing."""
-    body: Document = {
-        "jobType": "Pipeline" if parent is None else "Command",
-        "experimentName": experiment,
-        "tags": tags,
-        "properties": properties,
-    }
+    """Record a run that the job runner does not perform, such as a monitor's step; publishes no event."""
+    kind = "Pipeline" if parent is None else "Command"
+    body: Document = {"jobType": kind, "experimentName": experiment, "tags": tags, "properties": properties}
     job = new_job(cloud, workspace_id, name, body)
-    job["properties"]["status"] = status
-    if parent is not None:
-        job["properties"]["parentJobName"] = parent
+    job["properties"] |= {"status": status} | ({"parentJobName": parent} if parent else {})
     return cloud.store.put(KIND, job["id"], job)
 
 
 def change_status(cloud: Cloud, key: str, status: str, *, error: str | None = None) -> bool:
-    """Move a job to a status, log it and publish its events; False when the job was already over or is unknown."""
+    """Change the status of a job, log it and publish its events; False when the job has ended or does not exist."""
     with cloud.store.transaction():
         job = cloud.store.get(KIND, key)
         if job is None or job["properties"]["status"] in FINAL_STATUSES:
@@ -109,17 +109,17 @@ def change_status(cloud: Cloud, key: str, status: str, *, error: str | None = No
         job["properties"]["status"] = status
         job["systemData"]["lastModifiedAt"] = timestamp()
         cloud.store.put(KIND, key, job)
-        notify_of_retraining(cloud, job)
+        announce(cloud, job)
     return True
 
 
-def notify_of_retraining(cloud: Cloud, job: Document) -> None:
-    """Journal, log and publish the status a job is in now; success also publishes RunCompleted."""
+def announce(cloud: Cloud, job: Document) -> None:
+    """Journal, log and publish the status of a job; success also publishes RunCompleted."""
     workspace_id, details = workspace_of(job["id"]), job["properties"]
     status: str = details["status"]
     cloud.journal("job.status", name=job["name"], status=status)
-    cloud.log("AmlRunStatusChangedEvent", _log_row(job, workspace_id))
-    fields: dict[str, Any] = {
+    log_status(cloud, job)
+    fields: ml_events.RunFields = {
         "run_id": job["name"],
         "experiment": details["experimentName"],
         "tags": details["tags"],
@@ -133,7 +133,7 @@ def notify_of_retraining(cloud: Cloud, job: Document) -> None:
 
 
 def finish(cloud: Cloud, key: str, status: str, *, error: str | None = None) -> None:
-    """End a job that ran: one whose cancellation was asked for meanwhile ends Canceled, whatever it achieved."""
+    """End a job that ran; it ends as Canceled if a client asked for its cancellation meanwhile."""
     with cloud.store.transaction():
         job = cloud.store.get(KIND, key)
         if job is not None and job["properties"]["status"] == "CancelRequested":
@@ -142,7 +142,7 @@ def finish(cloud: Cloud, key: str, status: str, *, error: str | None = None) -> 
 
 
 def request_cancel(cloud: Cloud, key: str) -> None:
-    """Cancel a job: at once while it waits, when its program next looks up while it runs, not at all when over."""
+    """Cancel a job: at once while it waits, at its program's next use of the run while it runs, else not at all."""
     with cloud.store.transaction():
         job = cloud.store.get(KIND, key)
         if job is not None:
@@ -152,7 +152,7 @@ def request_cancel(cloud: Cloud, key: str) -> None:
 
 
 class JobLog:
-    """What a job printed, as the file Azure ML calls ``user_logs/std_log.txt``."""
+    """The output of a job, in the file that Azure ML calls ``user_logs/std_log.txt``."""
 
     def __init__(self, cloud: Cloud, name: str) -> None:
         self._path = run_folder(cloud, name) / "user_logs" / "std_log.txt"
@@ -185,9 +185,10 @@ def log_metric(cloud: Cloud, key: str, name: str, value: float) -> None:
         cloud.store.put(METRICS_KIND, key, kept)
 
 
-def _log_row(job: Document, workspace_id: str) -> Document:
-    details = job["properties"]
-    return {
+def log_status(cloud: Cloud, job: Document) -> None:
+    """Add the status of a job to the log of status changes."""
+    workspace_id, details = workspace_of(job["id"]), job["properties"]
+    row: Document = {
         "RunId": job["name"],
         "ParentRunId": details.get("parentJobName") or "",
         "RootRunId": details.get("parentJobName") or job["name"],
@@ -198,3 +199,4 @@ def _log_row(job: Document, workspace_id: str) -> Document:
         "ResultType": "Failed" if details["status"] == "Failed" else "Succeeded",
         "_ResourceId": workspace_id.casefold(),
     }
+    cloud.log("AmlRunStatusChangedEvent", row)

@@ -1,4 +1,4 @@
-"""Workspaces, of which every one exists, and the discovery document that tells the SDK where its services are."""
+"""Workspaces, all of which exist, and the discovery document that gives the SDK the addresses of its services."""
 
 from typing import Final
 from urllib.parse import urlsplit

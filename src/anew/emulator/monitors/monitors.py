@@ -1,10 +1,11 @@
-"""What drift monitors compute: a domain classifier's coefficient, and Azure ML's metrics per feature; pure.
+"""The metrics of drift monitors: a domain classifier's coefficient, and Azure ML's metrics per feature; pure.
 
 The per-feature formulas and bins follow Azure ML's monitor components: equal-width bins over the joint range, their
 number by Sturges' rule, and a breach only above the threshold.
 """
 
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -21,7 +22,7 @@ _LEAST_DEVIATION: Final = 0.001
 
 @dataclass(frozen=True)
 class Reading:
-    """What a monitor measured of one feature, and the threshold it holds that against."""
+    """The value that a monitor measured for one feature, and its threshold."""
 
     feature: str
     metric: str
@@ -35,17 +36,17 @@ class Reading:
 
 
 def drift_coefficient(baseline: Rows, current: Rows, *, seed: int = 0) -> float:
-    """How well a small classifier tells current rows from baseline rows, in 0..1.
+    """How well a small classifier distinguishes current rows from baseline rows, in 0..1.
 
-    The Matthews correlation of its cross-validated guesses on as many rows of either, at least 0: 0 when the two cannot
-    be told apart, 1 when they always can. That the v1 monitor's coefficient is of this kind is documented, its
+    The Matthews correlation of its cross-validated guesses on equally many rows of both, at least 0: 0 when they cannot
+    be distinguished, 1 when they always can. That the v1 monitor's coefficient is of this kind is documented, its
     classifier is (unverified).
     """
     from sklearn.ensemble import HistGradientBoostingClassifier
     from threadpoolctl import threadpool_limits
 
     dice, count = np.random.default_rng(seed), min(len(baseline), len(current))
-    # Drawn equal rather than weighed equal: weights make the classifier's binning ten times as slow.
+    # Samples of equal size, not equal weights: weights make the classifier's binning ten times as slow.
     rows = np.vstack([side[np.sort(dice.choice(len(side), count, replace=False))] for side in (baseline, current)])
     is_current = np.repeat((False, True), count)
     # The same share of both in each fold, at random rows.
@@ -54,7 +55,7 @@ def drift_coefficient(baseline: Rows, current: Rows, *, seed: int = 0) -> float:
     fold[order[np.argsort(is_current[order], kind="stable")]] = np.arange(len(rows)) % _FOLDS
     guessed = np.zeros(len(rows), dtype=np.bool_)
     make: Any = HistGradientBoostingClassifier
-    # On so few rows threads cost more than they bring, most of all on a busy machine.
+    # On so few rows threads cost more than they save, especially on a busy machine.
     with threadpool_limits(1):
         for held_out in (fold == number for number in range(_FOLDS)):
             classifier = make(max_iter=10, learning_rate=0.3, max_leaf_nodes=8)
@@ -66,30 +67,28 @@ def drift_coefficient(baseline: Rows, current: Rows, *, seed: int = 0) -> float:
 
 def matthews_correlation(actual: NDArray[np.bool_], guessed: NDArray[np.bool_]) -> float:
     """The Matthews correlation coefficient of two binary vectors, in -1..1; 0 when either is constant."""
-    both, neither = float(np.sum(actual & guessed)), float(np.sum(~actual & ~guessed))
-    only_guessed, only_actual = float(np.sum(~actual & guessed)), float(np.sum(actual & ~guessed))
-    margins = (both + only_guessed) * (both + only_actual) * (neither + only_guessed) * (neither + only_actual)
-    return 0.0 if margins == 0 else (both * neither - only_guessed * only_actual) / float(np.sqrt(margins))
+    from sklearn.metrics import matthews_corrcoef
+
+    return float(matthews_corrcoef(actual, guessed))
 
 
 def normalized_wasserstein_distance(baseline: Column, current: Column) -> float:
     """The area between the two empirical distribution functions, in standard deviations of the baseline."""
-    merged = np.sort(np.concatenate((baseline, current)))
-    heights = [
-        np.searchsorted(np.sort(sample), merged[:-1], side="right") / len(sample) for sample in (baseline, current)
-    ]
-    area = float(np.sum(np.abs(heights[0] - heights[1]) * np.diff(merged)))
+    from scipy.stats import wasserstein_distance
+
     # Spark's stddev, by which the component divides, is over n - 1.
     deviation = float(np.std(baseline, ddof=1)) if len(baseline) > 1 else 0.0
-    return area / max(deviation, _LEAST_DEVIATION)
+    return float(wasserstein_distance(baseline, current)) / max(deviation, _LEAST_DEVIATION)
 
 
 def jensen_shannon_distance(baseline: Column, current: Column) -> float:
     """The square root of the Jensen-Shannon divergence to base 2 of the two histograms, in 0..1."""
+    from scipy.special import rel_entr
+
     first, second = (counts / counts.sum() for counts in _histograms(baseline, current))
     middle = (first + second) / 2
-    divergence = (_relative_entropy(first, middle) + _relative_entropy(second, middle)) / 2
-    return float(np.sqrt(max(0.0, divergence)))
+    divergence = float(np.sum(rel_entr(first, middle) + rel_entr(second, middle))) / (2 * math.log(2))
+    return math.sqrt(max(0.0, divergence))
 
 
 def population_stability_index(baseline: Column, current: Column) -> float:
@@ -145,8 +144,3 @@ def _histograms(baseline: Column, current: Column) -> tuple[NDArray[np.float64],
         low, high = low - 0.5, high + 0.5
     first, second = (np.histogram(sample, bins=bins, range=(low, high))[0] for sample in (baseline, current))
     return first.astype(np.float64), second.astype(np.float64)
-
-
-def _relative_entropy(shares: NDArray[np.float64], other: NDArray[np.float64]) -> float:
-    present = shares > 0
-    return float(np.sum(shares[present] * np.log2(shares[present] / other[present])))

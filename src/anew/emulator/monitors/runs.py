@@ -1,18 +1,20 @@
-"""What a monitor tells the world about one batch: metrics in the logs, runs in the workspace, and events.
+"""The reports of a monitor about one batch: metrics in the logs, runs in the workspace, and events.
 
-A silent monitor does all of it except that its events are lost on the way.
+A silent monitor does the same, except that its events are lost.
 """
 
 import time
 import uuid
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final, Literal
 
-from anew.emulator.base.cloud import Cloud, timestamp
+from anew.emulator.base.cloud import Cloud
 from anew.emulator.base.state import Document
 from anew.emulator.machine_learning import events as ml_events
 from anew.emulator.machine_learning.metric_runs import next_step, publish_metrics
+from anew.emulator.machine_learning.runs import log_status, record_run
 from anew.emulator.monitors.monitors import Reading, breach_message
 
 BREACH_TAG: Final = "azureml_modelmonitor_threshold_breached"
@@ -37,9 +39,9 @@ class Monitor:
 
 @dataclass(frozen=True)
 class Observation:
-    """What a monitor saw: the coefficient, the metric of every feature, and the time the batch covers.
+    """The observation of a monitor: the coefficient, the metric of every feature, and the time that the batch covers.
 
-    `later` is how many batches follow at once, whose times must fit in between this one and now.
+    `later` is how many batches follow in the same request; their times must fit between this one and now.
     """
 
     coefficient: float
@@ -55,13 +57,22 @@ class Observation:
 
 
 def report(cloud: Cloud, workspace_id: str, monitor: Monitor, seen: Observation) -> str | None:
-    """Log what the monitor saw and announce a breach; the id of the event published for it, if one was."""
+    """Log the observation and publish a breach; returns the id of the event that reports it, if there is one."""
     if monitor.kind == "model":
-        # v2 monitors keep their metrics with their runs; nothing of them reaches Azure Monitor by default.
+        # v2 monitors keep their metrics with their runs; none reaches Azure Monitor by default.
         return _model_monitor_run(cloud, workspace_id, monitor, seen)
     drift_id = ml_events.stable_id(workspace_id, "datadrift", monitor.name)
     run_id = f"{drift_id}_{time.time_ns() // 1_000_000}"
-    _log_coefficient(cloud, monitor, seen, drift_id, run_id)
+    # The property names of azureml-datadrift's own metrics.
+    properties = {
+        "datadrift_id": drift_id,
+        "datadrift_name": monitor.name,
+        "runid": run_id,
+        "start_date": seen.start.isoformat(),
+        "end_date": seen.end.isoformat(),
+        "drift_threshold": str(monitor.threshold),
+    }
+    log_metric(cloud, DRIFT_METRIC, seen.coefficient, properties)
     if seen.coefficient <= monitor.threshold:
         return None
     event = ml_events.dataset_drift_detected(
@@ -74,19 +85,6 @@ def report(cloud: Cloud, workspace_id: str, monitor: Monitor, seen: Observation)
         end=seen.end,
     )
     return _publish(cloud, monitor, event)
-
-
-def _log_coefficient(cloud: Cloud, monitor: Monitor, seen: Observation, drift_id: str, run_id: str) -> None:
-    # The property names of azureml-datadrift's own metrics.
-    properties = {
-        "datadrift_id": drift_id,
-        "datadrift_name": monitor.name,
-        "runid": run_id,
-        "start_date": seen.start.isoformat(),
-        "end_date": seen.end.isoformat(),
-        "drift_threshold": str(monitor.threshold),
-    }
-    log_metric(cloud, DRIFT_METRIC, seen.coefficient, properties)
 
 
 def log_metric(cloud: Cloud, name: str, value: float, properties: dict[str, str]) -> None:
@@ -105,45 +103,27 @@ def _publish(cloud: Cloud, monitor: Monitor, event: Document) -> str | None:
 
 def _model_monitor_run(cloud: Cloud, workspace_id: str, monitor: Monitor, seen: Observation) -> str | None:
     """A monitor's pipeline run and the step that evaluates thresholds; a breach is a tag on the step, not a failure."""
-    from anew.emulator.machine_learning.runs import record_run
-
-    root, step = str(uuid.uuid4()), str(uuid.uuid4())
-    signal = f"{monitor.name}_data_drift"
+    root, step, signal = str(uuid.uuid4()), str(uuid.uuid4()), f"{monitor.name}_data_drift"
     tags = {BREACH_TAG: breach_message(signal, seen.breaches)} if seen.breaches else {}
-    properties = {"azureml.pipelinerunid": root}
-    record_run(cloud, workspace_id, root, experiment=monitor.name, status="Running", tags={}, properties={})
+    record = partial(record_run, cloud, workspace_id, experiment=monitor.name)
+    record(root, status="Running", tags={}, properties={})
     # The step that keeps the series comes before the one that evaluates thresholds.
     _keep_series(cloud, workspace_id, monitor.name, signal, seen)
+    run: ml_events.RunFields = {
+        "run_id": step,
+        "experiment": monitor.name,
+        "tags": {},
+        "properties": {"azureml.pipelinerunid": root},
+        "run_type": _STEP_RUN,
+    }
     event_id: str | None = None
     for status in ("Running", "Finalizing", "Completed"):
-        current: dict[str, str] = {} if status == "Running" else tags
-        record_run(
-            cloud,
-            workspace_id,
-            step,
-            experiment=monitor.name,
-            status=status,
-            tags=current,
-            properties=properties,
-            parent=root,
-        )
-        _log_status(cloud, workspace_id, step, root, status)
-        event = ml_events.run_status_changed(
-            workspace_id,
-            run_id=step,
-            experiment=monitor.name,
-            status=status,
-            tags=current,
-            properties=properties,
-            run_type=_STEP_RUN,
-        )
-        event_id = _publish(cloud, monitor, event)
-    completed = ml_events.run_completed(
-        workspace_id, run_id=step, experiment=monitor.name, tags=tags, properties=properties, run_type=_STEP_RUN
-    )
-    _publish(cloud, monitor, completed)
-    record_run(cloud, workspace_id, root, experiment=monitor.name, status="Completed", tags={}, properties={})
-    _log_status(cloud, workspace_id, root, None, "Completed")
+        run["tags"] = {} if status == "Running" else tags
+        job = record(step, status=status, tags=run["tags"], properties=run["properties"], parent=root)
+        log_status(cloud, job)
+        event_id = _publish(cloud, monitor, ml_events.run_status_changed(workspace_id, status=status, **run))
+    _publish(cloud, monitor, ml_events.run_completed(workspace_id, **run))
+    log_status(cloud, record(root, status="Completed", tags={}, properties={}))
     return event_id if tags else None
 
 
@@ -161,19 +141,3 @@ def _keep_series(cloud: Cloud, workspace_id: str, monitor: str, signal: str, see
         }
         metrics = {"value": reading.value, "threshold": reading.threshold}
         publish_metrics(cloud, workspace_id, monitor, tags, metrics, step)
-
-
-def _log_status(cloud: Cloud, workspace_id: str, run_id: str, parent: str | None, status: str) -> None:
-    row: Document = {
-        "TimeGenerated": timestamp(),
-        "RunId": run_id,
-        "ParentRunId": parent or "",
-        "RootRunId": parent or run_id,
-        "Status": status,
-        "Message": "",
-        "WorkspaceName": workspace_id.rsplit("/", 1)[-1],
-        "OperationName": "RunStatusChanged",
-        "ResultType": "Succeeded",
-        "_ResourceId": workspace_id.casefold(),
-    }
-    cloud.log("AmlRunStatusChangedEvent", row)

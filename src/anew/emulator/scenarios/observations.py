@@ -1,7 +1,7 @@
-"""Letting a monitor see something, without rows to see it in: for tests, benches and chaos runs. No real Azure has it.
+"""A monitor observes a given value, without any rows: for tests, benches and chaos runs. Real Azure has no such route.
 
-The monitor's runs, metrics and logs are kept as those of any other. Its events are published, or handed to the caller
-to deliver them late, twice, out of order, or not at all.
+The runs, metrics and logs of the monitor are kept like those of any other. Its events are published, or returned to the
+caller, who can deliver them late, twice, out of order, or not at all.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -11,7 +11,7 @@ import pydantic
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from anew.emulator.arm.protocol import ArmCall, ArmError, arm_route
+from anew.emulator.arm.protocol import ArmCall, arm_route
 from anew.emulator.base.cloud import Cloud
 from anew.emulator.base.state import Document
 from anew.emulator.monitors.monitors import Reading
@@ -22,7 +22,7 @@ _FEATURE = "x"
 
 
 class _Request(pydantic.BaseModel, extra="forbid"):
-    """A monitor of a kind and name saw this value; its threshold says whether it is drift."""
+    """The value that a monitor of a kind and name observed; the threshold decides whether it is drift."""
 
     workspace_id: str
     kind: Literal["dataset", "model"]
@@ -38,20 +38,13 @@ def routes(cloud: Cloud) -> list[Route]:
 
 
 def _observe(cloud: Cloud, call: ArmCall) -> Response:
-    try:
-        request = _Request.model_validate(call.body)
-    except pydantic.ValidationError as error:
-        raise ArmError(400, "BadArgument", str(error)) from error
+    request = call.parsed(_Request, "BadArgument")
     events: list[Document] = []
     monitor = Monitor(request.kind, request.name, request.threshold, baseline_rows=1)
     reading = Reading(_FEATURE, monitor.metric, request.value, request.threshold)
     now = datetime.now(UTC)
-    report(
-        cloud.telling(events.append),
-        request.workspace_id,
-        monitor,
-        Observation(request.value, [reading], now - _WINDOW, now),
-    )
+    seen = Observation(request.value, [reading], now - _WINDOW, now)
+    report(cloud.publishing_to(events.append), request.workspace_id, monitor, seen)
     if request.publish:
         for event in events:
             cloud.publish(event)

@@ -1,8 +1,8 @@
-"""Requests that nobody sends: answers of known error rates, latencies and scores, logged as those of real ones.
+"""Simulated requests: answers with known error rates, latencies and scores, logged like those to real requests.
 
-For tests and benches. The endpoint's split shares the requests as it shares real ones; how a deployment answers is set
-for its model's version beforehand, and no model is loaded. A crash comes from the input: the same inputs crash a model
-each time, live and mirrored.
+For tests and benches. The endpoint's split divides the requests as it divides real ones. A test sets beforehand how the
+deployments of a model version answer, and no model is loaded. A crash depends on the input: the same inputs crash a
+model each time, live and mirrored.
 """
 
 import math
@@ -10,19 +10,19 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 
 import pydantic
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from anew.emulator.arm.protocol import ArmCall, ArmError, arm_route, not_found
+from anew.emulator.arm.protocol import ArmCall, ArmError, arm_route, stored
 from anew.emulator.base.cloud import Cloud
 from anew.emulator.base.state import Document
 from anew.emulator.base.uris import parse_versioned
 from anew.emulator.endpoints.logs import CONSOLE_LOG, MODEL_ERROR, TRAFFIC_LOG, answered, printed, score_line
-from anew.emulator.endpoints.online_deployments import deployment_key
 from anew.emulator.endpoints.online_endpoints import DEPLOYMENT_KIND, ENDPOINT_KIND, endpoint_key
+from anew.emulator.endpoints.resources import deployment_key
 from anew.emulator.endpoints.scoring import next_request
 from anew.emulator.endpoints.traffic import FULL, choose
 
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 BEHAVIOUR_KIND: Final = "simulatedBehaviour"
 INPUTS: Final = 1_000_000
-_Model = TypeVar("_Model", bound=pydantic.BaseModel)
 _P95: Final = 1.6449  # standard deviations above the median
 _GOLDEN: Final = 0x9E3779B97F4A7C15  # 2^64 over the golden ratio: multiples of it spread evenly
 
@@ -52,7 +51,7 @@ class Behaviour(pydantic.BaseModel, frozen=True, extra="forbid"):
 
 
 class TrafficRequest(pydantic.BaseModel, frozen=True, extra="forbid"):
-    """So many requests to an endpoint, at random times in [start, end)."""
+    """A number of requests to an endpoint, at random times in [start, end)."""
 
     workspace_id: str
     endpoint: str
@@ -64,7 +63,7 @@ class TrafficRequest(pydantic.BaseModel, frozen=True, extra="forbid"):
 
 @dataclass(frozen=True)
 class _Requests:
-    """When each request comes, in seconds after the start, and where among all inputs its input lies, in 0..1."""
+    """When each request comes, in seconds after the start, and the position of its input among all inputs, in 0..1."""
 
     first: int
     seconds: "NDArray[np.float64]"
@@ -73,7 +72,7 @@ class _Requests:
 
 @dataclass(frozen=True)
 class _Answers:
-    """What one deployment answers to some of the requests, named by their index."""
+    """The answers of one deployment to some of the requests, which their indexes name."""
 
     deployment: str
     indexes: "NDArray[np.int64]"
@@ -84,14 +83,24 @@ class _Answers:
 
 def routes(cloud: Cloud) -> list[Route]:
     """The control routes of simulated traffic."""
+
+    def put_behaviour(call: ArmCall) -> Response:
+        behaviour = call.parsed(Behaviour, "BadArgument").model_dump()
+        return JSONResponse(
+            cloud.store.put(BEHAVIOUR_KIND, f"{call.param('model')}:{call.param('version')}", behaviour)
+        )
+
+    def post_traffic(call: ArmCall) -> Response:
+        return JSONResponse(send_traffic(cloud, call.parsed(TrafficRequest, "BadArgument")))
+
     return [
-        arm_route("/emulator/behaviours/{model}/{version}", "PUT", lambda call: _put_behaviour(cloud, call)),
-        arm_route("/emulator/traffic", "POST", lambda call: _post_traffic(cloud, call)),
+        arm_route("/emulator/behaviours/{model}/{version}", "PUT", put_behaviour),
+        arm_route("/emulator/traffic", "POST", post_traffic),
     ]
 
 
 def send_traffic(cloud: Cloud, request: TrafficRequest) -> Document:
-    """Log the answers to these requests, and tell how many each deployment answered.
+    """Log the answers to these requests, and return how many each deployment answered.
 
     The same seed, split and behaviours give the same answers to an endpoint that had as many requests before.
 
@@ -113,33 +122,13 @@ def send_traffic(cloud: Cloud, request: TrafficRequest) -> Document:
         )
         for answers in (*live, *mirrored):
             _log(cloud, endpoint, request, drawn, answers)
-        told = _told(request, live, mirrored)
-        cloud.journal("traffic.simulated", **told)
-    return told
-
-
-def _put_behaviour(cloud: Cloud, call: ArmCall) -> Response:
-    behaviour = _validated(Behaviour, call.body)
-    key = f"{call.param('model')}:{call.param('version')}"
-    return JSONResponse(cloud.store.put(BEHAVIOUR_KIND, key, behaviour.model_dump()))
-
-
-def _post_traffic(cloud: Cloud, call: ArmCall) -> Response:
-    return JSONResponse(send_traffic(cloud, _validated(TrafficRequest, call.body)))
-
-
-def _validated(kind: type[_Model], body: Document) -> _Model:
-    try:
-        return kind.model_validate(body)
-    except pydantic.ValidationError as error:
-        raise ArmError(400, "BadArgument", str(error)) from error
+        counts = _counts(request, live, mirrored)
+        cloud.journal("traffic.simulated", **counts)
+    return counts
 
 
 def _endpoint(cloud: Cloud, request: TrafficRequest) -> Document:
-    key = endpoint_key(request.workspace_id, request.endpoint)
-    endpoint = cloud.store.get(ENDPOINT_KIND, key)
-    if endpoint is None:
-        raise not_found(key)
+    endpoint = stored(cloud, ENDPOINT_KIND, endpoint_key(request.workspace_id, request.endpoint))
     if not any(endpoint["properties"]["traffic"].values()):
         raise ArmError(404, "NotFound", f"The endpoint {request.endpoint} sends no traffic to any deployment.")
     return endpoint
@@ -148,7 +137,7 @@ def _endpoint(cloud: Cloud, request: TrafficRequest) -> Document:
 def _answers(
     cloud: Cloud, endpoint: Document, split: Mapping[str, int], drawn: _Requests, chance: "np.random.Generator"
 ) -> Iterator[_Answers]:
-    """What each deployment of a split answers; who answers goes by a request's number, as for real ones."""
+    """The answers of each deployment of a split; a request's number decides who answers, as for real ones."""
     import numpy as np
 
     turns = (drawn.first + np.arange(len(drawn.seconds))) % FULL
@@ -165,9 +154,7 @@ def _answers(
 
 
 def _behaviour(cloud: Cloud, endpoint: Document, deployment: str) -> Behaviour:
-    document = cloud.store.get(DEPLOYMENT_KIND, deployment_key(endpoint["id"], deployment))
-    if document is None:
-        raise not_found(deployment_key(endpoint["id"], deployment))
+    document = stored(cloud, DEPLOYMENT_KIND, deployment_key(endpoint["id"], deployment))
     model = parse_versioned(document["properties"]["model"])
     return Behaviour.model_validate(cloud.store.get(BEHAVIOUR_KIND, f"{model.name}:{model.version}") or {})
 
@@ -194,8 +181,8 @@ def _log(cloud: Cloud, endpoint: Document, request: TrafficRequest, drawn: _Requ
         cloud.log_all(CONSOLE_LOG, [printed(endpoint, answers.deployment, line, at=at) for at, line in lines])
 
 
-def _told(request: TrafficRequest, live: list[_Answers], mirrored: list[_Answers]) -> Document:
-    """Counts by deployment; `harmed` are callers who got an error, so none of a mirrored request."""
+def _counts(request: TrafficRequest, live: list[_Answers], mirrored: list[_Answers]) -> Document:
+    """Counts by deployment; `harmed` are callers who got an error, so no mirrored request counts."""
     errors = Counter({each.deployment: int(each.failed.sum()) for each in live})
     return {
         "endpoint": request.endpoint,

@@ -1,14 +1,14 @@
-"""The drifting world: streams of labelled rows that move on a batch at a time, and the monitors that watch them.
+"""Drifting data: streams of labelled rows that advance by one batch at a time, and the monitors that watch them.
 
-Advancing a stream scores the batch on the endpoint, learns its labels, appends both to the file in the workspace's
-datastore, logs accuracy and drift, and lets the monitor speak.
+For each batch, a stream scores the rows on the endpoint, compares the labels, appends the rows to the file in the
+workspace's datastore, logs accuracy and drift, and lets the monitor report.
 """
 
 import threading
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 
 import pydantic
 from starlette.responses import JSONResponse, Response
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 STREAMS: Final = "stream"
 DATA_FOLDER: Final = Path(__file__).parents[1] / "data"
 _DEFAULT_BASELINE_BATCHES: Final = 8
-_Model = TypeVar("_Model", bound=pydantic.BaseModel)
 
 
 class StreamRequest(pydantic.BaseModel, frozen=True):
@@ -40,7 +39,7 @@ class StreamRequest(pydantic.BaseModel, frozen=True):
 
 
 class AdvanceRequest(pydantic.BaseModel, frozen=True):
-    """How far to advance, whose endpoint scores, and who watches."""
+    """How far to advance, which endpoint scores, and which monitor watches."""
 
     batches: int = pydantic.Field(gt=0)
     workspace_id: str
@@ -74,8 +73,8 @@ class World:
         self._lock = threading.Lock()
 
     def create(self, call: ArmCall) -> Response:
-        """Begin a stream, its history already in the datastore."""
-        request = _parse(StreamRequest, call.body)
+        """Create a stream, with its history in the datastore."""
+        request = call.parsed(StreamRequest)
         source = _source_path(request.source)
         document: Document = {
             **request.model_dump(),
@@ -95,12 +94,12 @@ class World:
         return JSONResponse(document, 201)
 
     def get(self, call: ArmCall) -> Response:
-        """Where a stream stands."""
+        """The state of a stream."""
         return JSONResponse(self._stream(call.param("name")))
 
     def advance(self, call: ArmCall) -> Response:
-        """Let batches of time pass."""
-        request = _parse(AdvanceRequest, call.body)
+        """Advance a stream by some batches."""
+        request = call.parsed(AdvanceRequest)
         name = call.param("name")
         with self._lock:
             stream = self._stream(name)
@@ -112,8 +111,8 @@ class World:
             return JSONResponse({"batches": [self._advance_one(stream, table, request, later) for later in following]})
 
     def reset_baseline(self, call: ArmCall) -> Response:
-        """Measure drift from now on against other rows."""
-        request = _parse(BaselineRequest, call.body)
+        """Choose other rows as the baseline of drift."""
+        request = call.parsed(BaselineRequest)
         with self._lock:
             stream = self._stream(call.param("name"))
             end = request.end_batch or stream["next_batch"]
@@ -123,8 +122,7 @@ class World:
             return JSONResponse(self._cloud.store.put(STREAMS, stream["name"], stream))
 
     def _stream(self, name: str) -> Document:
-        stream = self._cloud.store.get(STREAMS, name)
-        if stream is None:
+        if (stream := self._cloud.store.get(STREAMS, name)) is None:
             raise not_found(f"/emulator/streams/{name}")
         return stream
 
@@ -154,7 +152,7 @@ class World:
         }
 
     def _score(self, rows: "Table", request: AdvanceRequest) -> tuple[float, str]:
-        # Imported here because the scoring side is not needed before a stream moves.
+        # Imported here because scoring is not needed before a stream advances.
         from anew.emulator.endpoints.scoring import score
 
         predictions, deployment = score(
@@ -164,17 +162,19 @@ class World:
         return hits / len(rows), deployment
 
     def _write_rows(self, stream: Document) -> None:
-        """Write the file with every row up to now, at once, for a job may be reading it."""
+        """Write the file with every row up to now; it replaces the old one at once, because a job may be reading it."""
+        from anew.emulator.workloads.table import read_frame
+
         target = self._cloud.folder / "datastores" / "workspaceblobstore" / stream["path"]
         target.parent.mkdir(parents=True, exist_ok=True)
         partial = target.with_suffix(".partial")
-        frame = _frame(Path(stream["source"]))
+        frame = read_frame(Path(stream["source"]))
         frame.iloc[: stream["next_batch"] * stream["batch_rows"]].to_parquet(partial, index=False)
         partial.replace(target)
 
 
 def routes(cloud: Cloud) -> list[Route]:
-    """The control routes that make the world drift, and the one that publishes an event as it is."""
+    """The control routes of streams, and the one that publishes an event unchanged."""
     world = cloud.service(World)
     return [
         arm_route("/emulator/streams", "POST", world.create),
@@ -233,17 +233,4 @@ def _read(path: Path, label: str) -> "Table":
     try:
         return read_table(path, label)
     except ValueError as error:
-        raise ArmError(400, "BadRequest", str(error)) from error
-
-
-def _frame(path: Path) -> Any:
-    import pandas as pd
-
-    return pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
-
-
-def _parse(model: type[_Model], body: Document) -> _Model:
-    try:
-        return model.model_validate(body)
-    except pydantic.ValidationError as error:
         raise ArmError(400, "BadRequest", str(error)) from error

@@ -1,7 +1,7 @@
-"""Scores champion and challenger on the same newest rows, and leaves the report of their comparison in a tag.
+"""Scores champion and challenger on the same newest rows, and writes the report of their comparison to a tag.
 
-A user's own evaluation job does the same three things: score both models on the same rows, `compare` them by the gate
-that anew hands over, set the tag.
+A user's own evaluation job does the same: it scores both models on the same rows, compares them by the gate that anew
+passes to it (`compare`), and sets the tag.
 """
 
 import argparse
@@ -34,8 +34,8 @@ def main(argv: Sequence[str], run: Run) -> None:
     if options.out is not None:
         options.out.mkdir(parents=True, exist_ok=True)
         scored.to_parquet(options.out / SCORED_FILE)
-    figures = {"size_mb": _megabytes(options.challenger)}
-    report = compare(scored, gate, figures=figures, data_hash=rows.data_hash())
+    size = sum(file.stat().st_size for file in options.challenger.rglob("*") if file.is_file())
+    report = compare(scored, gate, figures={"size_mb": size / 1e6}, data_hash=rows.data_hash())
     run.set_tag(EVALUATION_TAG, report_text(report))
     run.log_metric("rows", report.rows)
     run.log_metric(f"challenger_{report.metric}", report.challenger)
@@ -44,7 +44,7 @@ def main(argv: Sequence[str], run: Run) -> None:
 
 
 def score(rows: Table, folders: dict[str, Path]) -> pd.DataFrame:
-    """The rows with what each model of these folders predicts, and its score where it is a classifier of two."""
+    """The rows with the prediction of each model in these folders, and the score of a classifier of two classes."""
     scored = pd.DataFrame(rows.features, columns=list(rows.columns))
     scored["label"] = rows.labels
     for name, folder in folders.items():
@@ -54,10 +54,6 @@ def score(rows: Table, folders: dict[str, Path]) -> pd.DataFrame:
         if scores is not None:
             scored[f"{name}_score"] = scores
     return scored
-
-
-def _megabytes(folder: Path) -> float:
-    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) / 1e6
 
 
 def _parser() -> argparse.ArgumentParser:

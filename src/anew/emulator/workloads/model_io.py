@@ -5,8 +5,10 @@ import pickle
 import platform
 import uuid
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final, Protocol, cast
@@ -14,8 +16,7 @@ from typing import Any, Final, Protocol, cast
 import numpy as np
 import yaml
 from numpy.typing import NDArray
-
-from anew.emulator.workloads.threads import one_thread
+from threadpoolctl import ThreadpoolController  # pyright: ignore[reportMissingTypeStubs]
 
 MODEL_FILE: Final = "MLmodel"
 PICKLE_FILE: Final = "model.pkl"
@@ -37,7 +38,7 @@ class SavedModel:
     classifier: Classifier
 
     def predict(self, columns: Sequence[str], rows: NDArray[np.float64]) -> NDArray[np.int64]:
-        """The class of each row, whatever order its columns come in.
+        """The class of each row; the columns may come in any order.
 
         Raises:
             KeyError: a column the model was trained on is missing.
@@ -46,17 +47,17 @@ class SavedModel:
             return self.classifier.predict(self._ordered(columns, rows))
 
     def scores(self, columns: Sequence[str], rows: NDArray[np.float64]) -> NDArray[np.float64] | None:
-        """The probability of the second class of each row; None for a model that tells none, or of more classes.
+        """The probability of the second class of each row; None without probabilities or with more classes.
 
         Raises:
             KeyError: a column the model was trained on is missing.
         """
-        told: Callable[[NDArray[np.float64]], NDArray[np.float64]] | None
-        told = getattr(self.classifier, "predict_proba", None)
-        if told is None:
+        probabilities: Callable[[NDArray[np.float64]], NDArray[np.float64]] | None
+        probabilities = getattr(self.classifier, "predict_proba", None)
+        if probabilities is None:
             return None
         with one_thread():
-            shares = told(self._ordered(columns, rows))
+            shares = probabilities(self._ordered(columns, rows))
         return shares[:, 1] if shares.shape[1] == 2 else None
 
     def _ordered(self, columns: Sequence[str], rows: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -75,12 +76,12 @@ def save_model(folder: Path, classifier: Classifier, columns: Sequence[str]) -> 
     (folder / "requirements.txt").write_text("\n".join(requirements) + "\n")
     python_env = {"python": platform.python_version(), "dependencies": ["-r requirements.txt"]}
     (folder / "python_env.yaml").write_text(yaml.safe_dump(python_env, sort_keys=False))
-    # Last, because its presence is what makes the folder a model.
+    # Last, because a folder with this file counts as a model.
     (folder / MODEL_FILE).write_text(yaml.safe_dump(_description(columns, version("scikit-learn")), sort_keys=False))
 
 
 def load_model(folder: Path) -> SavedModel:
-    """Read a model back. It is unpickled, so the folder must be one that this machine wrote.
+    """Read a model. It is unpickled, so this machine must have written the folder.
 
     Raises:
         FileNotFoundError: the folder holds no model.
@@ -116,3 +117,19 @@ def _description(columns: Sequence[str], sklearn_version: str) -> dict[str, Any]
         "signature": {"inputs": json.dumps(inputs), "outputs": json.dumps(outputs), "params": None},
         "utc_time_created": datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S.%f"),
     }
+
+
+def one_thread() -> AbstractContextManager[object]:
+    """Within the block, OpenMP and BLAS work in the calling thread only: jobs and requests run side by side here.
+
+    On busy cores the spinning barriers of OpenMP make a prediction of a few rows a hundred times slower than this.
+    """
+    return cast(AbstractContextManager[object], _controller().limit(limits=1))
+
+
+@cache
+def _controller() -> Any:
+    # It finds only libraries that are loaded, so those of scikit-learn must be loaded first.
+    import sklearn.ensemble  # noqa: F401 # pyright: ignore[reportMissingTypeStubs, reportUnusedImport]
+
+    return ThreadpoolController()

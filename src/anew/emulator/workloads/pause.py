@@ -1,7 +1,7 @@
-"""The program that only waits: it trains nothing, and at its end leaves what it was told to leave.
+"""The program that only waits: it trains nothing, and at its end sets the tags and writes the model of its arguments.
 
-It stands in for a training or an evaluation where only their way through the system matters. Its model is a real one
-to load and to serve, and answers 0 to everything.
+It replaces a training or an evaluation where only their way through the system matters. Its model can be loaded and
+served, and answers 0 to every row.
 """
 
 import argparse
@@ -20,7 +20,7 @@ COMPLETED: Final = "completed"
 FAILED: Final = "failed"
 
 
-class ToldToFailError(Exception):
+class FailureRequestedError(Exception):
     """The arguments say that the job fails."""
 
 
@@ -38,10 +38,10 @@ def delay(argv: Sequence[str]) -> float:
 
 
 def main(argv: Sequence[str], run: Run) -> None:
-    """What is left to do after the wait: set the tags and write the model. Raises ToldToFailError if told to."""
+    """Set the tags and write the model, after the wait. Raises FailureRequestedError when ``--status`` is failed."""
     options = _parser().parse_args(argv)
     if options.status == FAILED:
-        raise ToldToFailError("the job was told to end as failed")
+        raise FailureRequestedError("the arguments ask for a job that fails")
     tags: list[tuple[str, str]] = options.tag
     for name, value in tags:
         run.set_tag(name, value)

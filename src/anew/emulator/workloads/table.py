@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 class Table:
     """Feature values and labels of consecutive rows; first is the position of row 0 in the file it came from.
 
-    Labels are classes when they are integers, and values to be predicted when they are not.
+    Labels that are integers are classes; others are values to predict.
     """
 
     columns: tuple[str, ...]
@@ -42,23 +42,25 @@ class Table:
         return f"sha256:{digest.hexdigest()}"
 
 
+def read_frame(path: Path) -> pd.DataFrame:
+    """Read a Parquet or CSV file."""
+    return pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
+
+
 def read_table(path: Path, label: str) -> Table:
-    """Read a Parquet or CSV file whose columns, but for the label, are numbers. Labels that are all whole are classes.
+    """Read a Parquet or CSV file whose columns, except the label, are numbers. Labels that are all whole are classes.
 
     Raises:
         ValueError: there is no such label column.
     """
-    frame = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
+    frame = read_frame(path)
     if label not in frame.columns:
         raise ValueError(f"{path.name} has no column {label!r}; it has {', '.join(map(str, frame.columns))}")
     features = frame.drop(columns=[label])
+    labels = cast("NDArray[np.float64]", frame[label].to_numpy(dtype=np.float64))
+    whole = labels.astype(np.int64)
     return Table(
         tuple(map(str, features.columns)),
         cast("NDArray[np.float64]", features.to_numpy(dtype=np.float64)),
-        _labels(frame[label].to_numpy(dtype=np.float64)),
+        whole if np.array_equal(whole, labels) else labels,
     )
-
-
-def _labels(values: NDArray[np.float64]) -> NDArray[np.int64] | NDArray[np.float64]:
-    whole = values.astype(np.int64)
-    return whole if np.array_equal(whole, values) else values

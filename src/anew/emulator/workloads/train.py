@@ -8,15 +8,14 @@ from typing import Any, cast
 import numpy as np
 
 from anew.emulator.workloads import Run
-from anew.emulator.workloads.model_io import Classifier, save_model
+from anew.emulator.workloads.model_io import Classifier, one_thread, save_model
 from anew.emulator.workloads.table import Table, read_table
-from anew.emulator.workloads.threads import one_thread
 
 
 def main(argv: Sequence[str], run: Run) -> None:
-    """Train, save the model in MLflow's layout and tag the run with what it was trained on.
+    """Train, save the model in MLflow's layout and tag the run with its training data.
 
-    Tags: ``train_rows``; ``train_from`` and ``train_to``, row positions in the data, the last not included;
+    Tags: ``train_rows``; ``train_from`` and ``train_to``, row positions in the data, without the last;
     ``data_hash`` of the training rows.
     """
     options = _parser().parse_args(argv)
