@@ -31,10 +31,10 @@ async def retrain(
     for decided in report.decided:
         logger.info("%s: %s", decided.record.id, decided.decision.tree.sentence)
         if decided.not_notified:
-            logger.warning("nobody was told of %s: %s", decided.record.id, decided.not_notified)
+            logger.warning("no notification of %s was sent: %s", decided.record.id, decided.not_notified)
     await show_decisions(report.decided)
-    for patient in report.waiting:
-        logger.info("%s: waits for more events before it decides", patient)
+    for waiting in report.waiting:
+        logger.info("%s: waits for more events, for Azure to confirm one, or for a retraining to end", waiting)
     for deferred in report.deferred:
         logger.warning("not decided yet, stays in the inbox: %s", deferred)
     return [decided.record.id for decided in report.decided]

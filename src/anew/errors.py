@@ -27,7 +27,7 @@ class TemporaryError(AnewError):
 
 
 class PermanentError(AnewError):
-    """It fails the same way until somebody changes something."""
+    """It fails the same way until a person changes something."""
 
 
 class AzureUnavailable(TemporaryError):
@@ -47,7 +47,7 @@ class AzureNotFound(AzureRefused):
 
 
 class TrafficMoved(PermanentError):
-    """An endpoint has other traffic than was last seen: somebody else moved it, and their word counts."""
+    """An endpoint has other traffic than anew last saw: an external change, which anew leaves as it is."""
 
 
 class PrefectUnavailable(TemporaryError):
@@ -55,7 +55,7 @@ class PrefectUnavailable(TemporaryError):
 
 
 class NotificationFailed(TemporaryError):
-    """Somebody could not be told. What they would have been told of happened, and is in the ledger."""
+    """A notification could not be sent. The change that it is about is recorded."""
 
 
 class LedgerUnavailable(TemporaryError):
@@ -69,7 +69,7 @@ class LedgerMissing(PermanentError):
 
 
 class StaleWrite(TemporaryError):
-    """Somebody else moved this row first; read it again and decide anew."""
+    """Another writer changed this row first; read it again and decide anew."""
 
 
 class IllegalTransition(PermanentError):
@@ -83,7 +83,7 @@ class MalformedBody(PermanentError):
 class BatchTooLarge(PermanentError):
     """A request has more events than the webhook takes."""
 
-    advice = "Raise webhook.max_events"
+    advice = "Split the batch: at most 5,000 events a request"
 
 
 class BodyTooLarge(PermanentError):
@@ -93,11 +93,11 @@ class BodyTooLarge(PermanentError):
 
 
 class WebhookBusy(TemporaryError):
-    """More comes in than can be kept just now. Sent again later, it will be."""
+    """Overloaded: more requests arrive than can be stored. Retry later."""
 
 
 class InvalidToken(PermanentError):
-    """A bearer token proves nothing: it is malformed, badly signed, out of date, or meant for somebody else."""
+    """A bearer token proves nothing: it is malformed, badly signed, out of date, or meant for another audience."""
 
 
 class TokenNotPermitted(InvalidToken):
@@ -105,7 +105,7 @@ class TokenNotPermitted(InvalidToken):
 
 
 class SigningKeysUnavailable(TemporaryError):
-    """The keys tokens are signed with cannot be had just now, so nobody can say whether a token is genuine."""
+    """The keys that sign tokens cannot be fetched, so a token cannot be verified."""
 
 
 class InvalidLink(PermanentError):

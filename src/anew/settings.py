@@ -147,7 +147,7 @@ class ApprovalSettings(_Section):
 
 
 class TimingSettings(_Section):
-    """How long things may take before somebody else may look after them; as `PT2M` or in seconds."""
+    """How long things may take before another worker may take over; as `PT2M` or in seconds."""
 
     inbox_lease: timedelta = timedelta(minutes=5)
     rollout_lease: timedelta = timedelta(minutes=5)

@@ -1,4 +1,4 @@
-"""The composition root: settings in, an engine out. Nobody else makes a client."""
+"""The composition root: settings in, an engine out. No other module makes a client."""
 
 import logging
 import os
@@ -172,7 +172,7 @@ def _evidence_reader(settings: Settings, access: Callable[[], AzureAccess], kind
 
 
 def webhook_authenticator(settings: Settings, *, on_loopback: bool) -> "Authenticator":
-    """Who may send events to the webhook. Raises InvalidSettings when anybody could, unless only this machine can."""
+    """The authenticator of the webhook. Raises InvalidSettings without credentials, unless it is on loopback."""
     from anew.webhook.authentication import Authenticator
 
     webhook = settings.webhook
@@ -279,7 +279,7 @@ def _endpoints(ml: Callable[[], "MLClient"], kind: EndpointKind) -> Endpoints:
 
 
 def notifier(settings: Settings) -> Notifier:
-    """Who is told: people by notify.urls, with a link to answer by where there are links, and Prefect's automations."""
+    """The notifier: people by notify.urls, with an approval link where there are links, and Prefect's automations."""
     from anew.adapters.notify import AppriseNotifier, Notifiers, Resting, WithApprovalLinks
     from anew.adapters.prefect.notifications import PrefectNotifier
 

@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import gc
+import sys
 from collections.abc import Generator
 
 import uvicorn
@@ -13,10 +15,15 @@ from anew.webhook.head_limits import HeadLimitsProtocol
 _CONNECTIONS = 1000
 _KEEP_ALIVE = 75  # seconds: longer than a proxy in front keeps connections, or it would send into closed ones
 _BACKLOG = 2048
+_SWITCH_SECONDS = 0.0002  # how long one thread may keep the others from running
 
 
 def serve(apps: Apps, config: WebhookConfig) -> None:
     """Serve until a signal ends it; requests under way are answered first."""
+    # Both keep the slowest of 500 events a second short: see docs/adr/0019.
+    gc.collect()
+    gc.freeze()
+    sys.setswitchinterval(_SWITCH_SECONDS)
     public = uvicorn.Server(server_config(apps, config))
     with asyncio.Runner(loop_factory=public.config.get_loop_factory()) as runner:
         runner.run(_serve_both(public, _Beside(_operator_config(apps, config))))

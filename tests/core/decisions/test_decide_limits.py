@@ -21,7 +21,6 @@ from tests.core.rules.samples import (
     COMPOSED,
     EVERY_SPECIMEN,
     HOUR,
-    KINDS,
     METRICS,
     NOW,
     SPECIMENS,
@@ -250,8 +249,3 @@ def test_shadow_changes_no_outcome(documents: list[dict[str, Any]]) -> None:
         )
         assert (active.outcome, active.shadow, shadow.shadow) == (shadow.outcome, False, True)
         assert "(shadow: nothing is started)" in shadow.tree.sentence
-
-
-def test_every_rule_has_a_specimen() -> None:
-    """Every kind of rule has a specimen."""
-    assert {*SPECIMENS, *COMPOSED} == set(KINDS)

@@ -453,6 +453,12 @@ def check(parsed: Parsed) -> None:
     assert "\x00" not in "".join([event.key, event.subject, *(event.tags or {}), *(event.tags or {}).values()])
 
 
+@pytest.mark.parametrize("name", [name for name in EXAMPLES if not name.startswith(("unknown.", "validation."))])
+def test_recorded_event_is_known(name: str) -> None:
+    """Every recorded element is an event of a known type, but the two that are recorded as strangers."""
+    assert all(isinstance(parsed, Event) for parsed in parse_body((DATA / name).read_bytes()))
+
+
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_any_changed_field_is_read_or_rejected(name: str) -> None:
     """Whatever one field holds, or when it is missing, the element is a sound event or is rejected."""

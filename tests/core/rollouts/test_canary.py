@@ -25,7 +25,7 @@ DEFAULT = Analysis()
 ERRORS_ONLY = Analysis(max_latency_increase=None)
 LATENCY = Analysis(max_error_increase=1.0)
 SCORES = Analysis(max_error_increase=1.0, max_latency_increase=None, max_score_shift=0.1)
-ORDER = {StageOutcome.PASS: 0, StageOutcome.HOLD: 1, StageOutcome.FAIL: 2}
+ORDER = {StageOutcome.PASS: 0, StageOutcome.INCONCLUSIVE: 1, StageOutcome.FAIL: 2}
 
 Ints = NDArray[np.int64]
 
@@ -76,13 +76,13 @@ def test_constant_crash_fails_at_once() -> None:
 def test_equal_models_pass() -> None:
     """Equal models pass once there are enough requests."""
     assert judge(RequestStats(1000, 2), RequestStats(5000, 10)) is StageOutcome.PASS
-    assert judge(RequestStats(100, 0), RequestStats(500, 1)) is StageOutcome.HOLD
+    assert judge(RequestStats(100, 0), RequestStats(500, 1)) is StageOutcome.INCONCLUSIVE
 
 
 def test_failure_needs_no_minimum() -> None:
     """A stage may fail before it has `min_requests`, but not pass."""
     assert judge(RequestStats(60, 6), RequestStats(300, 1), least=1000) is StageOutcome.FAIL
-    assert judge(RequestStats(999, 0), RequestStats(5000, 1), least=1000) is StageOutcome.HOLD
+    assert judge(RequestStats(999, 0), RequestStats(5000, 1), least=1000) is StageOutcome.INCONCLUSIVE
     assert judge(RequestStats(1000, 0), RequestStats(5000, 1), least=1000) is StageOutcome.PASS
 
 
@@ -90,14 +90,14 @@ def test_failure_needs_no_minimum() -> None:
 def test_errors_without_old_deployment(old: RequestStats | None) -> None:
     """Without an old deployment errors are judged by the limit alone."""
     assert judge(RequestStats(300, 0), old) is StageOutcome.PASS
-    assert judge(RequestStats(200, 0), old) is StageOutcome.HOLD
+    assert judge(RequestStats(200, 0), old) is StageOutcome.INCONCLUSIVE
     assert judge(RequestStats(300, 20), old) is StageOutcome.FAIL
 
 
 def test_no_answers_hold() -> None:
     """A stage without answers holds."""
-    assert judge(RequestStats(), RequestStats(500, 1), DEFAULT, least=0) is StageOutcome.HOLD
-    assert judge(RequestStats(), None, DEFAULT, least=0) is StageOutcome.HOLD
+    assert judge(RequestStats(), RequestStats(500, 1), DEFAULT, least=0) is StageOutcome.INCONCLUSIVE
+    assert judge(RequestStats(), None, DEFAULT, least=0) is StageOutcome.INCONCLUSIVE
 
 
 @given(counts, counts, st.integers(0, 100))
@@ -219,7 +219,9 @@ def test_double_latency_fails() -> None:
 
 def test_few_latencies_hold() -> None:
     """Too few answers hold."""
-    assert judge(timed(lognormal(40, 40, 1)), timed(lognormal(40, 200, 2)), LATENCY, least=0) is StageOutcome.HOLD
+    assert (
+        judge(timed(lognormal(40, 40, 1)), timed(lognormal(40, 200, 2)), LATENCY, least=0) is StageOutcome.INCONCLUSIVE
+    )
 
 
 def test_latency_without_old_deployment() -> None:
@@ -298,7 +300,7 @@ def test_class_shares_are_compared() -> None:
 )
 def test_few_or_missing_scores_hold(new: RequestStats, old: RequestStats) -> None:
     """Scores that are too few or not logged hold."""
-    assert judge(new, old, SCORES, least=0) is StageOutcome.HOLD
+    assert judge(new, old, SCORES, least=0) is StageOutcome.INCONCLUSIVE
 
 
 def test_scores_without_old_deployment() -> None:

@@ -26,7 +26,7 @@ ANALYSIS = {"every": "1m", "failure_limit": 1, "error_limit": 2, "inconclusive_f
 ANALYSED = rule(analysis=ANALYSIS, steps=[stage(10, min_requests=100), stage(100)])
 PLAIN = rule(steps=[stage(10, min_requests=100, wait="1h"), stage(100)])
 PASSED, FAILED = Measurement(StageOutcome.PASS, "good"), Measurement(StageOutcome.FAIL, "bad")
-INCONCLUSIVE, UNREAD = Measurement(StageOutcome.HOLD, "too few"), Measurement(None, "no answer")
+INCONCLUSIVE, UNREAD = Measurement(StageOutcome.INCONCLUSIVE, "too few"), Measurement(None, "no answer")
 SIX_HOURS = timedelta(hours=6)
 SHIFTING = release(state=RolloutState.SHIFTING, step=0)
 
@@ -71,7 +71,7 @@ def test_plain_stage_may_stall(hours: int, *, aborts: bool) -> None:
     assert (reason_to_abort(SHIFTING, PLAIN, PLAIN.steps[0], INCONCLUSIVE, SIX_HOURS, now) is not None) == aborts
 
 
-@pytest.mark.parametrize(("requests", "outcome"), [(99, StageOutcome.HOLD), (100, StageOutcome.PASS)])
+@pytest.mark.parametrize(("requests", "outcome"), [(99, StageOutcome.INCONCLUSIVE), (100, StageOutcome.PASS)])
 def test_plain_stage_counts_requests(requests: int, outcome: StageOutcome) -> None:
     """Without an analysis a stage passes by the number of its requests alone."""
     crashing = RequestStats(requests=requests, errors=requests)

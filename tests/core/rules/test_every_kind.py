@@ -9,6 +9,11 @@ from tests.core.rules.samples import COMPOSED, KINDS, SPECIMENS
 from tests.repo.paths import ROOT
 
 
+def test_specimens_are_the_kinds() -> None:
+    """A specimen of a kind that the language does not know fails, and so does a kind without a specimen."""
+    assert {*SPECIMENS, *COMPOSED} == set(KINDS)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_kind_has_a_specimen(kind: str) -> None:
     """Tests that go through all kinds of rules take them from here."""

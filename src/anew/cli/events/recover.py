@@ -197,7 +197,7 @@ def replay_missed(
 ) -> None:
     """Ask Azure for drift and runs that no event reported, and put them into the inbox. Safe to interrupt and repeat.
 
-    Covers drift of the monitors that policies name, and completed runs that a policy claims.
+    Covers drift of the monitors that policies name, and completed runs that a policy adopts.
 
     Parameters
     ----------

@@ -133,8 +133,8 @@ def _root(
 
 
 def _block(judge: Judge, facts: Facts) -> Node:
-    """NO when the block fires. What nobody measured does not block, because monitors report breaches and not their
-    absence; a block that cannot be evaluated does.
+    """NO when the block fires. A value that was not measured does not block, because monitors report breaches and not
+    their absence; a block that cannot be evaluated does.
     """
     child = judge(facts)
     verdict = {Verdict.YES: Verdict.NO, Verdict.NO: Verdict.YES}.get(child.verdict, child.verdict)

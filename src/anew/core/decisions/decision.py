@@ -14,7 +14,7 @@ class Outcome(StrEnum):
     HOLD = "hold"
     BLOCKED = "blocked"  # the data or its monitor is bad: training on it would make things worse
     INSUFFICIENT = "insufficient"  # the evidence at hand cannot tell
-    ERROR = "error"  # a rule could not be evaluated; somebody has to look
+    ERROR = "error"  # a rule could not be evaluated; a person has to look
 
 
 class Decision(NamedTuple):

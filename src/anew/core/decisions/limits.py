@@ -26,7 +26,7 @@ def judge_limits(limits: Limits, history: History, now: datetime) -> tuple[Node,
 
 
 def judge_hard_limits(limits: Limits, history: History, now: datetime) -> tuple[Node, ...]:
-    """The limits that nobody may set aside: one retraining at a time, the budget, how many at once."""
+    """The limits that no person may set aside: one retraining at a time, the budget, how many at once."""
     if limits.budget is None and limits.max_concurrent is None:
         return (_in_flight(history),)
     budget = () if limits.budget is None else (_budget(limits.budget, history, now),)
@@ -35,8 +35,8 @@ def judge_hard_limits(limits: Limits, history: History, now: datetime) -> tuple[
 
 
 def judge_rollback(limits: Limits, history: History, now: datetime) -> Node:
-    """Whether the newest release goes back instead: YES when it does, NO when a retraining may begin, ERROR never;
-    UNKNOWN while it is going back already, and nobody can tell yet what that will help.
+    """Whether the newest release is rolled back instead: YES when it is, NO when a retraining may begin, ERROR never;
+    UNKNOWN while a rollback is under way, because its effect is not known yet.
     """
     release, soon = history.release, limits.prefer_rollback or timedelta(0)
     if release is None:

@@ -35,7 +35,7 @@ class StageOutcome(StrEnum):
 
     PASS = auto()
     FAIL = auto()
-    HOLD = auto()
+    INCONCLUSIVE = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ def judge_stage(
         case Verdict.NO:
             outcome, sentence = StageOutcome.FAIL, f"worse than allowed: {deciding}"
         case Verdict.UNKNOWN | Verdict.ERROR:
-            outcome, sentence = StageOutcome.HOLD, f"inconclusive: {deciding}"
+            outcome, sentence = StageOutcome.INCONCLUSIVE, f"inconclusive: {deciding}"
     return StageVerdict(outcome, Node("stage", verdict, sentence, {"measurements": measurements}, children))
 
 

@@ -24,7 +24,7 @@ def judge(rollout: Rollout, rule: Deploy, stage: Step, new: RequestStats, old: R
     if rule.analysis is None:
         enough = new.requests >= stage.min_requests
         sentence = f"{new.requests} of {stage.min_requests} requests"
-        return Measurement(StageOutcome.PASS if enough else StageOutcome.HOLD, sentence)
+        return Measurement(StageOutcome.PASS if enough else StageOutcome.INCONCLUSIVE, sentence)
     verdict = judge_stage(rule.analysis, stage.min_requests, new, old, rollout.measurements)
     return Measurement(verdict.outcome, verdict.node.sentence)
 

@@ -1,5 +1,7 @@
 """The history of a model as a decision needs it: earlier retrainings, and the release that may be rolled back."""
 
+from typing import assert_never
+
 from anew.core.decisions.decision import Outcome
 from anew.core.evidence.history import Attempt, AttemptState, History
 from anew.core.policies.policy import Policy
@@ -37,8 +39,18 @@ def _attempt_state(retraining: Retraining) -> AttemptState:
             return AttemptState.SUPERSEDED
         case RetrainingState.CANCELED | RetrainingState.FAILED:
             return AttemptState.FAILED
-        case _:
+        case (
+            RetrainingState.LAUNCHING
+            | RetrainingState.TRAINING
+            | RetrainingState.EVALUATING
+            | RetrainingState.AWAITING_DATA
+            | RetrainingState.AWAITING_APPROVAL
+            | RetrainingState.REGISTERING
+            | RetrainingState.CANCELING
+        ):
             return AttemptState.OPEN
+        case _:
+            assert_never(retraining.state)
 
 
 def _shadow_attempts(ledger: Ledger, policy: Policy) -> tuple[Attempt, ...]:

@@ -33,7 +33,7 @@ def finish_rollbacks(engine: Engine, now: datetime) -> None:
 
 
 def roll_back_as_decided(engine: Engine, record: DecisionRecord, now: datetime) -> None:
-    """Roll the release of the version that this decision leaves back, at every endpoint where it has all traffic; once,
+    """Roll back the release that this decision names, at every endpoint where it has all traffic; once,
     however often this is called. A failure is logged, because it must not stop other models.
     """
     if record.outcome != Outcome.ROLL_BACK or record.shadow:

@@ -166,7 +166,7 @@ def _retraining_node(retraining: Retraining) -> LineageNode:
     if retraining.reason:
         details.append(retraining.reason)
     if retraining.is_adopted:
-        details.append("adopted: anew did not start this training, but the policy claims it")
+        details.append("adopted: anew did not start this training, but the policy adopts it")
     title = f"{retraining.id} {retraining.state}"
     return LineageNode(retraining.id, NodeKind.RETRAINING, title, tuple(details), retraining.created_at)
 

@@ -139,12 +139,12 @@ def watched_drift(engine: Engine, since: datetime, until: datetime) -> list[Even
 
 
 def adoptable_runs(engine: Engine, since: datetime, until: datetime) -> list[Event]:
-    """Completed runs that anew did not start, in experiments that a policy claims.
+    """Completed runs that anew did not start, in experiments that a policy adopts.
 
     Raises AzureUnavailable, AzureRefused.
     """
     active = (policy for policy in engine.policies.all if policy.mode == "active")
-    experiments = {claim.experiment for policy in active for claim in policy.retrain.adopt}
+    experiments = {adoption.experiment for policy in active for adoption in policy.retrain.adopt}
     if not experiments:
         return []
     completed = engine.missed.completed(experiments, since, until)
