@@ -364,4 +364,4 @@ def test_hold_says_what_it_awaits() -> None:
     """A stage that holds says what it waits for."""
     verdict = judge_stage(ERRORS_ONLY, 100, RequestStats(50, 0), RequestStats(250, 0), 0)
 
-    assert verdict.node.sentence.startswith("inconclusive: requests: 50 answered, 100 are needed; errors: 0 of 50")
+    assert verdict.node.sentence.startswith("requests: 50 answered, 100 are needed; errors: 0 of 50")

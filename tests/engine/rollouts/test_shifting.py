@@ -99,7 +99,7 @@ def test_few_requests_hold_stage() -> None:
         play.tick(minutes=10)
 
     assert (play.rollout.state, play.rollout.step) == (RolloutState.SHIFTING, 0)
-    assert (play.rollout.reason or "").startswith("hold")
+    assert (play.rollout.reason or "").startswith("inconclusive: requests")
 
 
 def test_inconclusive_stage_aborts() -> None:
@@ -169,7 +169,7 @@ def test_measurements_are_audited() -> None:
     measured = [row for row in play.ledger.audit(play.rollout.id) if row.what == "measured"]
 
     assert len(measured) == play.rollout.measurements >= 2
-    assert "hold" in measured[-1].detail["reason"]
+    assert "inconclusive" in measured[-1].detail["reason"]
     assert measured[-1].at - measured[-2].at == timedelta(minutes=1)
 
 

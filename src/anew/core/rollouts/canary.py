@@ -86,7 +86,7 @@ def judge_stage(
         case Verdict.NO:
             outcome, sentence = StageOutcome.FAIL, f"worse than allowed: {deciding}"
         case Verdict.UNKNOWN | Verdict.ERROR:
-            outcome, sentence = StageOutcome.INCONCLUSIVE, f"inconclusive: {deciding}"
+            outcome, sentence = StageOutcome.INCONCLUSIVE, deciding
     return StageVerdict(outcome, Node("stage", verdict, sentence, {"measurements": measurements}, children))
 
 
